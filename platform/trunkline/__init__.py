@@ -1,0 +1,1 @@
+"""Trunkline: event-driven AI agents on NATS JetStream, event-sourced in Postgres."""

@@ -1,0 +1,99 @@
+"""JSON as it may be stored and sent: strict, UTF-8, without NUL, lone surrogates, NaN or numbers beyond a double.
+
+``dumps`` and ``loads`` are the only way from values to JSON text and back. Postgres ``json`` columns keep the text as
+it was written (``jsonb`` would reorder keys, and a replay would then see another dict than the live run did).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from trunkline.domain.errors import BadJson, NotJson, PayloadTooLarge
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_HUGE = re.compile(rb"[0-9]{300}|[0-9][eE]\+?[0-9]{3,}\s*(?:[,}\]]|\Z)")
+
+
+def dumps(value: Any, *, what: str = "the value") -> bytes:
+    """Encode ``value`` (JSON values, pydantic models, dataclasses, dates, UUIDs, enums, …) as UTF-8 JSON.
+
+    Raises:
+        NotJson: it holds something that has no JSON form, NaN or an infinity, NUL, or a lone surrogate.
+    """
+    try:
+        text = to_json(value, inf_nan_mode="constants")
+    except (PydanticSerializationError, UnicodeError, ValueError, RecursionError) as error:
+        raise NotJson(what=what, reason=_one_line(error)) from None
+    reason = _objection(text)
+    if reason:
+        raise NotJson(what=what, reason=reason)
+    return text
+
+
+def loads(text: bytes | str, *, what: str = "the body", limit: int | None = None) -> Any:
+    """Decode JSON that came from outside.
+
+    Raises:
+        BadJson: it is malformed, or holds NaN, NUL, a lone surrogate or a number beyond a double.
+        PayloadTooLarge: it is longer than ``limit`` bytes.
+    """
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if limit is not None and len(raw) > limit:
+        raise PayloadTooLarge(what=what, size=len(raw), limit=limit)
+    try:
+        value = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise BadJson(what=what, reason=_one_line(error)) from None
+    reason = _objection(raw)
+    if reason:
+        raise BadJson(what=what, reason=reason)
+    return value
+
+
+def roundtrip(value: Any, *, what: str = "the value") -> Any:
+    """What a reader of the journal would get for ``value``: a live run must see the same."""
+    return from_json(dumps(value, what=what), allow_inf_nan=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of the canonical JSON of ``value``: equal for equal values whatever the order of their keys."""
+    plain = from_json(dumps(value), allow_inf_nan=False)
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _objection(text: bytes) -> str:
+    """Why this JSON text may not be kept, or an empty string. Cheap for the texts that may."""
+    if b"\\u0000" in text and _NUL.search(text):
+        return "text contains NUL (\\u0000)"
+    if (b"NaN" in text or b"Infinity" in text) and _has_constant(text):
+        return "NaN and infinities are not JSON numbers"
+    if _HUGE.search(text) and _has_huge_number(text):
+        return "a number is too large for a double"
+    return ""
+
+
+def _has_constant(text: bytes) -> bool:
+    found: list[str] = []
+    json.loads(text, parse_constant=found.append)
+    return bool(found)
+
+
+def _has_huge_number(text: bytes) -> bool:
+    too_large: list[str] = []
+
+    def check(number: str) -> None:
+        if len(number) > 4000 or abs(float(number)) == float("inf"):
+            too_large.append(number)
+
+    json.loads(text, parse_int=check, parse_float=check)
+    return bool(too_large)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,239 @@
+"""Every error Trunkline raises on purpose. The docstring is the message; it says what to do about it.
+
+``str(error)`` is the docstring filled in with the keyword arguments, so the text stands in one place. ``code`` is the
+stable, machine-readable name (it becomes the ``type`` of an RFC 9457 problem document and the ``type`` of a journalled
+failure); ``status`` is the HTTP status that the gateway answers with.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any, ClassVar
+
+
+class TrunklineError(Exception):
+    """Something went wrong in Trunkline."""
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "code" not in cls.__dict__:
+            cls.code = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+
+    def __init__(self, **fields: Any) -> None:
+        self.fields = fields
+        template = " ".join(inspect.cleandoc(type(self).__doc__ or "").split())
+        super().__init__(template.format(**fields))
+
+
+# --- input that cannot be taken -------------------------------------------------------------------------------------
+
+
+class BadName(TrunklineError):
+    """{value!r} is not a legal {kind} name: use 1 to 64 ASCII letters, digits, "_" or "-", starting with a letter."""
+
+    status = 422
+
+
+class BadKey(TrunklineError):
+    """The instance key {value!r} is not legal: {reason}. A key is 1 to 512 bytes of UTF-8 text without NUL."""
+
+    status = 422
+
+
+class BadDuration(TrunklineError):
+    """{value!r} is not a duration: write seconds as a number, a timedelta, or text such as "30s", "5m", "2h", "2d"."""
+
+    status = 422
+
+
+class NotJson(TrunklineError):
+    """{what} cannot be encoded as JSON: {reason}. Pass JSON values, pydantic models, dataclasses or dates."""
+
+    status = 422
+
+
+class BadJson(TrunklineError):
+    """{what} is not acceptable JSON: {reason}."""
+
+    status = 400
+
+
+class PayloadTooLarge(TrunklineError):
+    """{what} has {size} bytes and the limit is {limit}. Send less, or keep the bulk elsewhere and send a reference."""
+
+    status = 413
+
+
+class BadEvent(TrunklineError):
+    """Not a CloudEvents 1.0 event: {reason}. See https://github.com/cloudevents/spec/blob/v1.0.2."""
+
+    status = 422
+
+
+class BadInput(TrunklineError):
+    """The input of {target} does not fit its type: {reason}."""
+
+    status = 422
+
+
+# --- things that are not there, or not so ---------------------------------------------------------------------------
+
+
+class UnknownAgent(TrunklineError):
+    """There is no agent {agent!r}. Known: {known}. Start a worker that declares it: trunkline worker agents APP."""
+
+    status = 404
+
+
+class UnknownTool(TrunklineError):
+    """There is no tool {tool!r}. Known: {known}. Declare it with @app.tool and start: trunkline worker tools APP."""
+
+    status = 404
+
+
+class UnknownRun(TrunklineError):
+    """There is no run {run!r} in this tenant. List runs with: trunkline runs list."""
+
+    status = 404
+
+
+class UnknownInstance(TrunklineError):
+    """Agent {agent!r} has no instance with the key {key!r} in this tenant."""
+
+    status = 404
+
+
+class UnknownDeadLetter(TrunklineError):
+    """There is no dead letter {id!r} in this tenant. List them with: trunkline dead-letters list."""
+
+    status = 404
+
+
+class RunEnded(TrunklineError):
+    """Run {run!r} has ended ({status}); it takes no more signals and cannot be cancelled."""
+
+    status = 409
+
+
+class IdempotencyConflict(TrunklineError):
+    """The idempotency key {key!r} was used before with a different body. Use a new key, or repeat the same body."""
+
+    status = 409
+
+
+class InstanceBusy(TrunklineError):
+    """Instance {key!r} of agent {agent!r} is busy with a run, and its on_busy policy is "reject". Try again later."""
+
+    status = 409
+
+
+class Unauthorized(TrunklineError):
+    """No valid API key was sent. Send "Authorization: Bearer KEY" with a key from TRUNKLINE_API_KEYS."""
+
+    status = 401
+
+
+class Unavailable(TrunklineError):
+    """{what} cannot be reached: {reason}. The call was not accepted; try again."""
+
+    status = 503
+
+
+# --- the rules of the exchange --------------------------------------------------------------------------------------
+
+
+class Fenced(TrunklineError):
+    """Instance {instance} is no longer held by this worker at epoch {epoch} and head {head}; its append was refused."""
+
+
+class AppendRefused(TrunklineError):
+    """The entries of instance {instance} were refused by Postgres: {reason}. Other appends were not affected."""
+
+
+class JournalCorrupt(TrunklineError):
+    """The journal of instance {instance} is not usable: {reason}. It is left untouched; look at it by hand."""
+
+
+class Diverged(TrunklineError):
+    """The code no longer does what the journal of run {run} recorded: {difference}. Put the old code back, or cancel
+    the run."""
+
+
+class NotDurable(TrunklineError):
+    """The handler of {agent} awaited {what}, which is not from ctx and would be lost in a crash. Put it into a step:
+    await ctx.step(fn, ...), or a tool: await ctx.call(tool, ...)."""
+
+
+class ContextClosed(TrunklineError):
+    """This Context is no longer in use: its run has ended or moved to another worker."""
+
+
+class AskCycle(TrunklineError):
+    """Asking {agent}/{key} from here would wait for ever: that instance is itself waiting for this run ({path})."""
+
+
+class TopologyDrift(TrunklineError):
+    """JetStream stream {stream} is configured differently than this version needs: {difference}. Mend it with:
+    nats stream edit {stream}, or delete the stream while nothing runs; Postgres re-issues what it held."""
+
+
+class SchemaMismatch(TrunklineError):
+    """The database schema is at {found} and this version needs {needed}. Run: trunkline migrate."""
+
+
+class NotConfigured(TrunklineError):
+    """{what} is not set. {fix}"""
+
+
+class BadDeclaration(TrunklineError):
+    """{what}: {reason}. {fix}"""
+
+
+# --- what a handler sees when a step fails --------------------------------------------------------------------------
+
+
+class StepError(TrunklineError):
+    """Step {key} failed: {type}: {message}"""
+
+    @property
+    def type(self) -> str:
+        """The name of the error where it happened, e.g. ``ValueError`` or ``TimedOut``."""
+        return str(self.fields["type"])
+
+    @property
+    def message(self) -> str:
+        return str(self.fields["message"])
+
+
+class ToolFailed(StepError):
+    """Tool step {key} failed: {type}: {message}"""
+
+
+class ModelFailed(StepError):
+    """Model call {key} failed: {type}: {message}"""
+
+
+class AskFailed(StepError):
+    """Asked run {key} did not complete: {type}: {message}"""
+
+
+class TimedOut(StepError):
+    """Step {key} got no answer in time: {message}"""
+
+
+class RunFailedError(TrunklineError):
+    """Run {run} ended as {status}: {type}: {message}"""
+
+    code = "run-failed"
+
+
+class RunCancelled(BaseException):
+    """Thrown into a handler at its current await when the run is cancelled; clean up, and let it pass."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

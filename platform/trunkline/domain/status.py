@@ -1,0 +1,63 @@
+"""The states of a run, and the policies that are chosen by name."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RunStatus(StrEnum):
+    """accepted → running ⇄ waiting → completed | failed | cancelled; parked needs repair and may go on."""
+
+    ACCEPTED = "accepted"
+    RUNNING = "running"
+    WAITING = "waiting"
+    PARKED = "parked"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in ENDED
+
+
+ENDED = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED})
+
+
+class StepKind(StrEnum):
+    """What a step does, and so who carries it out."""
+
+    LOCAL = "local"  # ctx.step: a function in the agent worker
+    TOOL = "tool"  # ctx.call: a tool worker
+    LLM = "llm"  # a model call: an LLM worker
+    AGENT = "agent"  # ctx.ask: another instance
+    SLEEP = "sleep"  # a timer
+    WAIT = "wait"  # a signal (ctx.wait_for, ctx.approve)
+    EMIT = "emit"  # an event on the bus; complete as soon as it is recorded
+
+
+class Effect(StrEnum):
+    """What repeating a tool would do to the outside world."""
+
+    PURE = "pure"
+    IDEMPOTENT = "idempotent"
+    UNSAFE = "unsafe"
+
+
+class OnBusy(StrEnum):
+    """What a request does to an instance that handles a run already."""
+
+    QUEUE = "queue"
+    REJECT = "reject"
+    INTERRUPT = "interrupt"
+
+
+class EnvelopeKind(StrEnum):
+    """What can lie in an instance's mailbox."""
+
+    REQUEST = "request"  # starts a run; queued behind the current one
+    EVENT = "event"  # starts a handler run of @agent.on; passes by the queue
+    SIGNAL = "signal"
+    REPLY = "reply"  # the outcome of a step: a child run's, or one that reached a worker that does not own the instance
+    TIMER = "timer"
+    CANCEL = "cancel"

@@ -1,0 +1,142 @@
+"""What travels on the bus between agent workers and tool, LLM and other workers. Each model's JSON schema is published.
+
+A worker in any language with a NATS client can take part: pull a ``WorkItem`` from ``work.…``; when it is ``llm`` or
+``unsafe``, redelivered, or older than ``FRESH_SECONDS``, ask ``permit.<agent>`` first; send ``+WPI`` while it runs;
+publish the ``Outcome`` to the item's ``reply`` subject and wait for the PubAck; then acknowledge the item.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trunkline.domain.status import Effect
+
+FRESH_SECONDS = 60.0
+
+
+class Message(BaseModel):
+    """A body on the bus: unknown fields are ignored, so that old workers live through a rollout."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Wake(Message):
+    """Look at this instance. Losing one costs latency, never data."""
+
+    tenant: str
+    agent: str
+    instance: str
+
+
+class WorkItem(Message):
+    """A step handed to a tool or LLM worker."""
+
+    tenant: str
+    instance: str
+    agent: str
+    run: str
+    step: str
+    version: int = Field(description="journal version of the step's StepScheduled entry")
+    attempt: int
+    epoch: int
+    reply: str = Field(description="JetStream subject of the outcome")
+    kind: Literal["tool", "llm"]
+    name: str = Field(description="the tool's name, or the model's")
+    args: Any = None
+    args_ref: str = Field(default="", description="id of an offloaded payload that holds the args")
+    effect: Effect = Effect.PURE
+    idempotency_key: str = Field(description="the same for every attempt of the step")
+    timeout: float = Field(description="seconds that one attempt may take")
+    published_at: float = Field(description="seconds since the epoch")
+    traceparent: str = ""
+
+    @property
+    def needs_permit(self) -> bool:
+        return self.kind == "llm" or self.effect is Effect.UNSAFE
+
+
+class Outcome(Message):
+    """What came back from an attempt of a step: either ``error`` is set, or ``value`` is the result."""
+
+    tenant: str
+    instance: str
+    agent: str
+    run: str
+    step: str
+    attempt: int
+    worker: str = ""
+    execution: str = ""
+    value: Any = None
+    value_ref: str = Field(default="", description="id of an offloaded payload that holds the value")
+    error: dict[str, Any] | None = Field(default=None, description='{"type", "message", "retryable"}')
+    usage: dict[str, Any] | None = Field(
+        default=None, description='{"model", "input_tokens", "output_tokens", "cost_usd", "duration_s"}'
+    )
+
+
+class PermitRequest(Message):
+    """May this execution of this attempt begin?"""
+
+    tenant: str
+    instance: str
+    agent: str
+    run: str
+    step: str
+    attempt: int
+    epoch: int
+    worker: str
+    execution: str = Field(description="an id of this one execution; the same id gets the same answer")
+
+
+class PermitAnswer(Message):
+    """``go`` until ``begin_by``; ``refused`` is final (acknowledge the item); ``later`` means hand the item back."""
+
+    answer: Literal["go", "refused", "later"]
+    reason: str = ""
+    begin_by: float = Field(default=0.0, description="seconds since the epoch; 0 without a limit")
+
+
+class Heartbeat(Message):
+    """A worker's sign of life and of progress, on the core subject ``heartbeat.<worker>``."""
+
+    worker: str
+    kind: Literal["agents", "tools", "llm", "supervisor", "gateway", "sensors"]
+    app: str = ""
+    tenant: str = ""
+    host: str
+    pid: int
+    started_at: float
+    progress: int = Field(default=0, description="grows with every unit of work done")
+    held: int = Field(default=0, description="instances held, or work items under way")
+    draining: bool = False
+
+
+class StreamChunk(Message):
+    """A piece of a live stream on ``stream.<run>``; its id is ``version.attempt.seq``."""
+
+    run: str
+    step: str
+    version: int
+    attempt: int
+    seq: int
+    kind: Literal["token", "progress"] = "token"
+    text: str = ""
+    data: Any = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.version}.{self.attempt}.{self.seq}"
+
+
+class RunEnded(Message):
+    """A hint on the core subject ``ended.<run>``, for those who wait; Postgres holds the fact."""
+
+    run: str
+    status: str
+
+
+BUS_BODIES: tuple[type[Message], ...] = (
+    Wake, WorkItem, Outcome, PermitRequest, PermitAnswer, Heartbeat, StreamChunk, RunEnded,
+)  # fmt: skip
