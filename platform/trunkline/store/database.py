@@ -1,0 +1,203 @@
+"""One process's way to Postgres: a bounded pool of psycopg connections into one schema.
+
+A connection that the server closed while it lay in the pool is noticed before it is handed out (by a look at its
+socket, without a round trip), and a server that is away is tried again about once a second, for ever: callers get
+``Unreachable`` meanwhile, and need do nothing to recover.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import select
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.json import set_json_loads
+from psycopg_pool import AsyncConnectionPool
+
+from trunkline.domain.codec import loads
+from trunkline.domain.errors import Unavailable
+from trunkline.store.arrays import register_arrays
+from trunkline.store.failures import passes, reason
+
+log = logging.getLogger(__name__)
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it repeats at every attempt what is said here once
+
+Connection = psycopg.AsyncConnection[Any]
+
+PATIENCE = 5.0  # seconds that a caller waits for a connection
+_RETRY_EVERY = 1.0
+_DEFAULTS = {
+    "connect_timeout": "5",
+    "application_name": "trunkline",
+    # A host that vanished without a word is given up within about 15 s.
+    "keepalives_idle": "5",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "15000",
+}
+
+
+class Unreachable(Unavailable):
+    """Postgres cannot be reached: {reason}. Try again; a repeat with the same idempotency key is harmless."""
+
+    code = "unavailable"
+
+
+class Database:
+    """Made by ``Database.open``. ``schema`` holds Trunkline's tables; every connection finds it first."""
+
+    def __init__(self, conninfo: str, schema: str, pool: AsyncConnectionPool[Connection]) -> None:
+        self.schema = schema
+        self.pool = pool
+        self._conninfo = conninfo
+        self._away = False
+
+    @classmethod
+    async def open(
+        cls, url: str, *, schema: str = "public", size: int = 4, wait: float | None = None
+    ) -> Database:
+        """Connect, with at most ``size`` connections. With ``wait``, keep trying for so many seconds.
+
+        Raises:
+            Unreachable: there was no connection to be had.
+        """
+        conninfo = connection_info(url, schema)
+        await _first_contact(conninfo, wait)
+        pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            conninfo,
+            min_size=1,
+            max_size=size,
+            kwargs={"autocommit": True},
+            configure=_configure,
+            check=_check_open,
+            timeout=PATIENCE,
+            reconnect_timeout=_RETRY_EVERY,
+            reconnect_failed=_try_again,
+            open=False,
+        )
+        await pool.open()
+        return cls(conninfo, schema, pool)
+
+    async def close(self) -> None:
+        await self.pool.close()
+
+    async def ping(self) -> None:
+        """One round trip.
+
+        Raises:
+            Unreachable: Postgres does not answer.
+        """
+        async with self.connection() as connection:
+            await connection.execute("select 1")
+
+    async def now(self) -> float:
+        """Postgres's clock, in seconds since the epoch."""
+        async with self.connection() as connection:
+            cursor = await connection.execute("select extract(epoch from clock_timestamp())::float8")
+            row = await cursor.fetchone()
+        assert row is not None
+        return float(row[0])
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection of the pool, in autocommit.
+
+        Raises:
+            Unreachable: there is none, or it was lost on the way: what was sent may or may not have been done.
+        """
+        try:
+            async with self.pool.connection() as connection:
+                self._back()
+                yield connection
+        except (psycopg.Error, OSError) as error:
+            if not passes(error):
+                raise
+            raise self._gone(error) from error
+
+    async def connect(self, settings: Mapping[str, str]) -> Connection:
+        """A connection of its own, outside the pool, with these server settings (``psycopg.Error`` when it fails)."""
+        conninfo = _with_settings(self._conninfo, settings)
+        connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+        await _configure(connection)
+        return connection
+
+    def _gone(self, error: BaseException) -> Unreachable:
+        if not self._away:
+            log.warning("Postgres is away: %s", reason(error))
+        self._away = True
+        return Unreachable(reason=reason(error))
+
+    def _back(self) -> None:
+        if self._away:
+            log.info("Postgres is back")
+            self._away = False
+
+
+def connection_info(url: str, schema: str) -> str:
+    """The libpq connection string of ``url`` whose sessions live in ``schema``; sockets and TLS as libpq takes them.
+
+    Raises:
+        Unreachable: ``url`` is not a libpq URL or connection string.
+    """
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise Unreachable(reason=f"the URL is not understood ({reason(error)})") from None
+    defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
+    return _with_settings(make_conninfo(url, **defaults), {"search_path": quoted(schema)})
+
+
+def quoted(name: str) -> str:
+    """``name`` as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _with_settings(conninfo: str, settings: Mapping[str, str]) -> str:
+    options = [str(conninfo_to_dict(conninfo).get("options") or "")]
+    for name, value in settings.items():
+        escaped = value.replace("\\", "\\\\").replace(" ", "\\ ")
+        options.append(f"-c {name}={escaped}")
+    return make_conninfo(conninfo, options=" ".join(filter(None, options)))
+
+
+async def _first_contact(conninfo: str, wait: float | None) -> None:
+    deadline = time.monotonic() + (wait or 0.0)
+    delay, told = 0.1, False
+    while True:
+        try:
+            connection = await psycopg.AsyncConnection.connect(conninfo)
+        except (psycopg.Error, OSError) as error:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Unreachable(reason=reason(error)) from None
+            if not told:
+                log.warning("Postgres cannot be reached yet: %s; trying for %.0f s more", reason(error), left)
+                told = True
+            await asyncio.sleep(min(delay, left))
+            delay = min(delay * 2, 2.0)
+        else:
+            await connection.close()
+            return
+
+
+async def _configure(connection: Connection) -> None:
+    set_json_loads(loads, connection)
+    register_arrays(connection.adapters)
+
+
+async def _check_open(connection: Connection) -> None:
+    """An idle connection has nothing to read, unless the server closed it: reading raises, and the pool drops it."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        connection.pgconn.consume_input()
+
+
+async def _try_again(pool: AsyncConnectionPool[Connection]) -> None:
+    await pool.check()

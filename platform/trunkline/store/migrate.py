@@ -1,0 +1,137 @@
+"""Brings the tables to the version that this code needs, and says when they are at another.
+
+Alembic runs the revisions of ``trunkline_migrations`` from wherever that package is installed; no file on disk
+configures it. One upgrade is one transaction, under an advisory lock of the schema: of several that start at once the
+first works and the others find nothing left to do. No more rights are needed than to create tables in the schema (and
+the schema itself, when it is not there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+from trunkline.domain.errors import SchemaMismatch
+from trunkline.store.database import Database, Unreachable, connection_info, quoted
+from trunkline.store.failures import reason
+
+Told = Callable[[str], None]
+
+_LOCK = text("select pg_advisory_xact_lock(hashtextextended('trunkline migrate ' || :schema, 0))")
+
+
+def upgrade(url: str, schema: str = "public", revision: str = "head", *, told: Told | None = None) -> None:
+    """Bring ``schema`` to ``revision``, creating it if it is missing. ``told`` hears of every revision applied.
+
+    Raises:
+        Unreachable: there is no connection to be had.
+    """
+    with _connected(url, schema) as connection:
+        connection.execute(_LOCK, {"schema": schema})
+        known = connection.scalar(text("select count(*) from pg_namespace where nspname = :schema"), {"schema": schema})
+        if not known:
+            connection.exec_driver_sql(f"create schema {quoted(schema)}")
+        command.upgrade(_config(connection, schema, told), revision)
+
+
+def downgrade(url: str, schema: str = "public", revision: str = "base", *, told: Told | None = None) -> None:
+    """Bring ``schema`` back to ``revision``; ``base`` is before the first, with no table left.
+
+    Raises:
+        Unreachable: there is no connection to be had.
+    """
+    with _connected(url, schema) as connection:
+        connection.execute(_LOCK, {"schema": schema})
+        command.downgrade(_config(connection, schema, told), revision)
+        if current_of(connection, schema) is None:
+            connection.exec_driver_sql("drop table if exists alembic_version")
+
+
+def current(url: str, schema: str = "public") -> str | None:
+    """The revision that ``schema`` is at; ``None`` before the first.
+
+    Raises:
+        Unreachable: there is no connection to be had.
+    """
+    with _connected(url, schema) as connection:
+        return current_of(connection, schema)
+
+
+def current_of(connection: Connection, schema: str) -> str | None:
+    return MigrationContext.configure(connection, opts={"version_table_schema": schema}).get_current_revision()
+
+
+@cache
+def head() -> str:
+    """The revision that this version needs."""
+    newest = ScriptDirectory.from_config(_config(None, "public", None)).get_current_head()
+    assert newest is not None
+    return newest
+
+
+async def check(db: Database) -> None:
+    """Compare the schema that ``db`` uses with what this version needs.
+
+    Raises:
+        SchemaMismatch: it is at another revision, or was never migrated.
+        Unreachable: Postgres does not answer.
+    """
+    found = "nothing"
+    async with db.connection() as connection:
+        try:
+            cursor = await connection.execute("select version_num from alembic_version")
+        except psycopg.errors.UndefinedTable:
+            pass
+        else:
+            row = await cursor.fetchone()
+            found = row[0] if row else "nothing"
+    if found != head():
+        raise SchemaMismatch(found=found, needed=head())
+
+
+@contextmanager
+def _connected(url: str, schema: str) -> Iterator[Connection]:
+    conninfo = connection_info(url, schema)
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=NullPool, use_native_hstore=False
+    )
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except OperationalError as error:
+        raise Unreachable(reason=reason(error.orig or error)) from None
+    finally:
+        engine.dispose()
+
+
+def _config(connection: Connection | None, schema: str, told: Told | None) -> Config:
+    spec = find_spec("trunkline_migrations")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    config = Config()
+    config.set_main_option("script_location", spec.submodule_search_locations[0].replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes.update(connection=connection, schema=schema, on_version_apply=_teller(told))
+    return config
+
+
+def _teller(told: Told | None) -> Callable[..., None] | None:
+    if told is None:
+        return None
+
+    def applied(*, step: Any, **_: Any) -> None:
+        told(f"{'upgraded to' if step.is_upgrade else 'downgraded from'} {step.up_revision_id}")
+
+    return applied

@@ -1,0 +1,259 @@
+"""The tables as SQLAlchemy knows them: what the migrations must come to (a test compares the two).
+
+Nothing reads or writes through these; they are the one place to look up a column. Ids are ``uuid``; JSON is ``json``,
+as ``jsonb`` would reorder keys. There are no foreign keys: ids are derived from addresses, rows that belong together
+are written in one transaction, and the hot path should not pay for checks of what cannot be.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON
+
+JOURNAL_PARTITIONS = 8
+
+metadata = MetaData(
+    naming_convention={"uq": "%(table_name)s_%(column_0_N_name)s_key", "pk": "%(table_name)s_pkey"}
+)
+
+
+def _text(name: str, default: str | None = None, *, null: bool = False) -> Column[Any]:
+    return Column(name, Text, nullable=null, server_default=None if default is None else text(f"'{default}'"))
+
+
+def _number(name: str, type_: Any = BigInteger, default: str | None = "0") -> Column[Any]:
+    return Column(name, type_, nullable=False, server_default=default and text(default))
+
+
+def _time(name: str, *, null: bool = False) -> Column[Any]:
+    return Column(name, DateTime(timezone=True), nullable=null, server_default=None if null else text("now()"))
+
+
+def _json(name: str, *, null: bool = False) -> Column[Any]:
+    return Column(name, JSON, nullable=null)
+
+
+def _id(name: str, *, null: bool = False) -> Column[Any]:
+    return Column(name, Uuid, nullable=null)
+
+
+instances = Table(
+    "instances",
+    metadata,
+    _id("id"),
+    _text("tenant"),
+    _text("agent"),
+    _text("key"),
+    _number("head"),
+    _text("owner", null=True),
+    _number("epoch"),
+    _time("progress_at"),
+    _number("takeovers", Integer),
+    _time("created_at"),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("tenant", "agent", "key"),
+)
+Index("instances_owned", instances.c.owner, postgresql_where=text("owner is not null"))
+
+mailbox = Table(
+    "mailbox",
+    metadata,
+    Column("seq", BigInteger, Identity(always=True), nullable=False),
+    _text("tenant"),
+    _id("instance"),
+    _text("message_id"),
+    _text("kind"),
+    _id("run", null=True),
+    _json("body"),
+    _text("digest", ""),
+    _time("created_at"),
+    _time("taken_at", null=True),
+    PrimaryKeyConstraint("seq"),
+    UniqueConstraint("tenant", "instance", "message_id"),
+    CheckConstraint("kind in ('request', 'event', 'signal', 'reply', 'timer', 'cancel')", name="mailbox_kind_check"),
+)
+Index("mailbox_untaken", mailbox.c.instance, mailbox.c.seq, postgresql_where=text("taken_at is null"))
+
+journal = Table(
+    "journal",
+    metadata,
+    _id("instance"),
+    _number("version", default=None),
+    _id("run"),
+    _text("type"),
+    _json("body"),
+    _text("codec", "json"),
+    _number("schema_version", SmallInteger, "1"),
+    _number("epoch", default=None),
+    _time("recorded_at"),
+    PrimaryKeyConstraint("instance", "version"),
+    postgresql_partition_by="HASH (instance)",
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    _id("instance"),
+    _number("version", default=None),
+    _json("body"),
+    _time("created_at"),
+    PrimaryKeyConstraint("instance"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    _id("id"),
+    _text("tenant"),
+    _id("instance"),
+    _text("agent"),
+    _text("key"),
+    _text("status", "accepted"),
+    _text("handler", ""),
+    _number("definition", Integer),
+    _text("code", ""),
+    _json("input", null=True),
+    _json("output", null=True),
+    _json("error", null=True),
+    _json("usage", null=True),
+    _number("cost_usd", Numeric),
+    _text("parked_reason", ""),
+    _text("parked_detail", ""),
+    _json("next_actions", null=True),
+    _id("parent_run", null=True),
+    Column("first_version", BigInteger),
+    Column("last_version", BigInteger),
+    _time("created_at"),
+    _time("started_at", null=True),
+    _time("ended_at", null=True),
+    PrimaryKeyConstraint("id"),
+    CheckConstraint(
+        "status in ('accepted', 'running', 'waiting', 'parked', 'completed', 'failed', 'cancelled')",
+        name="runs_status_check",
+    ),
+)
+Index("runs_listed", runs.c.tenant, runs.c.created_at, runs.c.id)
+Index("runs_listed_by_agent", runs.c.tenant, runs.c.agent, runs.c.created_at, runs.c.id)
+Index("runs_of_instance", runs.c.instance, runs.c.created_at, runs.c.id)
+Index(
+    "runs_open",
+    runs.c.instance,
+    runs.c.status,
+    postgresql_where=text("status in ('accepted', 'running', 'waiting', 'parked')"),
+)
+
+timers = Table(
+    "timers",
+    metadata,
+    _id("instance"),
+    _id("run"),
+    _text("step"),
+    _text("tenant"),
+    _text("agent"),
+    Column("due_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("instance", "run", "step"),
+)
+Index("timers_due", timers.c.due_at)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    _text("tenant"),
+    _text("event_type"),
+    _text("agent"),
+    _text("handler"),
+    _text("app"),
+    _text("key_path", ""),
+    PrimaryKeyConstraint("tenant", "event_type", "agent", "handler"),
+)
+
+definitions = Table(
+    "definitions",
+    metadata,
+    _text("tenant"),
+    _text("kind"),
+    _text("name"),
+    _number("version", Integer, None),
+    _text("digest"),
+    _text("app"),
+    _json("body"),
+    _time("created_at"),
+    PrimaryKeyConstraint("tenant", "kind", "name", "version"),
+    CheckConstraint("kind in ('agent', 'tool')", name="definitions_kind_check"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    _id("id"),
+    _text("tenant"),
+    _text("source"),
+    _text("reason"),
+    _text("detail", ""),
+    _text("subject", ""),
+    _json("body", null=True),
+    _number("attempts", Integer),
+    _time("created_at"),
+    PrimaryKeyConstraint("id"),
+)
+Index("dead_letters_listed", dead_letters.c.tenant, dead_letters.c.created_at, dead_letters.c.id)
+
+payloads = Table(
+    "payloads",
+    metadata,
+    _text("tenant"),
+    _text("id"),
+    _text("body"),
+    _time("created_at"),
+    PrimaryKeyConstraint("tenant", "id"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    _text("id"),
+    _text("tenant"),
+    _text("kind"),
+    _text("app"),
+    _text("host"),
+    _number("pid", Integer, None),
+    _time("started_at"),
+    _time("beat_at"),
+    _number("progress"),
+    _number("held", Integer),
+    Column("draining", Boolean, nullable=False, server_default=text("false")),
+    _time("dead_at", null=True),
+    _time("left_at", null=True),
+    PrimaryKeyConstraint("id"),
+)
+Index("workers_beating", workers.c.beat_at, postgresql_where=text("dead_at is null and left_at is null"))
+
+leaders = Table(
+    "leaders",
+    metadata,
+    _text("name"),
+    _text("owner"),
+    _number("epoch", default=None),
+    Column("until_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("name"),
+)
