@@ -59,9 +59,7 @@ class Database:
         self._away = False
 
     @classmethod
-    async def open(
-        cls, url: str, *, schema: str = "public", size: int = 4, wait: float | None = None
-    ) -> Database:
+    async def open(cls, url: str, *, schema: str = "public", size: int = 4, wait: float | None = None) -> Database:
         """Connect, with at most ``size`` connections. With ``wait``, keep trying for so many seconds.
 
         Raises:

@@ -32,9 +32,7 @@ from sqlalchemy.dialects.postgresql import JSON
 
 JOURNAL_PARTITIONS = 8
 
-metadata = MetaData(
-    naming_convention={"uq": "%(table_name)s_%(column_0_N_name)s_key", "pk": "%(table_name)s_pkey"}
-)
+metadata = MetaData(naming_convention={"uq": "%(table_name)s_%(column_0_N_name)s_key", "pk": "%(table_name)s_pkey"})
 
 
 def _text(name: str, default: str | None = None, *, null: bool = False) -> Column[Any]:
