@@ -26,6 +26,8 @@ class Array(list[Any]):
 
 
 class Bools(Array):
+    """Here ``None`` counts as false."""
+
     __slots__ = ()
 
 

@@ -1,0 +1,284 @@
+"""The appender: the one way into the journal. One a process, and every commit takes all that has gathered.
+
+A commit starts as soon as the last one has ended. One statement writes the appends of many instances; each passes its
+own fence or is refused alone. Errors are told apart by what they mean:
+
+* the fence did not match: ``Fenced`` for that append, and for those behind it;
+* data that Postgres will not take: the group is bisected, and only the append that holds it gets ``AppendRefused``;
+* a deadlock, a server that is away, an answer that was lost: the same group is sent again, for ever, with capped
+  delays. An append that is then refused is looked up in the journal: if its entries stand there, it was committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from trunkline.domain.errors import AppendRefused, Fenced, TrunklineError
+from trunkline.store.changes import Append, DeadLetter, RunChange, TimerSet
+from trunkline.store.database import Connection, Database, Unreachable
+from trunkline.store.failures import passes, reason, rolled_back
+from trunkline.store.group import Group, Item
+from trunkline.store.sql import SESSION, Statement, append_statement, standing_statement
+
+__all__ = ["Append", "AppendStats", "Appender", "DeadLetter", "RunChange", "TimerSet"]
+
+log = logging.getLogger(__name__)
+
+MAX_GROUP_BYTES = 16 * 1024 * 1024
+_FIRST_DELAY, _MAX_DELAY = 0.02, 1.0
+
+_Watcher = Callable[[int, int, float], None]
+_NOT_DATA_OF_OURS = (psycopg.Error, ValueError, TypeError, AttributeError)
+
+
+@dataclass(slots=True)
+class AppendStats:
+    """Counts since the start. ``waiting`` appends have been submitted and are not settled."""
+
+    groups: int = 0
+    appends: int = 0
+    entries: int = 0
+    fenced: int = 0
+    refused: int = 0
+    retries: int = 0
+    waiting: int = 0
+
+
+class Appender:
+    """``watch(appends, entries, seconds)`` is called after every commit."""
+
+    def __init__(self, db: Database, *, max_batch: int = 512, watch: _Watcher | None = None) -> None:
+        self.stats = AppendStats()
+        self._db = db
+        self._max_batch = max_batch
+        self._watch = watch
+        self._queue: deque[Item] = deque()
+        self._group: list[Item] = []
+        self._filled = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._connection: Connection | None = None
+
+    def start(self) -> None:
+        """Begin to commit. What was submitted before waited."""
+        self._task = asyncio.create_task(self._run(), name="appender")
+
+    async def close(self, grace: float = 5.0) -> None:
+        """Commit what was submitted, for at most ``grace`` seconds and only while Postgres answers; fail the rest."""
+        self._closing.set()
+        self._filled.set()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=grace)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._fail_all(Unreachable(reason="the appender is closed"))
+
+    async def append(self, append: Append) -> None:
+        """Submit, and wait until it is committed.
+
+        Raises:
+            Fenced: the instance is not at this owner, epoch and head (or an append before this one was refused).
+            AppendRefused: Postgres does not take the data.
+            NotJson, BadKey: it cannot even be encoded.
+            Unreachable: the appender was closed first.
+        """
+        await self.submit(append)
+
+    def submit(self, append: Append) -> asyncio.Future[None]:
+        """Hand over without waiting; the future ends as ``append`` does. Cancelling it takes nothing back."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            if self._closing.is_set():
+                raise Unreachable(reason="the appender is closed")
+            item = Item(append, done)
+        except (TrunklineError, ValueError, TypeError, AttributeError) as error:
+            done.set_exception(error)
+            return done
+        self._queue.append(item)
+        self.stats.waiting += 1
+        self._filled.set()
+        return done
+
+    # --- gathering --------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            with contextlib.suppress(Unreachable):  # closed while Postgres was away
+                while self._queue or not self._closing.is_set():
+                    if self._queue:
+                        self._group = self._gather()
+                        await self._commit(self._group)
+                    else:
+                        self._filled.clear()
+                        await self._filled.wait()
+        except Exception:
+            log.exception("the appender came to an end")
+            raise
+        finally:
+            self._closing.set()
+            self._fail_all(Unreachable(reason="the appender is closed"))
+            await self._disconnect()
+
+    def _gather(self) -> list[Item]:
+        """What one commit can take: appends of one instance only as far as each follows the one before."""
+        group: list[Item] = []
+        newest: dict[str, Item | None] = {}
+        passed_over: list[Item] = []
+        size = 0
+        while self._queue and len(group) < self._max_batch and size < MAX_GROUP_BYTES:
+            item = self._queue.popleft()
+            instance = item.append.instance
+            before = newest.get(instance, item)
+            if before is item or (before is not None and item.follows(before)):
+                newest[instance] = item
+                group.append(item)
+                size += item.size
+            else:
+                newest[instance] = None  # from here on this instance waits for the next commit
+                passed_over.append(item)
+        self._queue.extendleft(reversed(passed_over))
+        return group
+
+    # --- committing -------------------------------------------------------------------------------------------------
+
+    async def _commit(self, items: Sequence[Item]) -> None:
+        """Settle every item: together, or in halves when there is data among them that Postgres will not take."""
+        try:
+            group = Group(items)
+            passed = await self._write(group)
+        except _NOT_DATA_OF_OURS as error:
+            await self._bisect(items, error)
+            return
+        for k, chain in enumerate(group.chains, 1):
+            for item in chain:
+                if item.settled:
+                    continue
+                if k in passed:
+                    self._settle(item, None)
+                else:
+                    self._refuse(item, fenced(item.append))
+
+    async def _bisect(self, items: Sequence[Item], error: BaseException) -> None:
+        if len(items) == 1:
+            append = items[0].append
+            self._refuse(items[0], AppendRefused(instance=append.instance, reason=reason(error)))
+            return
+        ordered = sorted(items, key=lambda item: item.append.instance)
+        middle = len(ordered) // 2
+        await self._commit(ordered[:middle])
+        rest = [item for item in ordered[middle:] if not item.settled]
+        if rest:
+            await self._commit(rest)
+
+    async def _write(self, group: Group) -> set[int]:
+        """The numbers of the chains that are committed, once the server has said so."""
+        statement = append_statement(group.parts)
+        delay, uncertain = _FIRST_DELAY, False
+        while True:
+            began = time.perf_counter()
+            try:
+                connection = await self._connected()
+                passed = await _numbers(connection, statement, group)
+                if uncertain and len(passed) < len(group.chains) and group.entries:
+                    passed |= await _numbers(connection, standing_statement(), group)
+            except (psycopg.Error, OSError) as error:
+                if not passes(error):
+                    raise
+                uncertain = True
+                await self._pause(error, delay)
+                delay = min(delay * 2, _MAX_DELAY)
+            else:
+                self._count(group, passed, time.perf_counter() - began)
+                return passed
+
+    async def _pause(self, error: BaseException, delay: float) -> None:
+        self.stats.retries += 1
+        if not isinstance(error, psycopg.Error) or not rolled_back(error):
+            if self._connection is not None:
+                log.warning("an append met with %s; it is sent again until it is through", reason(error))
+            await self._disconnect()
+        if self._closing.is_set():
+            raise Unreachable(reason=reason(error))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), delay)
+
+    async def _connected(self) -> Connection:
+        if self._connection is None:
+            try:
+                self._connection = await self._db.connect(SESSION)
+            except psycopg.Error as error:
+                raise psycopg.OperationalError(reason(error)) from error
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    # --- settling ---------------------------------------------------------------------------------------------------
+
+    def _settle(self, item: Item, error: BaseException | None) -> None:
+        item.settled = True
+        self.stats.waiting -= 1
+        if item.done.done():
+            return
+        if error is None:
+            item.done.set_result(None)
+        else:
+            item.done.set_exception(error)
+
+    def _refuse(self, item: Item, error: TrunklineError) -> None:
+        self._settle(item, error)
+        if isinstance(error, Fenced):
+            self.stats.fenced += 1
+        else:
+            self.stats.refused += 1
+        self._refuse_behind(item.append)
+
+    def _refuse_behind(self, append: Append) -> None:
+        """What was submitted on top of a refused append can never be true."""
+        behind = [
+            item
+            for item in (*self._group, *self._queue)
+            if item.append.instance == append.instance and item.append.epoch == append.epoch and not item.settled
+        ]
+        for item in behind:
+            self.stats.fenced += 1
+            self._settle(item, fenced(item.append))
+        if behind:
+            self._queue = deque(item for item in self._queue if not item.settled)
+
+    def _fail_all(self, error: Unreachable) -> None:
+        for item in (*self._group, *self._queue):
+            if not item.settled:
+                self._settle(item, error)
+        self._queue.clear()
+
+    def _count(self, group: Group, passed: set[int], seconds: float) -> None:
+        chains = [group.chains[k - 1] for k in passed]
+        appends = sum(map(len, chains))
+        entries = sum(chain[-1].end - chain[0].append.expected for chain in chains)
+        self.stats.groups += 1
+        self.stats.appends += appends
+        self.stats.entries += entries
+        if self._watch is not None:
+            self._watch(appends, entries, seconds)
+
+
+def fenced(append: Append) -> Fenced:
+    return Fenced(instance=append.instance, epoch=append.epoch, head=append.expected)
+
+
+async def _numbers(connection: Connection, statement: Statement, group: Group) -> set[int]:
+    parameters = [group.parameters[name] for name in statement.names]
+    cursor = psycopg.AsyncRawCursor(connection)
+    await cursor.execute(statement.text, parameters, prepare=True, binary=True)
+    return {row[0] for row in await cursor.fetchall()}

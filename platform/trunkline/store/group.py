@@ -1,0 +1,178 @@
+"""Many appends as one statement: arrays in, and every row joined to the fence of its instance.
+
+``Item`` is one append, encoded when it is submitted (so that what cannot be encoded fails its caller and nobody else).
+``Group`` merges the appends of one instance that follow each other into one fence, because the parts of one statement
+do not see each other's work: the newest status of a run wins, and a timer that is set and removed is only removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from trunkline.domain.codec import dumps
+from trunkline.domain.ids import new_id
+from trunkline.store.arrays import Array, BigInts, Bools, Floats, Ids, Ints, Texts
+from trunkline.store.changes import Append, RunChange
+from trunkline.store.post import columns, encode
+from trunkline.store.sql import Part
+
+Row = tuple[Any, ...]
+Kinds = dict[str, type[Array]]
+
+_FENCES: Kinds = {
+    "f_id": Ids,
+    "f_owner": Texts,
+    "f_epoch": BigInts,
+    "f_expected": BigInts,
+    "f_n": BigInts,
+    "f_progress": Bools,
+}
+_ENTRIES: Kinds = {"e_k": Ints, "e_version": BigInts, "e_run": Ids, "e_type": Texts, "e_body": Texts}
+_TAKEN: Kinds = {"t_k": Ints, "t_seq": BigInts}
+_RUNS: Kinds = {
+    "r_k": Ints, "r_id": Ids, "r_status": Texts, "r_output": Texts, "r_error": Texts, "r_usage": Texts, "r_cost": Texts,
+    "r_parked_reason": Texts, "r_parked_detail": Texts, "r_next_actions": Texts, "r_definition": Texts, "r_code": Texts,
+    "r_first": Texts, "r_last": Texts, "r_started": Bools, "r_ended": Bools,
+}  # fmt: skip
+_TIMERS: Kinds = {"s_k": Ints, "s_run": Ids, "s_step": Texts, "s_delay": Floats}
+_DONE: Kinds = {"d_k": Ints, "d_instance": Ids, "d_run": Ids, "d_step": Texts}
+_DEAD: Kinds = {
+    "x_k": Ints, "x_id": Ids, "x_tenant": Texts, "x_source": Texts, "x_reason": Texts, "x_detail": Texts,
+    "x_subject": Texts, "x_body": Texts, "x_attempts": Ints,
+}  # fmt: skip
+
+
+class Item:
+    """One append on its way, with the future that its caller awaits."""
+
+    __slots__ = ("append", "bodies", "dead", "done", "end", "letters", "runs", "settled", "size")
+
+    def __init__(self, append: Append, done: asyncio.Future[None]) -> None:
+        self.append = append
+        self.done = done
+        self.settled = False
+        self.end = append.expected + len(append.entries)
+        self.bodies = [dumps(entry.body(), what=entry.TYPE) for entry in append.entries]
+        self.letters = [encode(envelope) for envelope in append.mail]
+        self.runs = [_run_row(append, change) for change in append.runs]
+        self.dead = [(new_id(), dead, _json(dead.body)) for dead in append.dead]
+        self.size = sum(map(len, self.bodies)) + sum(len(letter.body) for letter in self.letters)
+
+    def follows(self, other: Item) -> bool:
+        """Whether this append goes on exactly where ``other`` ends, under the same lease."""
+        mine, before = self.append, other.append
+        return mine.expected == other.end and mine.epoch == before.epoch and mine.owner == before.owner
+
+
+class Group:
+    """``parameters`` and ``parts`` of the one statement that writes ``items``."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.chains: list[list[Item]] = list(_chains(items))
+        self.parameters: dict[str, Array] = _arrays(_FENCES, map(_fence, self.chains))
+        self.parts = Part(0)
+        self._add(Part.ENTRIES, _ENTRIES, self._entries())
+        self._add(Part.TAKEN, _TAKEN, ((k, seq) for k, item in self._items() for seq in item.append.taken))
+        self._add(Part.RUNS, _RUNS, self._runs())
+        self._timers()
+        self._add(Part.DEAD, _DEAD, self._dead())
+        self._mail()
+
+    @property
+    def entries(self) -> int:
+        """How many journal rows it writes."""
+        return sum(chain[-1].end - chain[0].append.expected for chain in self.chains)
+
+    def _items(self) -> Iterator[tuple[int, Item]]:
+        """Every item with the number of its fence, from 1."""
+        return ((k, item) for k, chain in enumerate(self.chains, 1) for item in chain)
+
+    def _add(self, part: Part, kinds: Kinds, rows: Iterable[Row]) -> None:
+        listed = list(rows)
+        if listed:
+            self.parts |= part
+            self.parameters.update(_arrays(kinds, listed))
+
+    def _entries(self) -> Iterator[Row]:
+        for k, item in self._items():
+            for n, entry in enumerate(item.append.entries):
+                yield k, item.append.expected + n + 1, entry.run, entry.TYPE, item.bodies[n]
+
+    def _runs(self) -> Iterator[Row]:
+        newest: dict[tuple[int, str], Row] = {}
+        for k, item in self._items():
+            for row in item.runs:
+                before = newest.get((k, row[0]))
+                newest[k, row[0]] = (
+                    row
+                    if before is None
+                    else tuple(old if new is None else new for old, new in zip(before, row, strict=True))
+                )
+        return ((k, *row) for (k, _), row in newest.items())
+
+    def _timers(self) -> None:
+        newest: dict[tuple[int, str, str], float | None] = {}
+        instances: list[str] = [chain[0].append.instance for chain in self.chains]
+        for k, item in self._items():
+            newest.update({(k, timer.run, timer.step): timer.delay for timer in item.append.timers})
+            newest.update({(k, run, step): None for run, step in item.append.timers_done})
+        self._add(Part.TIMERS, _TIMERS, ((*key, delay) for key, delay in newest.items() if delay is not None))
+        done = ((k, instances[k - 1], run, step) for (k, run, step), delay in newest.items() if delay is None)
+        self._add(Part.TIMERS_DONE, _DONE, done)
+
+    def _dead(self) -> Iterator[Row]:
+        for k, item in self._items():
+            for id_, dead, body in item.dead:
+                yield k, id_, dead.tenant, dead.source, dead.reason, dead.detail, dead.subject, body, dead.attempts
+
+    def _mail(self) -> None:
+        posted = [(k, letter) for k, item in self._items() for letter in item.letters]
+        if posted:
+            self.parts |= Part.MAIL
+            self.parameters.update(columns(letter for _, letter in posted))
+            self.parameters["m_k"] = Ints(k for k, _ in posted)
+
+
+def _chains(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """The items by instance, in the order of the ids (in which rows are locked), each instance's in their own order."""
+    by_instance: dict[str, list[Item]] = {}
+    for item in items:
+        by_instance.setdefault(item.append.instance, []).append(item)
+    return (by_instance[instance] for instance in sorted(by_instance))
+
+
+def _fence(chain: list[Item]) -> Row:
+    first = chain[0].append
+    progress = any(item.append.progress for item in chain)
+    return first.instance, first.owner, first.epoch, first.expected, chain[-1].end - first.expected, progress
+
+
+def _run_row(append: Append, change: RunChange) -> Row:
+    """The columns of ``_RUNS`` after the first; ``None`` leaves a column as it is."""
+    return (
+        change.run,
+        str(change.status),
+        _json(change.output),
+        _json(change.error),
+        _json(change.usage),
+        None if change.usage is None else repr(change.cost_usd),
+        change.parked_reason,
+        change.parked_detail,
+        dumps(list(change.next_actions)),
+        str(change.definition) if change.definition else None,
+        change.code or None,
+        str(append.expected + 1) if change.started else None,
+        str(append.expected + len(append.entries)) if change.ended else None,
+        change.started or None,
+        change.ended or None,
+    )
+
+
+def _json(value: Any) -> bytes | None:
+    return None if value is None else dumps(value)
+
+
+def _arrays(kinds: Kinds, rows: Iterable[Row]) -> dict[str, Array]:
+    return {name: kind(column) for (name, kind), column in zip(kinds.items(), zip(*rows, strict=True), strict=True)}

@@ -1,0 +1,176 @@
+"""The one statement of a group commit, assembled from the parts that a group has rows for.
+
+``passed`` is the fence: it moves the head of every instance that is still held by this owner, at this epoch, at this
+head, and everything else joins it, so that a refused append leaves no trace while its neighbours commit. Tables are
+written in one fixed order, instances are locked in the order of their ids (the arrays come sorted, and the appender's
+session plans index scans only).
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Flag
+from functools import cache
+
+from trunkline.store.post import COLUMNS, PARAMETERS
+
+
+class Part(Flag):
+    """What a group may have rows for."""
+
+    ENTRIES = 1
+    TAKEN = 2
+    MAIL = 4
+    RUNS = 8
+    TIMERS = 16
+    TIMERS_DONE = 32
+    DEAD = 64
+
+
+SESSION = {
+    # Every table is reached through an index by ``= any(…)``, whatever the statistics say: a plan that was made when
+    # the tables were empty stays good, and locks are taken in the order of the index.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_nestloop": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+
+_FENCE = """
+passed as (
+    update instances i
+    set head = i.head + f.n,
+        progress_at = case when f.progress then now() else i.progress_at end,
+        takeovers = case when f.progress then 0 else i.takeovers end
+    from unnest(%(f_id)s, %(f_owner)s, %(f_epoch)s, %(f_expected)s, %(f_n)s, %(f_progress)s)
+        with ordinality as f(id, owner, epoch, expected, n, progress, k)
+    where i.id = any(%(f_id)s)
+      and i.id = f.id and i.owner = f.owner and i.epoch = f.epoch and i.head = f.expected
+    returning f.k, i.id, i.tenant, i.agent, i.epoch
+)"""
+
+_PARTS = {
+    Part.ENTRIES: """
+written as (
+    insert into journal (instance, version, run, type, body, epoch)
+    select p.id, e.version, e.run, e.type, e.body::json, p.epoch
+    from unnest(%(e_k)s, %(e_version)s, %(e_run)s, %(e_type)s, %(e_body)s) as e(k, version, run, type, body)
+    join passed p using (k)
+)""",
+    Part.TAKEN: """
+taken as (
+    update mailbox m set taken_at = now()
+    from unnest(%(t_k)s, %(t_seq)s) as t(k, seq) join passed p using (k)
+    where m.seq = any(%(t_seq)s) and m.seq = t.seq and m.instance = p.id and m.taken_at is null
+)""",
+    Part.MAIL: f"""
+mail as (
+    select m.* from unnest({PARAMETERS}, %(m_k)s) with ordinality as m({COLUMNS}, k, n) join passed p using (k)
+),
+opened as (
+    insert into instances (id, tenant, agent, key)
+    select distinct instance, tenant, agent, key from mail order by instance
+    on conflict do nothing
+),
+posted as (
+    insert into mailbox (tenant, instance, message_id, kind, run, body, digest)
+    select tenant, instance, message_id, kind, run, body::json, digest from mail order by n
+    on conflict do nothing
+    returning instance, message_id
+),
+begun as (
+    insert into runs (id, tenant, instance, agent, key, handler, input, parent_run)
+    select run, tenant, instance, agent, key, handler, input::json, parent
+    from mail join posted using (instance, message_id) where starts order by n
+    on conflict do nothing
+)""",  # noqa: S608 — constants of ours
+    Part.RUNS: """
+changed as (
+    update runs r
+    set status = c.status,
+        output = coalesce(c.output::json, r.output),
+        error = coalesce(c.error::json, r.error),
+        usage = coalesce(c.usage::json, r.usage),
+        cost_usd = coalesce(c.cost::numeric, r.cost_usd),
+        parked_reason = c.parked_reason,
+        parked_detail = c.parked_detail,
+        next_actions = c.next_actions::json,
+        definition = coalesce(c.definition::integer, r.definition),
+        code = coalesce(c.code, r.code),
+        first_version = coalesce(r.first_version, c.first::bigint),
+        last_version = coalesce(c.last::bigint, r.last_version),
+        started_at = case when c.started then coalesce(r.started_at, now()) else r.started_at end,
+        ended_at = case when c.ended then now() else r.ended_at end
+    from unnest(%(r_k)s, %(r_id)s, %(r_status)s, %(r_output)s, %(r_error)s, %(r_usage)s, %(r_cost)s,
+                %(r_parked_reason)s, %(r_parked_detail)s, %(r_next_actions)s, %(r_definition)s, %(r_code)s,
+                %(r_first)s, %(r_last)s, %(r_started)s, %(r_ended)s)
+        as c(k, id, status, output, error, usage, cost, parked_reason, parked_detail, next_actions, definition, code,
+             first, last, started, ended)
+    join passed p using (k)
+    where r.id = any(%(r_id)s) and r.id = c.id and r.instance = p.id
+)""",
+    Part.TIMERS: """
+timed as (
+    insert into timers (instance, run, step, tenant, agent, due_at)
+    select p.id, s.run, s.step, p.tenant, p.agent, now() + s.delay * interval '1 second'
+    from unnest(%(s_k)s, %(s_run)s, %(s_step)s, %(s_delay)s) as s(k, run, step, delay) join passed p using (k)
+    order by p.id, s.run, s.step
+    on conflict (instance, run, step) do update set due_at = excluded.due_at
+)""",
+    Part.TIMERS_DONE: """
+untimed as (
+    delete from timers t
+    using unnest(%(d_k)s, %(d_run)s, %(d_step)s) as d(k, run, step) join passed p using (k)
+    where t.instance = any(%(d_instance)s) and t.instance = p.id and t.run = d.run and t.step = d.step
+)""",
+    Part.DEAD: """
+buried as (
+    insert into dead_letters (id, tenant, source, reason, detail, subject, body, attempts)
+    select x.id, x.tenant, x.source, x.reason, x.detail, x.subject, x.body::json, x.attempts
+    from unnest(%(x_k)s, %(x_id)s, %(x_tenant)s, %(x_source)s, %(x_reason)s, %(x_detail)s, %(x_subject)s, %(x_body)s,
+                %(x_attempts)s)
+        as x(k, id, tenant, source, reason, detail, subject, body, attempts)
+    join passed p using (k)
+    on conflict do nothing
+)""",
+}
+
+# An append whose answer was lost was committed if its very entries stand in the journal, under its own epoch.
+_STANDING = """
+select e.k::int
+from unnest(%(e_k)s, %(e_version)s, %(e_run)s, %(e_type)s, %(e_body)s) as e(k, version, run, type, body)
+join unnest(%(f_id)s, %(f_epoch)s) with ordinality as f(id, epoch, k) using (k)
+left join journal j
+    on j.instance = any(%(f_id)s) and j.instance = f.id and j.version = e.version and j.epoch = f.epoch
+   and j.run = e.run and j.type = e.type and j.body::text = e.body
+group by e.k having bool_and(j.version is not null)
+"""
+
+
+class Statement:
+    """SQL with numbered parameters, and the name of each in its place."""
+
+    def __init__(self, sql: str) -> None:
+        self.names: list[str] = []
+        self.text = re.sub(r"%\((\w+)\)s", self._number, sql).encode()
+
+    def _number(self, match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in self.names:
+            self.names.append(name)
+        return f"${self.names.index(name) + 1}"
+
+
+@cache
+def append_statement(parts: Part) -> Statement:
+    """Writes the parts that ``parts`` names; answers with the numbers of the fences that passed."""
+    ctes = [_FENCE, *(sql for part, sql in _PARTS.items() if part in parts)]
+    return Statement("with" + ",".join(ctes) + "\nselect k::int from passed")
+
+
+@cache
+def standing_statement() -> Statement:
+    """Answers with the numbers of the fences all of whose entries stand in the journal already."""
+    return Statement(_STANDING)
