@@ -150,6 +150,10 @@ class Fenced(TrunklineError):
     """Instance {instance} is no longer held by this worker at epoch {epoch} and head {head}; its append was refused."""
 
 
+class WorkerDead(TrunklineError):
+    """Worker {worker} was declared dead, has left, or never joined: it may hold nothing. Start it again."""
+
+
 class AppendRefused(TrunklineError):
     """The entries of instance {instance} were refused by Postgres: {reason}. Other appends were not affected."""
 

@@ -47,7 +47,8 @@ passed as (
     from unnest(%(f_id)s, %(f_owner)s, %(f_epoch)s, %(f_expected)s, %(f_n)s, %(f_progress)s)
         with ordinality as f(id, owner, epoch, expected, n, progress, k)
     where i.id = any(%(f_id)s)
-      and i.id = f.id and i.owner = f.owner and i.epoch = f.epoch and i.head = f.expected
+      and i.id = f.id and i.epoch = f.epoch and i.head = f.expected
+      and i.owner is not distinct from f.owner  -- "=" would offer the planner the index of all that is owned
     returning f.k, i.id, i.tenant, i.agent, i.epoch
 )"""
 
@@ -61,9 +62,9 @@ written as (
 )""",
     Part.TAKEN: """
 taken as (
-    update mailbox m set taken_at = now()
+    update mailbox m set taken_at = coalesce(m.taken_at, now())
     from unnest(%(t_k)s, %(t_seq)s) as t(k, seq) join passed p using (k)
-    where m.seq = any(%(t_seq)s) and m.seq = t.seq and m.instance = p.id and m.taken_at is null
+    where m.seq = any(%(t_seq)s) and m.seq = t.seq and m.instance = p.id
 )""",
     Part.MAIL: f"""
 mail as (

@@ -1,0 +1,130 @@
+"""Leases: which worker may append to an instance. Every taking raises the epoch, which fences whoever had it before.
+
+A lease has no term of its own: it ends when its worker gives it back, or is declared dead (``reclaim``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trunkline.domain.errors import WorkerDead
+from trunkline.store.arrays import BigInts, Ids
+from trunkline.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What a worker holds: the instance's address, its head when it was taken, and the fencing token."""
+
+    instance: str
+    tenant: str
+    agent: str
+    key: str
+    head: int
+    epoch: int
+    takeovers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An instance that is somebody's already."""
+
+    instance: str
+    owner: str
+
+
+# The worker's own row is locked against being declared dead meanwhile. ``present`` is empty when it is not alive.
+_TAKE = """
+with present as (
+    select from workers where id = %(worker)s and dead_at is null and left_at is null for share
+),
+free as (
+    select id from instances
+    where id = any(%(instances)s) and owner is null and exists (select from present)
+    order by id for no key update
+),
+taken as (
+    update instances i set owner = %(worker)s, epoch = i.epoch + 1
+    from free where i.id = free.id
+    returning i.id, i.tenant, i.agent, i.key, i.head, i.epoch, i.takeovers
+)
+select exists (select from present), id::text, tenant, agent, key, head, epoch, takeovers
+from (select) as once left join taken on true
+"""
+
+_HELD = "select id::text, owner from instances where id = any(%s) and owner is not null"
+
+_RELEASE = """
+with mine as (
+    select i.id from instances i join unnest(%(instances)s, %(epochs)s) as l(id, epoch) using (id)
+    where i.owner = %(worker)s and i.epoch = l.epoch
+    order by i.id for no key update of i
+)
+update instances i set owner = null from mine where i.id = mine.id returning i.id::text
+"""
+
+_WAITING = "select distinct instance::text from mailbox where instance = any(%s) and taken_at is null"
+
+
+async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[list[Lease], list[Held]]:
+    """Take those of ``instances`` that nobody owns, each at its next epoch, and say who owns the others.
+
+    Unknown ids are passed over, and so is one that was let go at this very moment: its mail is woken again.
+
+    Raises:
+        WorkerDead: ``worker`` has not joined, has left or was declared dead; nothing is taken.
+    """
+    if not instances:
+        return [], []
+    async with db.connection() as connection:
+        cursor = await connection.execute(_TAKE, {"worker": worker, "instances": Ids(instances)})
+        rows = await cursor.fetchall()
+        if not rows[0][0]:
+            raise WorkerDead(worker=worker)
+        leases = [Lease(*row[1:]) for row in rows if row[1] is not None]
+        missing = set(instances) - {lease.instance for lease in leases}
+        if not missing:
+            return leases, []
+        cursor = await connection.execute(_HELD, [Ids(missing)])
+        return leases, [Held(*row) for row in await cursor.fetchall()]
+
+
+async def release(db: Database, worker: str, leases: Sequence[tuple[str, int]]) -> list[str]:
+    """Give back ``leases`` (instance, epoch); those that are not held so are passed over.
+
+    Returns:
+        the instances that were given back with mail that nobody took: wake them.
+    """
+    if not leases:
+        return []
+    parameters = {
+        "worker": worker,
+        "instances": Ids(instance for instance, _ in leases),
+        "epochs": BigInts(epoch for _, epoch in leases),
+    }
+    async with db.connection() as connection:
+        cursor = await connection.execute(_RELEASE, parameters)
+        released = [row[0] for row in await cursor.fetchall()]
+        if not released:
+            return []
+        # Asked after the release is committed: mail that comes later finds the instance free.
+        cursor = await connection.execute(_WAITING, [Ids(released)])
+        return [row[0] for row in await cursor.fetchall()]
+
+
+async def owner_of(db: Database, instance: str) -> str | None:
+    """The worker that holds ``instance``, if any does."""
+    async with db.connection() as connection:
+        cursor = await connection.execute("select owner from instances where id = %s", [instance])
+        row = await cursor.fetchone()
+    return row[0] if row else None
+
+
+async def held_by(db: Database, worker: str) -> list[tuple[str, str, str]]:
+    """(tenant, agent, instance) of everything that ``worker`` holds."""
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            "select tenant, agent, id::text from instances where owner = %s order by id", [worker]
+        )
+        return await cursor.fetchall()

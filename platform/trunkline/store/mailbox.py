@@ -1,0 +1,72 @@
+"""Reading mailboxes. Rows come by ``accept``, ``append`` and due timers, and are taken by the owner's ``append``.
+
+There is no "after this seq": a row with a lower seq may be committed later. A reader names what it has instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from trunkline.domain.mail import Mail
+from trunkline.domain.status import EnvelopeKind
+from trunkline.store.arrays import BigInts, Ids
+from trunkline.store.database import Database
+
+PAGE = 1000  # letters of one instance in one reading
+
+_PENDING = """
+select m.seq, m.instance::text, m.message_id, m.kind, m.run::text, m.body
+from unnest(%(instances)s) as i(id)
+cross join lateral (
+    select * from mailbox b
+    where b.instance = i.id and b.taken_at is null and b.seq <> all (%(known)s)
+    order by b.seq limit %(page)s
+) m
+order by m.instance, m.seq
+"""
+
+_UNTAKEN = """
+with recursive walk as (
+    (select instance, tenant, created_at from mailbox
+     where taken_at is null and instance > %(after)s order by instance, seq limit 1)
+    union all
+    select next.* from walk cross join lateral (
+        select instance, tenant, created_at from mailbox
+        where taken_at is null and instance > walk.instance order by instance, seq limit 1) next
+)
+select w.tenant, i.agent, w.instance::text
+from walk w join instances i on i.id = w.instance
+where w.created_at < clock_timestamp() - %(age)s * interval '1 second'
+limit %(limit)s
+"""
+
+_NIL = "00000000-0000-0000-0000-000000000000"
+
+
+async def pending(
+    db: Database, instances: Sequence[str], known: Collection[int] = (), *, page: int = PAGE
+) -> dict[str, list[Mail]]:
+    """The letters that nobody took, oldest first, by instance; without the seqs in ``known``.
+
+    At most ``page`` of an instance: when there are as many, come again with these in ``known``.
+    """
+    found: dict[str, list[Mail]] = {instance: [] for instance in instances}
+    if not found:
+        return found
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            _PENDING, {"instances": Ids(found), "known": BigInts(known), "page": page}, binary=True
+        )
+        for seq, instance, message_id, kind, run, body in await cursor.fetchall():
+            found[instance].append(Mail(seq, instance, message_id, EnvelopeKind(kind), run or "", body))
+    return found
+
+
+async def untaken(db: Database, older_than: float, limit: int, *, after: str = _NIL) -> list[tuple[str, str, str]]:
+    """(tenant, agent, instance) of those whose oldest letter has waited ``older_than`` seconds, by instance id.
+
+    ``limit`` bounds one answer; go on with the last instance as ``after``, so that none is passed over for ever.
+    """
+    async with db.connection() as connection:
+        cursor = await connection.execute(_UNTAKEN, {"age": older_than, "limit": limit, "after": after})
+        return await cursor.fetchall()

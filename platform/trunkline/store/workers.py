@@ -1,0 +1,117 @@
+"""The roster: which processes are at work, by their own word. Whether one is dead is the supervisor's to judge.
+
+A worker that is declared dead stays so: it may neither beat nor take leases again, and starts anew under another id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trunkline.domain.work import Heartbeat
+from trunkline.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker's row. Times are seconds since the epoch by Postgres's clock; ``silence`` counts from the last beat."""
+
+    worker: str
+    tenant: str
+    kind: str
+    app: str
+    host: str
+    pid: int
+    started_at: float
+    beat_at: float
+    silence: float
+    progress: int
+    held: int
+    draining: bool
+    dead_at: float | None
+    left_at: float | None
+
+
+_SELECT = """
+select id, tenant, kind, app, host, pid, extract(epoch from started_at)::float8, extract(epoch from beat_at)::float8,
+       extract(epoch from clock_timestamp() - beat_at)::float8, progress, held, draining,
+       extract(epoch from dead_at)::float8, extract(epoch from left_at)::float8
+from workers
+"""
+
+
+async def join(db: Database, beat: Heartbeat) -> None:
+    """Enter the roster with the first heartbeat."""
+    async with db.connection() as connection:
+        await connection.execute(
+            "insert into workers (id, tenant, kind, app, host, pid, started_at, progress, held, draining)"
+            " values (%s, %s, %s, %s, %s, %s, to_timestamp(%s), %s, %s, %s) on conflict (id) do nothing",
+            [beat.worker, beat.tenant, beat.kind, beat.app, beat.host, beat.pid, beat.started_at, beat.progress,
+             beat.held, beat.draining],
+        )  # fmt: skip
+
+
+async def beat(db: Database, worker: str, *, progress: int, held: int, draining: bool) -> bool:
+    """Say that ``worker`` lives and how far it is. False: it was declared dead (or left), and must stop."""
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            "update workers set beat_at = clock_timestamp(), progress = %s, held = %s, draining = %s"
+            " where id = %s and dead_at is null and left_at is null",
+            [progress, held, draining, worker],
+        )
+    return cursor.rowcount == 1
+
+
+async def leave(db: Database, worker: str) -> None:
+    """Say goodbye. What it still holds is free to be reclaimed."""
+    async with db.connection() as connection:
+        await connection.execute(
+            "update workers set left_at = clock_timestamp(), held = 0"
+            " where id = %s and dead_at is null and left_at is null",
+            [worker],
+        )
+
+
+async def list_workers(db: Database, tenant: str | None = None, *, gone: float = 0.0) -> list[Worker]:
+    """Those that are at work, and those that died or left within the last ``gone`` seconds."""
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            _SELECT + "where (%(tenant)s::text is null or tenant = %(tenant)s)"
+            " and coalesce(dead_at, left_at, 'infinity') > clock_timestamp() - %(gone)s * interval '1 second'"
+            " order by started_at, id",
+            {"tenant": tenant, "gone": gone},
+        )
+        return [Worker(*row) for row in await cursor.fetchall()]
+
+
+async def silent(db: Database, lease: float) -> list[Worker]:
+    """Those that are neither dead nor gone, and have not beaten for ``lease`` seconds."""
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            _SELECT + "where dead_at is null and left_at is null"
+            " and beat_at < clock_timestamp() - %s * interval '1 second' order by beat_at",
+            [lease],
+        )
+        return [Worker(*row) for row in await cursor.fetchall()]
+
+
+async def declare_dead(db: Database, worker: str, beat_at: float) -> bool:
+    """Declare ``worker`` dead, unless it has beaten again since ``beat_at`` (as it was read), or is gone already."""
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            "update workers set dead_at = clock_timestamp() where id = %s and dead_at is null and left_at is null"
+            " and beat_at <= to_timestamp(%s) + interval '2 microseconds'",  # a double does not hold the last digit
+            [worker, beat_at],
+        )
+    return cursor.rowcount == 1
+
+
+async def departed(db: Database) -> list[Worker]:
+    """Those that died or left and still own instances, and those that did so within the last hour."""
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            _SELECT + "where coalesce(dead_at, left_at) > clock_timestamp() - interval '1 hour'"
+            " or (coalesce(dead_at, left_at) is not null"
+            "     and exists (select from instances i where i.owner = workers.id))"
+            " order by coalesce(dead_at, left_at), id"
+        )
+        return [Worker(*row) for row in await cursor.fetchall()]
