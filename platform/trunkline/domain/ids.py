@@ -61,6 +61,14 @@ def new_id() -> str:
     return str(uuid7())
 
 
+def is_id(value: str) -> bool:
+    """Whether ``value``, which came from outside, is the text of a UUID."""
+    try:
+        return str(uuid.UUID(value)) == value.lower()
+    except ValueError:
+        return False
+
+
 def new_worker_id() -> WorkerId:
     """A worker id is new at every process start, and is one token of a subject."""
     return WorkerId(new_id())

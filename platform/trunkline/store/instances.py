@@ -1,0 +1,87 @@
+"""Reading instances. They come into being with their first letter; all of their rows are changed by other rooms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from trunkline.domain.errors import UnknownInstance
+from trunkline.domain.ids import instance_id
+from trunkline.engine.fold import fold
+from trunkline.store import journal, pages, runs
+from trunkline.store.database import Database
+from trunkline.store.runs import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An instance's row; times in seconds since the epoch by Postgres's clock."""
+
+    id: str
+    tenant: str
+    agent: str
+    key: str
+    head: int
+    owner: str | None
+    epoch: int
+    takeovers: int
+    created_at: float
+    progress_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An instance as people want to see it: what its journal comes to, and what it has under way."""
+
+    instance: Instance
+    state: Any
+    conversation: list[dict[str, Any]]
+    open_runs: list[Run]
+
+
+_ROW = """
+select id::text, tenant, agent, key, head, owner, epoch, takeovers, extract(epoch from created_at)::float8,
+       extract(epoch from progress_at)::float8
+"""
+
+
+async def get(db: Database, tenant: str, agent: str, key: str) -> View:
+    """State and conversation are folded from the journal as it stands now.
+
+    Raises:
+        UnknownInstance: nothing was ever accepted for it.
+        JournalCorrupt: its journal is not usable.
+    """
+    id_ = instance_id(tenant, agent, key)
+    async with db.connection() as connection:
+        cursor = await connection.execute(_ROW + "from instances where id = %s", [id_])
+        row = await cursor.fetchone()
+    if row is None:
+        raise UnknownInstance(agent=agent, key=key)
+    rows = (await journal.read(db, [id_]))[id_]
+    if isinstance(rows, Exception):
+        raise rows
+    folded = fold([row.entry for row in rows])
+    return View(Instance(*row), folded.state, folded.conversation, await runs.open_of(db, id_))
+
+
+async def list_instances(
+    db: Database, tenant: str, *, agent: str | None = None, limit: int = 50, cursor: str | None = None
+) -> tuple[list[Instance], str | None]:
+    """The tenant's instances by agent and key, and the cursor of the next page (``None`` at the end).
+
+    Raises:
+        BadInput: ``cursor`` is not one that this list gave out.
+    """
+    conditions = ["tenant = %(tenant)s"]
+    parameters = {"tenant": tenant, "agent": agent, "limit": pages.bounded(limit)}
+    if agent is not None:
+        conditions.append("agent = %(agent)s")
+    if cursor:
+        conditions.append("(agent, key) > (%(last_agent)s, %(last_key)s)")
+        parameters["last_agent"], parameters["last_key"] = pages.columns_of(cursor, (str, str))
+    sql = f"{_ROW} from instances where {' and '.join(conditions)} order by agent, key limit %(limit)s"
+    async with db.connection() as connection:
+        fetched = await connection.execute(sql, parameters)
+        found = [Instance(*row) for row in await fetched.fetchall()]
+    return pages.page([(instance, (instance.agent, instance.key)) for instance in found], limit)

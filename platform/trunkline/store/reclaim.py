@@ -1,0 +1,51 @@
+"""What keeps an accepted run from being stuck: instances of workers that are gone, and runs that nobody drives."""
+
+from __future__ import annotations
+
+from trunkline.store.database import Database
+
+# A worker that died counts as a takeover; one that said goodbye (and could not give back all in time) does not.
+_RECLAIM = """
+with gone as (
+    select dead_at is not null as died from workers
+    where id = %(worker)s and (dead_at is not null or left_at is not null)
+),
+theirs as (
+    select id, epoch from instances
+    where owner = %(worker)s and exists (select from gone)
+    order by id limit %(limit)s for no key update
+)
+update instances i
+set owner = null, epoch = i.epoch + 1, takeovers = i.takeovers + (select died::integer from gone)
+from theirs t
+where i.id = t.id and i.owner = %(worker)s and i.epoch = t.epoch
+returning i.tenant, i.agent, i.id::text, i.takeovers
+"""
+
+_STALLED = """
+select distinct i.tenant, i.agent, i.id::text
+from runs r join instances i on i.id = r.instance
+where r.status = 'running' and i.owner is null
+  and i.progress_at < clock_timestamp() - %(age)s * interval '1 second'
+limit %(limit)s
+"""
+
+
+async def reclaim(db: Database, worker: str, limit: int = 1000) -> list[tuple[str, str, str, int]]:
+    """Free up to ``limit`` instances of ``worker``, which was declared dead or has left, fencing what it still sends.
+
+    Nothing is freed of a worker that is neither: it may be alive.
+
+    Returns:
+        (tenant, agent, instance, takeovers since its last progress) of each; wake them.
+    """
+    async with db.connection() as connection:
+        cursor = await connection.execute(_RECLAIM, {"worker": worker, "limit": limit})
+        return await cursor.fetchall()
+
+
+async def stalled(db: Database, older_than: float, limit: int = 1000) -> list[tuple[str, str, str]]:
+    """(tenant, agent, instance) where a run is running, but no worker has the instance, for ``older_than`` seconds."""
+    async with db.connection() as connection:
+        cursor = await connection.execute(_STALLED, {"age": older_than, "limit": limit})
+        return await cursor.fetchall()

@@ -1,0 +1,120 @@
+"""Reading runs. Their rows come with the request (``accept``, or an ``append`` that asks); ``append`` changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from trunkline.domain.errors import UnknownRun
+from trunkline.domain.ids import is_id
+from trunkline.domain.status import RunStatus
+from trunkline.store import pages
+from trunkline.store.arrays import Ids
+from trunkline.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's row. Times are seconds since the epoch by Postgres's clock. Lists leave out ``input`` and ``output``."""
+
+    id: str
+    tenant: str
+    instance: str
+    agent: str
+    key: str
+    status: RunStatus
+    handler: str
+    definition: int
+    code: str
+    input: Any
+    output: Any
+    error: dict[str, Any] | None
+    usage: dict[str, Any] | None
+    cost_usd: float
+    parked_reason: str
+    parked_detail: str
+    next_actions: list[str]
+    parent_run: str
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+
+
+_ROW = """
+select id::text, tenant, instance::text, agent, key, status, handler, definition, code, {values}, error, usage,
+       cost_usd::float8, parked_reason, parked_detail, coalesce(next_actions, '[]'), coalesce(parent_run::text, ''),
+       extract(epoch from created_at)::float8, extract(epoch from started_at)::float8,
+       extract(epoch from ended_at)::float8
+"""
+_WHOLE = _ROW.format(values="input, output") + "from runs\n"
+_LISTED = _ROW.format(values="null, null") + f", {pages.MARK} from runs\n"
+
+
+async def get(db: Database, tenant: str, run: str) -> Run:
+    """One run, whole.
+
+    Raises:
+        UnknownRun: the tenant has no such run, or ``run`` is not a run's id at all.
+    """
+    if not is_id(run):
+        raise UnknownRun(run=run)
+    async with db.connection() as connection:
+        cursor = await connection.execute(_WHOLE + "where id = %s and tenant = %s", [run, tenant])
+        row = await cursor.fetchone()
+    if row is None:
+        raise UnknownRun(run=run)
+    return _run(row)
+
+
+async def list_runs(
+    db: Database,
+    tenant: str,
+    *,
+    agent: str | None = None,
+    key: str | None = None,
+    status: RunStatus | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> tuple[list[Run], str | None]:
+    """The tenant's runs, newest first, and the cursor of the next page (``None`` at the end).
+
+    Raises:
+        BadInput: ``cursor`` is not one that a list gave out.
+    """
+    wanted: dict[str, Any] = {"tenant": tenant, "agent": agent, "key": key, "status": status}
+    conditions = [f"{name} = %({name})s" for name, value in wanted.items() if value is not None]
+    if cursor:
+        conditions.append(pages.BEFORE)
+        wanted.update(pages.before(cursor))
+    sql = f"{_LISTED} where {' and '.join(conditions)} {pages.NEWEST}"
+    async with db.connection() as connection:
+        fetched = await connection.execute(sql, {**wanted, "limit": pages.bounded(limit)})
+        rows = [(_run(row[:-1]), (row[-1], row[0])) for row in await fetched.fetchall()]
+    return pages.page(rows, limit)
+
+
+async def ended_among(db: Database, runs: Sequence[str]) -> dict[str, RunStatus]:
+    """Those of ``runs`` that have ended, and how."""
+    if not runs:
+        return {}
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            "select id::text, status from runs where id = any(%s) and ended_at is not null", [Ids(runs)]
+        )
+        return {run: RunStatus(status) for run, status in await cursor.fetchall()}
+
+
+async def open_of(db: Database, instance: str) -> list[Run]:
+    """The instance's runs that have not ended, oldest first."""
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            _WHOLE + "where instance = %s and status in ('accepted', 'running', 'waiting', 'parked')"
+            " order by created_at, id",
+            [instance],
+        )
+        return [_run(row) for row in await cursor.fetchall()]
+
+
+def _run(row: Sequence[Any]) -> Run:
+    return replace(Run(*row), status=RunStatus(row[5]))

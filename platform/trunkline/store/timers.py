@@ -1,0 +1,39 @@
+"""Due timers become mail. They are set and removed by ``append``."""
+
+from __future__ import annotations
+
+from trunkline.store.database import Database
+
+# Whoever deletes the row posts the letter, in one statement: a timer fires once, however many look for it. The due time
+# in the message id lets a timer that is set again under the same step fire again.
+_FIRE = """
+with due as (
+    select instance, run, step from timers
+    where due_at <= clock_timestamp() order by due_at limit %(limit)s
+    for update skip locked
+),
+gone as (
+    delete from timers t using due d
+    where t.instance = d.instance and t.run = d.run and t.step = d.step
+    returning t.instance, t.run, t.step, t.tenant, t.agent, t.due_at
+),
+posted as (
+    insert into mailbox (tenant, instance, message_id, kind, run, body)
+    select tenant, instance, 'timer:' || run || ':' || step || ':' || extract(epoch from due_at), 'timer', run,
+           json_build_object('step', step)
+    from gone order by due_at
+    on conflict do nothing
+)
+select distinct tenant, agent, instance::text from gone
+"""
+
+
+async def fire_due(db: Database, limit: int = 1000) -> list[tuple[str, str, str]]:
+    """Post a timer letter (``{"step": …}``) for up to ``limit`` timers that are due.
+
+    Returns:
+        (tenant, agent, instance) of those to be woken.
+    """
+    async with db.connection() as connection:
+        cursor = await connection.execute(_FIRE, {"limit": limit})
+        return await cursor.fetchall()
