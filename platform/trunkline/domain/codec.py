@@ -17,6 +17,9 @@ from trunkline.domain.errors import BadJson, NotJson, PayloadTooLarge
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _HUGE = re.compile(rb"[0-9]{300}|[0-9][eE]\+?[0-9]{3,}\s*(?:[,}\]]|\Z)")
+# The same, roughly, by what is ten times as fast on long texts: every digit as 1, and no other letter than e.
+_SHAPE = bytes(0x31 if 0x30 <= c <= 0x39 else 0x65 if c in b"eE" else c if c == 0x2B else 0x20 for c in range(256))
+_LONG = b"1" * 300
 
 
 def dumps(value: Any, *, what: str = "the value") -> bytes:
@@ -73,7 +76,9 @@ def _objection(text: bytes) -> str:
         return "text contains NUL (\\u0000)"
     if (b"NaN" in text or b"Infinity" in text) and _has_constant(text):
         return "NaN and infinities are not JSON numbers"
-    if _HUGE.search(text) and _has_huge_number(text):
+    shape = text.translate(_SHAPE)
+    suspect = b"1e111" in shape or b"1e+111" in shape or _LONG in shape
+    if suspect and _HUGE.search(text) and _has_huge_number(text):
         return "a number is too large for a double"
     return ""
 

@@ -29,7 +29,6 @@ _FENCES: Kinds = {
     "f_n": BigInts,
     "f_progress": Bools,
 }
-_ENTRIES: Kinds = {"e_k": Ints, "e_version": BigInts, "e_run": Ids, "e_type": Texts, "e_body": Texts}
 _TAKEN: Kinds = {"t_k": Ints, "t_seq": BigInts}
 _RUNS: Kinds = {
     "r_k": Ints, "r_id": Ids, "r_status": Texts, "r_output": Texts, "r_error": Texts, "r_usage": Texts, "r_cost": Texts,
@@ -47,7 +46,7 @@ _DEAD: Kinds = {
 class Item:
     """One append on its way, with the future that its caller awaits."""
 
-    __slots__ = ("append", "bodies", "dead", "done", "end", "letters", "runs", "settled", "size")
+    __slots__ = ("append", "bodies", "dead", "done", "end", "letters", "plain", "runs", "settled", "size")
 
     def __init__(self, append: Append, done: asyncio.Future[None]) -> None:
         self.append = append
@@ -55,10 +54,15 @@ class Item:
         self.settled = False
         self.end = append.expected + len(append.entries)
         self.bodies = [dumps(entry.body(), what=entry.TYPE) for entry in append.entries]
-        self.letters = [encode(envelope) for envelope in append.mail]
-        self.runs = [_run_row(append, change) for change in append.runs]
-        self.dead = [(new_id(), dead, _json(dead.body)) for dead in append.dead]
-        self.size = sum(map(len, self.bodies)) + sum(len(letter.body) for letter in self.letters)
+        self.size = sum(map(len, self.bodies))
+        self.plain = not (
+            append.taken or append.mail or append.runs or append.timers or append.timers_done or append.dead
+        )
+        if not self.plain:
+            self.letters = [encode(envelope) for envelope in append.mail]
+            self.runs = [_run_row(append, change) for change in append.runs]
+            self.dead = [(new_id(), dead, _json(dead.body)) for dead in append.dead]
+            self.size += sum(len(letter.body) for letter in self.letters)
 
     def follows(self, other: Item) -> bool:
         """Whether this append goes on exactly where ``other`` ends, under the same lease."""
@@ -73,21 +77,14 @@ class Group:
         self.chains: list[list[Item]] = list(_chains(items))
         self.parameters: dict[str, Array] = _arrays(_FENCES, map(_fence, self.chains))
         self.parts = Part(0)
-        self._add(Part.ENTRIES, _ENTRIES, self._entries())
-        self._add(Part.TAKEN, _TAKEN, ((k, seq) for k, item in self._items() for seq in item.append.taken))
-        self._add(Part.RUNS, _RUNS, self._runs())
-        self._timers()
-        self._add(Part.DEAD, _DEAD, self._dead())
-        self._mail()
-
-    @property
-    def entries(self) -> int:
-        """How many journal rows it writes."""
-        return sum(chain[-1].end - chain[0].append.expected for chain in self.chains)
-
-    def _items(self) -> Iterator[tuple[int, Item]]:
-        """Every item with the number of its fence, from 1."""
-        return ((k, item) for k, chain in enumerate(self.chains, 1) for item in chain)
+        self.entries = self._entries()
+        self._more = [(k, item) for k, chain in enumerate(self.chains, 1) for item in chain if not item.plain]
+        if self._more:
+            self._add(Part.TAKEN, _TAKEN, ((k, seq) for k, item in self._more for seq in item.append.taken))
+            self._add(Part.RUNS, _RUNS, self._runs())
+            self._timers()
+            self._add(Part.DEAD, _DEAD, self._dead())
+            self._mail()
 
     def _add(self, part: Part, kinds: Kinds, rows: Iterable[Row]) -> None:
         listed = list(rows)
@@ -95,14 +92,24 @@ class Group:
             self.parts |= part
             self.parameters.update(_arrays(kinds, listed))
 
-    def _entries(self) -> Iterator[Row]:
-        for k, item in self._items():
-            for n, entry in enumerate(item.append.entries):
-                yield k, item.append.expected + n + 1, entry.run, entry.TYPE, item.bodies[n]
+    def _entries(self) -> int:
+        """The journal rows, column by column: there are more of them than of all else. Returns how many."""
+        fences, versions, runs, types, bodies = Ints(), BigInts(), Ids(), Texts(), Texts()
+        for k, chain in enumerate(self.chains, 1):
+            for item in chain:
+                versions.extend(range(item.append.expected + 1, item.end + 1))
+                runs.extend([entry.run for entry in item.append.entries])
+                types.extend([entry.TYPE for entry in item.append.entries])
+                bodies.extend(item.bodies)
+            fences.extend([k] * (len(versions) - len(fences)))
+        if versions:
+            self.parts |= Part.ENTRIES
+            self.parameters.update(e_k=fences, e_version=versions, e_run=runs, e_type=types, e_body=bodies)
+        return len(versions)
 
     def _runs(self) -> Iterator[Row]:
         newest: dict[tuple[int, str], Row] = {}
-        for k, item in self._items():
+        for k, item in self._more:
             for row in item.runs:
                 before = newest.get((k, row[0]))
                 newest[k, row[0]] = (
@@ -115,7 +122,7 @@ class Group:
     def _timers(self) -> None:
         newest: dict[tuple[int, str, str], float | None] = {}
         instances: list[str] = [chain[0].append.instance for chain in self.chains]
-        for k, item in self._items():
+        for k, item in self._more:
             newest.update({(k, timer.run, timer.step): timer.delay for timer in item.append.timers})
             newest.update({(k, run, step): None for run, step in item.append.timers_done})
         self._add(Part.TIMERS, _TIMERS, ((*key, delay) for key, delay in newest.items() if delay is not None))
@@ -123,12 +130,12 @@ class Group:
         self._add(Part.TIMERS_DONE, _DONE, done)
 
     def _dead(self) -> Iterator[Row]:
-        for k, item in self._items():
+        for k, item in self._more:
             for id_, dead, body in item.dead:
                 yield k, id_, dead.tenant, dead.source, dead.reason, dead.detail, dead.subject, body, dead.attempts
 
     def _mail(self) -> None:
-        posted = [(k, letter) for k, item in self._items() for letter in item.letters]
+        posted = [(k, letter) for k, item in self._more for letter in item.letters]
         if posted:
             self.parts |= Part.MAIL
             self.parameters.update(columns(letter for _, letter in posted))

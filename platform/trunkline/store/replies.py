@@ -1,0 +1,59 @@
+"""Outcomes that reached somebody who does not own their instance become mail; whoever owns it next reads it there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from trunkline.domain.ids import is_id
+from trunkline.domain.mail import Envelope
+from trunkline.domain.status import EnvelopeKind
+from trunkline.domain.work import Outcome
+from trunkline.store.accept import accept
+from trunkline.store.arrays import Ids
+from trunkline.store.database import Database
+
+
+async def post_outcomes(db: Database, outcomes: Sequence[Outcome]) -> list[Envelope]:
+    """Commit each outcome as a letter to its instance, once for each attempt of its step.
+
+    An outcome for an instance that the tenant does not have, or with ids that are none, is passed over.
+
+    Returns:
+        the letters; wake their instances.
+
+    Raises:
+        Unreachable: Postgres is away; nothing may be acknowledged.
+    """
+    sound = [outcome for outcome in outcomes if is_id(outcome.instance) and is_id(outcome.run)]
+    keys = await _keys(db, (outcome.instance for outcome in sound))
+    letters = [
+        _letter(outcome, keys[address])
+        for outcome in sound
+        if (address := (outcome.tenant, outcome.agent, outcome.instance.lower())) in keys
+    ]
+    if letters:
+        await accept(db, letters)
+    return letters
+
+
+async def _keys(db: Database, instances: Iterable[str]) -> dict[tuple[str, str, str], str]:
+    wanted = Ids(set(instances))
+    if not wanted:
+        return {}
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            "select tenant, agent, id::text, key from instances where id = any(%s)", [wanted]
+        )
+        return {(tenant, agent, id_): key for tenant, agent, id_, key in await cursor.fetchall()}
+
+
+def _letter(outcome: Outcome, key: str) -> Envelope:
+    return Envelope(
+        tenant=outcome.tenant,
+        agent=outcome.agent,
+        key=key,
+        message_id=f"reply:{outcome.step}:{outcome.attempt}:{outcome.run}",
+        kind=EnvelopeKind.REPLY,
+        run=outcome.run,
+        body=outcome.model_dump(mode="json"),
+    )
