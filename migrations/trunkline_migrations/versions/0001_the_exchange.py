@@ -30,6 +30,8 @@ create table mailbox (
     seq        bigint      not null generated always as identity,
     tenant     text        not null,
     instance   uuid        not null,
+    agent      text        not null,                    -- the instance's address, because its row is made
+    key        text        not null,                    -- only when a worker takes it up
     message_id text        not null,
     kind       text        not null,
     run        uuid,

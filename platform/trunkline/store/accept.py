@@ -21,8 +21,9 @@ from trunkline.store.post import COLUMNS, PARAMETERS, Letter, columns, encode
 
 _TO_A_RUN = (EnvelopeKind.SIGNAL, EnvelopeKind.CANCEL)
 
-# One statement, so that a letter, its instance and its run become true together. A letter to a run that has ended, or
-# never was, keeps the whole batch out (unless it was accepted before: a repeat is told what the first was told).
+# One statement, so that a letter and its run become true together. A letter to a run that has ended, or never was,
+# keeps the whole batch out (unless it was accepted before: a repeat is told what the first was told). The instance's
+# own row is made by whoever takes it up: made in a caller's long transaction it would be in everybody's way.
 _ACCEPT = f"""
 with mail as (
     select * from unnest({PARAMETERS}, %(to_run)s) with ordinality as m({COLUMNS}, to_run, n)
@@ -38,14 +39,9 @@ homeless as (
 wanted as (
     select * from mail where not exists (select from homeless)
 ),
-opened as (
-    insert into {{schema}}.instances (id, tenant, agent, key)
-    select distinct instance, tenant, agent, key from wanted order by instance
-    on conflict do nothing
-),
 posted as (
-    insert into {{schema}}.mailbox (tenant, instance, message_id, kind, run, body, digest)
-    select tenant, instance, message_id, kind, run, body::json, digest from wanted order by n
+    insert into {{schema}}.mailbox (tenant, instance, agent, key, message_id, kind, run, body, digest)
+    select tenant, instance, agent, key, message_id, kind, run, body::json, digest from wanted order by n
     on conflict do nothing
     returning instance, message_id
 ),

@@ -1,4 +1,4 @@
-"""Reading instances. They come into being with their first letter; all of their rows are changed by other rooms."""
+"""Reading instances. Their rows come when a worker first takes them up (``leases``), and others' files change them."""
 
 from __future__ import annotations
 
@@ -45,6 +45,17 @@ select id::text, tenant, agent, key, head, owner, epoch, takeovers, extract(epoc
 """
 
 
+# One that was never taken up is known by its mail.
+_KNOWN = f"""
+{_ROW} from instances where id = %(id)s
+union all
+(select instance::text, tenant, agent, key, 0, null, 0, 0, extract(epoch from created_at)::float8,
+        extract(epoch from created_at)::float8
+ from mailbox where instance = %(id)s and taken_at is null order by seq limit 1)
+limit 1
+"""  # noqa: S608 — constants of ours
+
+
 async def get(db: Database, tenant: str, agent: str, key: str) -> View:
     """State and conversation are folded from the journal as it stands now.
 
@@ -54,11 +65,11 @@ async def get(db: Database, tenant: str, agent: str, key: str) -> View:
     """
     id_ = instance_id(tenant, agent, key)
     async with db.connection() as connection:
-        cursor = await connection.execute(_ROW + "from instances where id = %s", [id_])
+        cursor = await connection.execute(_KNOWN, {"id": id_})
         row = await cursor.fetchone()
     if row is None:
         raise UnknownInstance(agent=agent, key=key)
-    rows = (await journal.read(db, [id_]))[id_]
+    rows = (await journal.read(db, [id_])).get(id_, [])
     if isinstance(rows, Exception):
         raise rows
     folded = fold([row.entry for row in rows])
@@ -68,7 +79,7 @@ async def get(db: Database, tenant: str, agent: str, key: str) -> View:
 async def list_instances(
     db: Database, tenant: str, *, agent: str | None = None, limit: int = 50, cursor: str | None = None
 ) -> tuple[list[Instance], str | None]:
-    """The tenant's instances by agent and key, and the cursor of the next page (``None`` at the end).
+    """The tenant's instances that were ever taken up, by agent and key, and the next page's cursor (``None``: no more).
 
     Raises:
         BadInput: ``cursor`` is not one that this list gave out.

@@ -48,9 +48,19 @@ taken as (
     update instances i set owner = %(worker)s, epoch = i.epoch + 1
     from free where i.id = free.id
     returning i.id, i.tenant, i.agent, i.key, i.head, i.epoch, i.takeovers
+),
+made as (  -- an instance that has mail and was never taken up
+    insert into instances as i (id, tenant, agent, key, owner, epoch)
+    select distinct on (m.instance) m.instance, m.tenant, m.agent, m.key, %(worker)s, 1
+    from mailbox m
+    where m.instance = any(%(instances)s) and m.taken_at is null and exists (select from present)
+      and not exists (select from instances where id = m.instance)
+    order by m.instance
+    on conflict do nothing
+    returning i.id, i.tenant, i.agent, i.key, i.head, i.epoch, i.takeovers
 )
 select exists (select from present), id::text, tenant, agent, key, head, epoch, takeovers
-from (select) as once left join taken on true
+from (select) as once left join (table taken union all table made) as leases on true
 """
 
 _HELD = "select id::text, owner from instances where id = any(%s) and owner is not null"
@@ -70,7 +80,8 @@ _WAITING = "select distinct instance::text from mailbox where instance = any(%s)
 async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[list[Lease], list[Held]]:
     """Take those of ``instances`` that nobody owns, each at its next epoch, and say who owns the others.
 
-    Unknown ids are passed over, and so is one that was let go at this very moment: its mail is woken again.
+    One that has mail and was never taken up comes into being here. Ids without mail are passed over, and so is one that
+    was let go at this very moment: its mail is woken again.
 
     Raises:
         WorkerDead: ``worker`` has not joined, has left or was declared dead; nothing is taken.

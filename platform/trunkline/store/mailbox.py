@@ -27,16 +27,15 @@ order by m.instance, m.seq
 
 _UNTAKEN = """
 with recursive walk as (
-    (select instance, tenant, created_at from mailbox
+    (select instance, tenant, agent, created_at from mailbox
      where taken_at is null and instance > %(after)s order by instance, seq limit 1)
     union all
     select next.* from walk cross join lateral (
-        select instance, tenant, created_at from mailbox
+        select instance, tenant, agent, created_at from mailbox
         where taken_at is null and instance > walk.instance order by instance, seq limit 1) next
 )
-select w.tenant, i.agent, w.instance::text
-from walk w join instances i on i.id = w.instance
-where w.created_at < clock_timestamp() - %(age)s * interval '1 second'
+select tenant, agent, instance::text from walk
+where created_at < clock_timestamp() - %(age)s * interval '1 second'
 limit %(limit)s
 """
 

@@ -79,6 +79,8 @@ mailbox = Table(
     Column("seq", BigInteger, Identity(always=True), nullable=False),
     _text("tenant"),
     _id("instance"),
+    _text("agent"),
+    _text("key"),
     _text("message_id"),
     _text("kind"),
     _id("run", null=True),

@@ -70,14 +70,9 @@ taken as (
 mail as (
     select m.* from unnest({PARAMETERS}, %(m_k)s) with ordinality as m({COLUMNS}, k, n) join passed p using (k)
 ),
-opened as (
-    insert into instances (id, tenant, agent, key)
-    select distinct instance, tenant, agent, key from mail order by instance
-    on conflict do nothing
-),
 posted as (
-    insert into mailbox (tenant, instance, message_id, kind, run, body, digest)
-    select tenant, instance, message_id, kind, run, body::json, digest from mail order by n
+    insert into mailbox (tenant, instance, agent, key, message_id, kind, run, body, digest)
+    select tenant, instance, agent, key, message_id, kind, run, body::json, digest from mail order by n
     on conflict do nothing
     returning instance, message_id
 ),

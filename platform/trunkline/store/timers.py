@@ -18,10 +18,11 @@ gone as (
     returning t.instance, t.run, t.step, t.tenant, t.agent, t.due_at
 ),
 posted as (
-    insert into mailbox (tenant, instance, message_id, kind, run, body)
-    select tenant, instance, 'timer:' || run || ':' || step || ':' || extract(epoch from due_at), 'timer', run,
-           json_build_object('step', step)
-    from gone order by due_at
+    insert into mailbox (tenant, instance, agent, key, message_id, kind, run, body)
+    select g.tenant, g.instance, i.agent, i.key,
+           'timer:' || g.run || ':' || g.step || ':' || extract(epoch from g.due_at), 'timer', g.run,
+           json_build_object('step', g.step)
+    from gone g join instances i on i.id = g.instance order by g.due_at
     on conflict do nothing
 )
 select distinct tenant, agent, instance::text from gone
