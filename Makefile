@@ -1,0 +1,57 @@
+# `make demo` and `make test` are all the set-up there is: each makes the environment first (fast when it is made).
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made
+JOBS ?= 4
+PYTEST ?= -q -n $(JOBS) --dist loadfile
+# The first Python that is new enough.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+.PHONY: help env demo test check docs clean
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+env: $(STAMP) ## Make the environment in .venv, from the hashed lock
+
+demo: $(STAMP) ## Run the support desk, kill its workers, and count
+	@$(BIN)/trunkline demo
+
+test: $(STAMP) ## Run every test (embedded NATS and Postgres)
+	@$(BIN)/python -m pytest $(PYTEST)
+
+check: $(STAMP) ## Check style, types, layers and the deployment's files
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	@if command -v promtool >/dev/null; then \
+		promtool check config deploy/prometheus.yml && promtool test rules deploy/alerts.test.yml; \
+	else echo "promtool is not here: the Prometheus files were not checked"; fi
+
+docs: $(STAMP) ## Make docs/ anew from the code
+	@$(BIN)/python docs/generate.py
+
+clean: ## Remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+
+# hatchling, which builds the project, is in the lock: nothing is fetched that has no hash.
+PROJECT := --no-deps --no-build-isolation -e .
+
+$(STAMP): requirements.lock pyproject.toml
+	@set -e; \
+	if uv --version >/dev/null 2>&1; then \
+		test -x $(BIN)/python || uv venv --quiet --python "$(or $(PYTHON),3.12)" $(VENV); \
+		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; \
+		uv pip install --quiet --python $(BIN)/python $(PROJECT); \
+	else \
+		test -n "$(PYTHON)" || { echo "Trunkline needs Python 3.11 or newer."; exit 1; }; \
+		test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || \
+			{ echo "On Debian and Ubuntu: apt install python3-venv"; rm -rf $(VENV); exit 1; }; \
+		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+		$(BIN)/pip install --quiet --disable-pip-version-check $(PROJECT); \
+	fi
+	@touch $@
