@@ -1,4 +1,4 @@
-"""Makes the reference pages of docs/ from the code (``make docs``); with ``--check`` it only says which are not current.
+"""Makes the reference pages of docs/ from the code (``make docs``); ``--check`` only says which are outdated.
 
 Each page is a function that returns its whole text, so that a test can compare it with the file.
 """
@@ -32,7 +32,8 @@ def settings_page() -> str:
         "`platform/trunkline/settings.py` by `make docs`.) Durations are seconds.",
     ]
     for heading, names in _sections():
-        lines += ["", f"## {heading[0].upper()}{heading[1:]}", "", "| variable | default | meaning |", "| --- | --- | --- |"]
+        lines += ["", f"## {heading[0].upper()}{heading[1:]}", ""]
+        lines += ["| variable | default | meaning |", "| --- | --- | --- |"]
         lines += [_row(name, settings.Settings.model_fields[name]) for name in names]
     return "\n".join(lines) + "\n"
 
