@@ -9,7 +9,7 @@ PYTEST ?= -q -n $(JOBS) --dist loadfile
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help env demo test check docs clean
+.PHONY: help env demo test check docs lock clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ check: $(STAMP) ## Check style, types, layers and the deployment's files
 
 docs: $(STAMP) ## Make docs/ anew from the code
 	@$(BIN)/python docs/generate.py
+
+lock: ## Resolve all versions anew (needs uv and the network)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--all-extras --group dev pyproject.toml -o requirements.lock
+	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--constraint requirements.lock pyproject.toml - -o deploy/requirements.lock
 
 clean: ## Remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
