@@ -76,7 +76,9 @@ async def accept(db: Database, envelopes: Sequence[Envelope]) -> list[Accepted]:
     try:
         async with db.connection() as connection:
             return await _accept(connection, batch, db.schema)
-    except Unreachable:
+    except Unreachable as error:
+        if not error.sent:
+            raise
         async with db.connection() as connection:
             return await _accept(connection, batch, db.schema, again=True)
 

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
 
 from trunkline.domain.errors import AppendRefused, Fenced, TrunklineError
+from trunkline.observe import faults, logs, metrics
 from trunkline.store.changes import Append, DeadLetter, RunChange, TimerSet
 from trunkline.store.database import Connection, Database, Unreachable
 from trunkline.store.failures import passes, reason, rolled_back
@@ -30,12 +30,11 @@ from trunkline.store.sql import SESSION, Statement, append_statement, standing_s
 
 __all__ = ["Append", "AppendStats", "Appender", "DeadLetter", "RunChange", "TimerSet"]
 
-log = logging.getLogger(__name__)
+log = logs.get("store")
 
 MAX_GROUP_BYTES = 16 * 1024 * 1024
 _FIRST_DELAY, _MAX_DELAY = 0.02, 1.0
 
-_Watcher = Callable[[int, int, float], None]
 _NOT_DATA_OF_OURS = (psycopg.Error, ValueError, TypeError, AttributeError)
 
 
@@ -53,13 +52,12 @@ class AppendStats:
 
 
 class Appender:
-    """``watch(appends, entries, seconds)`` is called after every commit."""
+    """Takes up to ``max_batch`` appends into one commit."""
 
-    def __init__(self, db: Database, *, max_batch: int = 512, watch: _Watcher | None = None) -> None:
+    def __init__(self, db: Database, *, max_batch: int = 512) -> None:
         self.stats = AppendStats()
         self._db = db
         self._max_batch = max_batch
-        self._watch = watch
         self._queue: deque[Item] = deque()
         self._group: list[Item] = []
         self._filled = asyncio.Event()
@@ -187,6 +185,7 @@ class Appender:
             try:
                 connection = await self._connected()
                 passed = await _numbers(connection, statement, group)
+                await faults.reach("commit-sent")
                 if uncertain and len(passed) < len(group.chains) and group.entries:
                     passed |= await _numbers(connection, standing_statement(), group)
             except (psycopg.Error, OSError) as error:
@@ -203,7 +202,7 @@ class Appender:
         self.stats.retries += 1
         if not isinstance(error, psycopg.Error) or not rolled_back(error):
             if self._connection is not None:
-                log.warning("an append met with %s; it is sent again until it is through", reason(error))
+                log.warning("a commit failed; it is sent again until it is through", reason=reason(error))
             await self._disconnect()
         if self._closing.is_set():
             raise Unreachable(reason=reason(error))
@@ -269,8 +268,9 @@ class Appender:
         self.stats.groups += 1
         self.stats.appends += appends
         self.stats.entries += entries
-        if self._watch is not None:
-            self._watch(appends, entries, seconds)
+        metrics.commit_appends.observe(appends)
+        metrics.commit_entries.observe(entries)
+        metrics.commit_seconds.observe(seconds)
 
 
 def fenced(append: Append) -> Fenced:

@@ -22,15 +22,17 @@ from psycopg_pool import AsyncConnectionPool
 
 from trunkline.domain.codec import loads
 from trunkline.domain.errors import Unavailable
+from trunkline.observe import logs
 from trunkline.store.arrays import register_arrays
 from trunkline.store.failures import passes, reason
 
-log = logging.getLogger(__name__)
+log = logs.get("store")
 logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it repeats at every attempt what is said here once
 
 Connection = psycopg.AsyncConnection[Any]
 
-PATIENCE = 5.0  # seconds that a caller waits for a connection
+PATIENCE = 3.0  # seconds that a caller waits for a connection
+_LESS_PATIENCE = 0.5  # … when others have waited in vain before
 _RETRY_EVERY = 1.0
 _DEFAULTS = {
     "connect_timeout": "5",
@@ -47,6 +49,7 @@ class Unreachable(Unavailable):
     """Postgres cannot be reached: {reason}. Try again; a repeat with the same idempotency key is harmless."""
 
     code = "unavailable"
+    sent = False  # whether something was under way, which may have been done all the same
 
 
 class Database:
@@ -109,14 +112,16 @@ class Database:
         Raises:
             Unreachable: there is none, or it was lost on the way: what was sent may or may not have been done.
         """
+        sent = False
         try:
-            async with self.pool.connection() as connection:
+            async with self.pool.connection(_LESS_PATIENCE if self._away else PATIENCE) as connection:
                 self._back()
+                sent = True
                 yield connection
         except (psycopg.Error, OSError) as error:
             if not passes(error):
                 raise
-            raise self._gone(error) from error
+            raise self._gone(error, sent) from error
 
     async def connect(self, settings: Mapping[str, str]) -> Connection:
         """A connection of its own, outside the pool, with these server settings (``psycopg.Error`` when it fails)."""
@@ -125,11 +130,13 @@ class Database:
         await _configure(connection)
         return connection
 
-    def _gone(self, error: BaseException) -> Unreachable:
+    def _gone(self, error: BaseException, sent: bool) -> Unreachable:
         if not self._away:
-            log.warning("Postgres is away: %s", reason(error))
+            log.warning("Postgres is away", reason=reason(error))
         self._away = True
-        return Unreachable(reason=reason(error))
+        unreachable = Unreachable(reason=reason(error))
+        unreachable.sent = sent
+        return unreachable
 
     def _back(self) -> None:
         if self._away:
@@ -175,7 +182,7 @@ async def _first_contact(conninfo: str, wait: float | None) -> None:
             if left <= 0:
                 raise Unreachable(reason=reason(error)) from None
             if not told:
-                log.warning("Postgres cannot be reached yet: %s; trying for %.0f s more", reason(error), left)
+                log.warning("Postgres cannot be reached yet", reason=reason(error), trying_for=f"{left:.0f} s more")
                 told = True
             await asyncio.sleep(min(delay, left))
             delay = min(delay * 2, 2.0)
@@ -190,10 +197,10 @@ async def _configure(connection: Connection) -> None:
 
 
 async def _check_open(connection: Connection) -> None:
-    """An idle connection has nothing to read, unless the server closed it: reading raises, and the pool drops it."""
+    """Read what the server said while the connection lay idle: when it hung up, that raises, and the pool drops it."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
+    while poll.poll(0):
         connection.pgconn.consume_input()
 
 

@@ -19,6 +19,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
@@ -36,6 +37,7 @@ def upgrade(url: str, schema: str = "public", revision: str = "head", *, told: T
     """Bring ``schema`` to ``revision``, creating it if it is missing. ``told`` hears of every revision applied.
 
     Raises:
+        SchemaMismatch: it is at a revision that this version does not know.
         Unreachable: there is no connection to be had.
     """
     with _connected(url, schema) as connection:
@@ -43,7 +45,11 @@ def upgrade(url: str, schema: str = "public", revision: str = "head", *, told: T
         known = connection.scalar(text("select count(*) from pg_namespace where nspname = :schema"), {"schema": schema})
         if not known:
             connection.exec_driver_sql(f"create schema {quoted(schema)}")
-        command.upgrade(_config(connection, schema, told), revision)
+        try:
+            command.upgrade(_config(connection, schema, told), revision)
+        except CommandError:
+            found = current_of(connection, schema)
+            raise SchemaMismatch(found=found or "nothing", needed=revision if revision != "head" else head()) from None
 
 
 def downgrade(url: str, schema: str = "public", revision: str = "base", *, told: Told | None = None) -> None:
