@@ -138,7 +138,7 @@ async def _accept(connection: Connection, batch: _Batch, schema: str, *, again: 
 async def _post(cursor: psycopg.AsyncCursor[tuple[Any, ...]], letters: list[Letter], schema: str) -> set[int]:
     beginning = {letter.run for letter in letters if letter.starts}
     to_run = [letter.kind in _TO_A_RUN and letter.run is not None and letter.run not in beginning for letter in letters]
-    await cursor.execute(_sql(_ACCEPT, schema), {**columns(letters), "to_run": Bools(to_run)})
+    await cursor.execute(_sql(_ACCEPT, schema), {**columns(letters), "to_run": Bools(to_run)}, prepare=False)
     new = set()
     for n, is_new, status in await cursor.fetchall():
         if not is_new:
@@ -160,7 +160,7 @@ async def _first(
         "instance": Ids(letters[place].instance for place in asked),
         "message_id": Texts(letters[place].message_id for place in asked),
     }
-    await cursor.execute(_sql(_FIRST, schema), parameters)
+    await cursor.execute(_sql(_FIRST, schema), parameters, prepare=False)
     return {asked[n - 1]: (run or "", digest) for n, run, digest in await cursor.fetchall()}
 
 

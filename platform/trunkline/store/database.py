@@ -43,6 +43,8 @@ _DEFAULTS = {
     "keepalives_count": "2",
     "tcp_user_timeout": "15000",
 }
+# A plan that was kept from when the tables were small would read them whole when they have grown.
+_SESSION = {"plan_cache_mode": "force_custom_plan"}
 
 
 class Unreachable(Unavailable):
@@ -155,7 +157,7 @@ def connection_info(url: str, schema: str) -> str:
     except psycopg.ProgrammingError as error:
         raise Unreachable(reason=f"the URL is not understood ({reason(error)})") from None
     defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
-    return _with_settings(make_conninfo(url, **defaults), {"search_path": quoted(schema)})
+    return _with_settings(make_conninfo(url, **defaults), {"search_path": quoted(schema), **_SESSION})
 
 
 def quoted(name: str) -> str:

@@ -44,8 +44,8 @@ async def add(db: Database, letter: DeadLetter, *, id_: str | None = None) -> st
         await connection.execute(
             "insert into dead_letters (id, tenant, source, reason, detail, subject, body, attempts)"
             " values (%s, %s, %s, %s, %s, %s, %s::json, %s) on conflict do nothing",
-            [kept, letter.tenant, letter.source, letter.reason, printable(letter.detail), letter.subject,
-             None if letter.body is None else dumps(letter.body).decode(), letter.attempts],
+            [kept, letter.tenant, letter.source, printable(letter.reason), printable(letter.detail),
+             printable(letter.subject), None if letter.body is None else dumps(letter.body).decode(), letter.attempts],
         )  # fmt: skip
     return kept
 

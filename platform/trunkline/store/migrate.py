@@ -21,10 +21,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
-from trunkline.domain.errors import SchemaMismatch
+from trunkline.domain.errors import BadDeclaration, SchemaMismatch
 from trunkline.store.database import Database, Unreachable, connection_info, quoted
 from trunkline.store.failures import reason
 
@@ -38,6 +38,7 @@ def upgrade(url: str, schema: str = "public", revision: str = "head", *, told: T
 
     Raises:
         SchemaMismatch: it is at a revision that this version does not know.
+        BadDeclaration: the database role may not create tables there.
         Unreachable: there is no connection to be had.
     """
     with _connected(url, schema) as connection:
@@ -118,6 +119,11 @@ def _connected(url: str, schema: str) -> Iterator[Connection]:
             yield connection
     except OperationalError as error:
         raise Unreachable(reason=reason(error.orig or error)) from None
+    except ProgrammingError as error:
+        if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise
+        fix = "Let its role create schemas in the database, or make the schema yourself and give it to the role."
+        raise BadDeclaration(what=f"The migration of schema {schema!r}", reason=reason(error.orig), fix=fix) from None
     finally:
         engine.dispose()
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import making
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.adapt import PyFormat
 
 from trunkline.domain.errors import AppendRefused, Fenced, NotJson, Unavailable
 from trunkline.domain.ids import child_run_id, new_id
@@ -18,7 +21,7 @@ from trunkline.domain.journal import Entry
 from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.observe import metrics
-from trunkline.store import group, journal, leases, mailbox, runs
+from trunkline.store import group, journal, leases, mailbox, runs, sql
 from trunkline.store.append import Append, Appender, DeadLetter, RunChange, TimerSet
 from trunkline.store.database import Database
 from trunkline.store.leases import Lease
@@ -403,3 +406,26 @@ async def test_the_entries_of_a_chain_may_be_of_any_size(db: Database, appender:
     await asyncio.gather(*(appender.append(making.append(lease, owner, [large], after=head)) for head in range(20)))
     assert await making.value(db, "select sum(length(body::text)) from journal") > 20_000_000
     assert appender.stats.groups >= 2, "a group is bounded by bytes, too"
+
+
+async def test_the_statement_reaches_every_table_through_an_index(db: Database) -> None:
+    """Its plan is made once, when the tables may be empty, and must be good when they are not."""
+    owner, [(lease, letter)] = await making.owned(db)
+    append = await full(db, lease, owner, letter, timers_done=[(letter.run, "wait#1")])
+    whole = group.Group([group.Item(append, asyncio.get_running_loop().create_future())])
+    statement = sql.append_statement(whole.parts)
+    connection = await db.connect(sql.SESSION)
+    try:
+        adapt = psycopg.adapt.Transformer(connection)
+        oids = [adapt.get_dumper(whole.parameters[name], PyFormat.BINARY).oid for name in statement.names]
+        types = await making.rows(db, "select o::oid::regtype::text from unnest(%s::int[]) as o", oids)
+        prepare = f"prepare written({', '.join(name for [name] in types)}) as "
+        await connection.execute(prepare.encode() + statement.text)
+        explained = await connection.execute(f"explain execute written({', '.join(['null'] * len(oids))})")
+        plan = [line for [line] in await explained.fetchall()]
+    finally:
+        await connection.close()
+    assert not any("Seq Scan" in line for line in plan)
+    scans = {line.split(" on ")[1].split()[0]: below for line, below in pairwise(plan) if "Index Scan" in line}
+    assert set(scans) == {"instances", "mailbox", "runs", "timers"}
+    assert all("Index Cond" in below and "= ANY" in below for below in scans.values()), scans

@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from trunkline.domain.errors import SchemaMismatch
+from trunkline.domain.errors import BadDeclaration, SchemaMismatch
 from trunkline.store import migrate
 from trunkline.store.database import Database, Unreachable, connection_info
 from trunkline.store.schema import metadata
@@ -78,6 +78,8 @@ def test_needs_no_more_than_the_right_to_create_tables(url: str, unmigrated: str
     try:
         migrate.upgrade(psycopg.conninfo.make_conninfo(url, user=role), unmigrated)
         migrate.downgrade(psycopg.conninfo.make_conninfo(url, user=role), unmigrated)
+        with pytest.raises(BadDeclaration, match=r"permission denied .* Let its role create schemas"):
+            migrate.upgrade(psycopg.conninfo.make_conninfo(url, user=role), f"{unmigrated} too")
     finally:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(f"drop owned by {role} cascade; drop role {role}")
