@@ -80,6 +80,10 @@ class BadInput(TrunklineError):
     status = 422
 
 
+class BadOutput(TrunklineError):
+    """What {target} returned does not fit its annotation: {reason}. Return that type, or change the annotation."""
+
+
 # --- things that are not there, or not so ---------------------------------------------------------------------------
 
 
@@ -176,6 +180,16 @@ class ContextClosed(TrunklineError):
     """This Context is no longer in use: its run has ended or moved to another worker."""
 
 
+class TooManySteps(TrunklineError):
+    """The handler of {agent} asked for more than {limit} steps without waiting for any: it seems to go round in a loop.
+    Await something in between, or do the work in one tool."""
+
+
+class WaitsForItself(TrunklineError):
+    """The handler of {agent} waits for something that can never come: none of its steps is open any more. Await steps
+    and groups only where they are not waiting for the awaiting code itself."""
+
+
 class AskCycle(TrunklineError):
     """Asking {agent}/{key} from here would wait for ever: that instance is itself waiting for this run ({path})."""
 
@@ -227,6 +241,14 @@ class AskFailed(StepError):
 
 class TimedOut(StepError):
     """Step {key} got no answer in time: {message}"""
+
+
+class TurnsExhausted(TrunklineError):
+    """Agent {agent!r} has made {turns} model calls and has no answer yet. Raise max_turns=, or make its task smaller."""
+
+
+class NoAnswer(TrunklineError):
+    """The model of agent {agent!r} gave no acceptable answer in {attempts} attempts; the last one: {reason}."""
 
 
 class RunFailedError(TrunklineError):

@@ -1,0 +1,151 @@
+"""Agents: durable functions over a mailbox, with handlers for events that pass by the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from trunkline.authoring.agent_ref import AgentRef
+from trunkline.authoring.context import Context, Frame
+from trunkline.authoring.handlers import Handler, read_handler
+from trunkline.authoring.instance import InstanceView, StateType
+from trunkline.authoring.names import check_event_type, check_path
+from trunkline.authoring.signatures import scope_of_caller
+from trunkline.domain.errors import BadDeclaration, BadInput
+from trunkline.domain.events import CloudEvent, parse_event
+from trunkline.domain.journal import RunStarted
+from trunkline.domain.specs import AgentSpec, ModelSettings, Subscription
+from trunkline.domain.status import OnBusy
+from trunkline.engine.replay import RunDriver, RunResult
+
+if TYPE_CHECKING:
+    from trunkline.authoring.app import App
+
+__all__ = ["Agent", "InstanceView"]
+
+I = TypeVar("I")  # noqa: E741
+O = TypeVar("O")  # noqa: E741
+E = TypeVar("E")
+
+EventHandler = Callable[[Context[Any], E], Coroutine[Any, Any, None]]
+
+
+class Agent(AgentRef[I, O]):
+    """A declared kind of agent; made by ``app.agent`` and ``app.llm_agent``."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        app: App,
+        main: Handler,
+        on_busy: OnBusy,
+        description: str,
+        tools: tuple[str, ...] = (),
+        model: ModelSettings | None = None,
+    ) -> None:
+        super().__init__(name, description, main.input, main.output)
+        self.app = app
+        self.state = StateType(main.state, target=f"agent {name!r}")
+        self.handlers: dict[str, Handler] = {}  # by event type
+        self._main = main
+        self._on_busy = on_busy
+        self._tools = tools
+        self._model = model
+        self._spec: AgentSpec | None = None
+
+    @property
+    def spec(self) -> AgentSpec:
+        """The declaration as data."""
+        if self._spec is None:
+            self._spec = self._described()
+        return self._spec
+
+    def on(self, event_type: str, *, key: str | None = None) -> Callable[[EventHandler[E]], EventHandler[E]]:
+        """Run a function when an event of this type comes, beside the instance's current run, between its steps.
+
+        ``key`` is the path in the event to the instance's key, such as ``"data.order_id"``; without it the event's id
+        is the key. The function is ``async def name(ctx: Context, event: DataType) -> None``.
+
+        Raises:
+            BadDeclaration: event type, path or function are not usable, or there is a handler for this type already.
+        """
+        scope = scope_of_caller(1)
+        target = f"@{self.name}.on({event_type!r})"
+        kind, path = check_event_type(target, event_type), check_path(target, key)
+
+        def declare(fn: EventHandler[E]) -> EventHandler[E]:
+            if kind in self.handlers:
+                fix = "Keep one function for each event type"
+                raise BadDeclaration(what=target, reason="this agent handles that event type already", fix=fix)
+            handler = read_handler(fn, target=target, scope=scope, event_type=kind, key=path)
+            self._check_state(handler, target)
+            self.handlers[kind], self._spec = handler, None
+            return fn
+
+        return declare
+
+    async def coroutine(self, driver: RunDriver, view: InstanceView) -> RunResult:
+        """One run: the handler that it is for, from the recorded input to the result's JSON.
+
+        Raises:
+            BadInput: the input does not fit, or the run is for a handler that this code does not have.
+            BadOutput, NotJson: what the handler returned cannot be recorded.
+        """
+        started = driver.started
+        handler = self._handler(started)
+        event = event_of(started)
+        frame = Frame(view, state=self.state.read(view.state), event=event)
+        value = handler.input.decode(_input_of(started, event, handler))
+        output = handler.output.encode(await handler.fn(Context(driver, frame), value))
+        return RunResult(
+            output=output,
+            state=self.state.changed(view.state, frame.state),
+            conversation=tuple(frame.said),
+        )
+
+    def _handler(self, started: RunStarted) -> Handler:
+        if not started.handler:
+            return self._main
+        handler = self.handlers.get(started.handler)
+        if handler is None:
+            reason = f"this version of the code has no @{self.name}.on({started.handler!r})"
+            raise BadInput(target=f"agent {self.name!r}", reason=reason)
+        return handler
+
+    def _described(self) -> AgentSpec:
+        return AgentSpec(
+            name=self.name,
+            app=self.app.name,
+            description=self.description,
+            kind="function" if self._model is None else "llm",
+            input_schema=self.input.schema(),
+            output_schema=self.output.schema(),
+            state_schema=self.state.schema(),
+            on_busy=self._on_busy,
+            subscriptions=tuple(self._subscriptions()),
+            tools=self._tools,
+            model=self._model,
+        )
+
+    def _check_state(self, handler: Handler, target: str) -> None:
+        if handler.state not in (None, self.state.annotation):
+            fix = f"Write ctx: Context[{getattr(self.state.annotation, '__name__', self.state.annotation)}]"
+            raise BadDeclaration(what=target, reason="its Context has another state than the agent's", fix=fix)
+
+    def _subscriptions(self) -> list[Subscription]:
+        wake = self._main
+        own = [Subscription(agent=self.name, event_type=wake.event_type, key=wake.key)] if wake.event_type else []
+        return own + [
+            Subscription(agent=self.name, event_type=kind, key=handler.key, handler=kind)
+            for kind, handler in self.handlers.items()
+        ]
+
+
+def event_of(started: RunStarted) -> CloudEvent | None:
+    """The event that woke the run, if one did."""
+    return parse_event(started.input) if started.message_id.startswith("event:") else None
+
+
+def _input_of(started: RunStarted, event: CloudEvent | None, handler: Handler) -> Any:
+    return started.input if event is None or handler.wants_event else event.data

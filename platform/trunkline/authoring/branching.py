@@ -1,0 +1,77 @@
+"""Several steps at once: the part of ``Context`` that joins awaitables, typed for each number of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar, overload
+
+from trunkline.engine.replay import RunDriver
+from trunkline.engine.step import Step
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+
+
+class Branching:
+    """Steps and coroutines may be mixed; each coroutine becomes a branch, which makes its own steps."""
+
+    def __init__(self, driver: RunDriver) -> None:
+        self._driver = driver
+
+    @overload
+    def gather(self, a: Awaitable[A], /) -> Step[tuple[A]]: ...
+    @overload
+    def gather(self, a: Awaitable[A], b: Awaitable[B], /) -> Step[tuple[A, B]]: ...
+    @overload
+    def gather(self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /) -> Step[tuple[A, B, C]]: ...
+    @overload
+    def gather(
+        self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], /
+    ) -> Step[tuple[A, B, C, D]]: ...
+    @overload
+    def gather(
+        self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], /
+    ) -> Step[tuple[A, B, C, D, E]]: ...
+    @overload
+    def gather(
+        self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], f: Awaitable[F], /
+    ) -> Step[tuple[A, B, C, D, E, F]]: ...
+    @overload
+    def gather(self, *awaitables: Awaitable[A]) -> Step[tuple[A, ...]]: ...
+    def gather(self, *awaitables: Awaitable[Any]) -> Step[Any]:
+        """All results, in the order of the arguments. The first failure cancels the others and is raised.
+
+        Raises:
+            BadDeclaration: one of them is neither from ``ctx`` nor a coroutine.
+        """
+        return self._driver.gather(*awaitables)
+
+    @overload
+    def race(self, a: Awaitable[A], b: Awaitable[B], /) -> Step[A | B]: ...
+    @overload
+    def race(self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /) -> Step[A | B | C]: ...
+    @overload
+    def race(self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], /) -> Step[A | B | C | D]: ...
+    @overload
+    def race(self, *awaitables: Awaitable[A]) -> Step[A]: ...
+    def race(self, *awaitables: Awaitable[Any]) -> Step[Any]:
+        """The result, or the error, of the first to end; the others are cancelled.
+
+        Raises:
+            BadDeclaration: there are none, or one of them is neither from ``ctx`` nor a coroutine.
+        """
+        return self._driver.race(*awaitables)
+
+    def map(self, function: Callable[[A], Awaitable[B]], items: Iterable[A], *, concurrency: int = 16) -> Step[list[B]]:
+        """``function`` for every item, at most ``concurrency`` at once; the results are in the order of the items.
+
+        The first failure cancels the others and is raised.
+
+        Raises:
+            BadDeclaration: ``concurrency`` is below 1.
+        """
+        return self._driver.map(function, items, concurrency=concurrency)

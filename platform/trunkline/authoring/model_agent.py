@@ -1,0 +1,52 @@
+"""Model-driven agents: the same thing as any other agent, with the model loop for a handler."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from trunkline.authoring.agent import Agent
+from trunkline.authoring.answers import AnswerType
+from trunkline.authoring.handlers import Handler
+from trunkline.authoring.model_loop import ModelLoop
+from trunkline.authoring.schema import Shape
+from trunkline.authoring.toolbox import Toolbox
+from trunkline.domain.errors import BadDeclaration
+from trunkline.domain.specs import ModelSettings
+from trunkline.domain.status import OnBusy
+
+if TYPE_CHECKING:
+    from trunkline.authoring.app import App
+
+
+def model_agent(
+    app: App,
+    name: str,
+    settings: ModelSettings,
+    *,
+    tools: Sequence[Any],
+    output: Any,
+    on_busy: OnBusy,
+    description: str,
+) -> Agent[Any, Any]:
+    """An agent that takes text, and returns what its model answers.
+
+    Raises:
+        BadDeclaration: model, tools or output type are not usable.
+    """
+    target = f"agent {name!r}"
+    if not settings.model.strip():
+        fix = 'Write provider and name, such as model="openai/gpt-5-mini"'
+        raise BadDeclaration(what=target, reason="model= is empty", fix=fix)
+    toolbox, answer = Toolbox(name, tools), AnswerType(output, target=target)
+    loop = ModelLoop(name, settings, toolbox, answer)
+    return Agent(
+        name,
+        app=app,
+        main=Handler(fn=loop.run, input=Shape(str, target=target), output=answer.shape),
+        on_busy=on_busy,
+        description=description or inspect.cleandoc(settings.instructions).partition("\n")[0],
+        tools=toolbox.names,
+        model=settings,
+    )

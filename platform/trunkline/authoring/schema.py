@@ -1,0 +1,204 @@
+"""Types at the border: Python values become JSON, JSON becomes Python values, and both are checked against annotations.
+
+Only plain JSON is journalled and sent. What a handler gets is always decoded from it, so that a live run and a replay
+see equal values, and neither can change what was recorded.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Generic, NotRequired, TypeVar
+
+from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+from typing_extensions import TypedDict
+
+from trunkline.domain import codec
+from trunkline.domain.errors import BadDeclaration, BadInput, BadOutput, NotJson, TrunklineError
+
+T = TypeVar("T")
+
+_FIX = "Use pydantic models, dataclasses, TypedDicts, or plain JSON types"
+
+
+class Shape(Generic[T]):
+    """One annotated place, e.g. "agent 'orders'", and the two ways across it."""
+
+    def __init__(self, annotation: Any, *, target: str, misfit: type[TrunklineError] = BadInput) -> None:
+        """``misfit`` is the error that a wrong value raises.
+
+        Raises:
+            BadDeclaration: the annotation has no JSON form.
+        """
+        self.annotation = annotation
+        self.target = target
+        self._misfit = misfit
+        self._adapter: TypeAdapter[T] = _adapter(annotation, target)
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema; empty for ``Any``.
+
+        Raises:
+            BadDeclaration: the type cannot be described as JSON.
+        """
+        mode = "serialization" if self._misfit is BadOutput else "validation"
+        return _schema(self._adapter, mode, self.annotation, self.target)
+
+    def encode(self, value: Any) -> Any:
+        """``value``, checked, as JSON of its own (nothing is shared with ``value``).
+
+        Raises:
+            BadInput, BadOutput: it does not fit the annotation.
+            NotJson: it holds something that has no JSON form.
+        """
+        try:
+            checked = self._adapter.validate_python(value)
+            plain = self._adapter.dump_python(checked, mode="json", by_alias=True, warnings="error")
+        except ValidationError as error:
+            raise self._misfit(target=self.target, reason=reason_of(error)) from None
+        except PydanticSerializationError as error:
+            raise NotJson(what=self.target, reason=str(error)) from None
+        return codec.roundtrip(plain, what=self.target)
+
+    def decode(self, value: Any) -> T:
+        """The Python value of JSON ``value``.
+
+        Raises:
+            BadInput, BadOutput: it does not fit the annotation.
+        """
+        try:
+            return self._adapter.validate_json(codec.dumps(value, what=self.target))
+        except ValidationError as error:
+            raise self._misfit(target=self.target, reason=reason_of(error)) from None
+
+
+class Arguments:
+    """The arguments of a function as one JSON object: bound to its signature, checked one by one."""
+
+    def __init__(self, parameters: Sequence[inspect.Parameter], descriptions: Mapping[str, str], target: str) -> None:
+        """``parameters`` have resolved annotations; ``descriptions`` is by name.
+
+        Raises:
+            BadDeclaration: an annotation has no JSON form.
+        """
+        self._signature = inspect.Signature(list(parameters))
+        self._target = target
+        self._names = {parameter.name for parameter in parameters}
+        positional_only = inspect.Parameter.POSITIONAL_ONLY
+        self._leading = [parameter.name for parameter in parameters if parameter.kind is positional_only]
+        fields = {parameter.name: _field(parameter, descriptions.get(parameter.name)) for parameter in parameters}
+        make: Any = TypedDict  # (the static form knows literal fields only)
+        shape = make("arguments", fields)
+        shape.__pydantic_config__ = ConfigDict(extra="forbid", title="Arguments")
+        self._adapter: TypeAdapter[dict[str, Any]] = _adapter(shape, target)
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of the arguments object, as a model is shown it."""
+        schema = _schema(self._adapter, "validation", "its parameters", self._target)
+        schema.pop("title", None)
+        return schema
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """What was passed, as a JSON object by parameter name.
+
+        Raises:
+            BadInput: the arguments do not fit the signature.
+            NotJson: one of them has no JSON form.
+        """
+        try:
+            bound = self._signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise BadInput(target=self._target, reason=f"{error}; it takes {self._signature}") from None
+        try:
+            checked = self._adapter.validate_python(bound)
+            plain = self._adapter.dump_python(checked, mode="json", by_alias=True, warnings="error")
+        except ValidationError as error:
+            raise BadInput(target=self._target, reason=reason_of(error)) from None
+        except PydanticSerializationError as error:
+            raise NotJson(what=f"an argument of {self._target}", reason=str(error)) from None
+        arguments: dict[str, Any] = codec.roundtrip(plain, what=f"an argument of {self._target}")
+        return arguments
+
+    def check(self, arguments: Any) -> dict[str, Any]:
+        """The Python values of a JSON object of arguments.
+
+        Raises:
+            BadInput: it is no object, or does not fit; the reason names each wrong argument.
+        """
+        if not isinstance(arguments, Mapping):
+            raise BadInput(target=self._target, reason="the arguments are not a JSON object")
+        try:
+            return self._adapter.validate_json(codec.dumps(arguments, what=self._target))
+        except ValidationError as error:
+            raise BadInput(target=self._target, reason=reason_of(error)) from None
+
+    def normal(self, arguments: Any) -> dict[str, Any]:
+        """A JSON object of arguments as ``bind`` would have written it.
+
+        Raises:
+            BadInput: it is no object, or does not fit.
+        """
+        normal: dict[str, Any] = self._adapter.dump_python(self.check(arguments), mode="json", by_alias=True)
+        return normal
+
+    def spread(self, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Checked values as the positional and keyword arguments of the call."""
+        rest = {name: value for name, value in values.items() if name not in self._leading}
+        return [values[name] for name in self._leading if name in values], rest
+
+
+def reason_of(error: ValidationError, limit: int = 5) -> str:
+    """The first few things that are wrong, each with its place. What was sent is not repeated: it may be a secret."""
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    lines = [f"{'.'.join(map(str, problem['loc'])) or 'value'}: {problem['msg']}" for problem in problems[:limit]]
+    more = len(problems) - limit
+    return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")
+
+
+def as_object(schema: Mapping[str, Any], field: str) -> tuple[dict[str, Any], bool]:
+    """``schema`` if it describes an object, else an object that holds it as its one ``field``; and whether it does.
+
+    Models take objects only, as the parameters of a tool and as the format of an answer.
+    """
+    if schema.get("type") == "object":
+        return dict(schema), False
+    inner = {name: value for name, value in schema.items() if name != "$defs"}
+    outer: dict[str, Any] = {"type": "object", "properties": {field: inner}, "required": [field]}
+    if "$defs" in schema:
+        outer["$defs"] = schema["$defs"]
+    return outer, True
+
+
+def _field(parameter: inspect.Parameter, description: str | None) -> Any:
+    optional = parameter.default is not inspect.Parameter.empty
+    extra = _default(parameter.default) if optional else None
+    of: Any = parameter.annotation
+    annotation = Annotated[of, Field(description=description, json_schema_extra=extra)]
+    return NotRequired[annotation] if optional else annotation
+
+
+def _default(value: Any) -> dict[str, Any] | None:
+    try:
+        return {"default": codec.roundtrip(value)}
+    except NotJson:
+        return None
+
+
+def _adapter(annotation: Any, target: str) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation)
+    except (PydanticUserError, TypeError, NameError) as error:
+        raise _undescribed(annotation, target, error) from None
+
+
+def _schema(adapter: TypeAdapter[Any], mode: Any, annotation: Any, target: str) -> dict[str, Any]:
+    try:
+        return adapter.json_schema(mode=mode)
+    except PydanticUserError as error:
+        raise _undescribed(annotation, target, error) from None
+
+
+def _undescribed(annotation: Any, target: str, error: Exception) -> BadDeclaration:
+    first = str(error).partition("\n")[0]
+    return BadDeclaration(what=target, reason=f"{annotation!r} has no JSON form ({first})", fix=_FIX)

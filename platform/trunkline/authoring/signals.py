@@ -1,0 +1,55 @@
+"""Signals: named, typed messages to a run; and the one that answers an approval."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.authoring.schema import Shape
+from trunkline.domain.ids import check_name
+
+T = TypeVar("T")
+
+APPROVE = "approve:"
+
+
+class SignalType(Generic[T]):
+    """A kind of signal: its name, and the type of what it carries."""
+
+    def __init__(self, name: str, type_: type[T]) -> None:
+        """``type_`` is what ``ctx.wait_for`` returns.
+
+        Raises:
+            BadName: the name is no subject token.
+            BadDeclaration: the type has no JSON form.
+        """
+        self.name = check_name("signal", name)
+        self._shape: Shape[T] = Shape(type_, target=f"signal {name!r}")
+
+    def decode(self, data: Any) -> T:
+        """The Python value of a signal's JSON.
+
+        Raises:
+            BadInput: it does not fit the type.
+        """
+        return self._shape.decode(data)
+
+    def schema(self) -> dict[str, Any]:
+        return self._shape.schema()
+
+    def __repr__(self) -> str:
+        return f"<SignalType {self.name}>"
+
+
+class Approval(BaseModel):
+    """How somebody decided. Sent as the signal ``approve:<name>``."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    approved: bool
+    by: str | None = None
+    comment: str | None = None
+
+
+APPROVAL: Shape[Approval] = Shape(Approval, target="the answer to an approval")

@@ -1,0 +1,161 @@
+"""Tools: functions that tool workers carry out, and that stay callable as plain functions."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Executor
+from contextvars import copy_context
+from functools import partial, update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from trunkline.authoring.docs import described
+from trunkline.authoring.names import checked
+from trunkline.authoring.schema import Arguments, Shape
+from trunkline.authoring.signatures import Scope, annotation_or_any, check_function, check_parameters, resolved
+from trunkline.authoring.tool_context import ToolContext
+from trunkline.domain.errors import BadDeclaration, BadOutput
+from trunkline.domain.ids import check_name
+from trunkline.domain.specs import ToolSpec
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_HOW = "Write: @app.tool above async def name(tc: ToolContext, argument: str) -> str"
+
+
+class Tool(Generic[P, R]):
+    """A declared tool. ``spec`` is what is published of it; handlers use it with ``ctx.call(tool, …)``."""
+
+    def __init__(
+        self, fn: Callable[..., Any], *, app: str, name: str | None, scope: Scope, policy: Mapping[str, Any]
+    ) -> None:
+        """``policy`` are the fields of ``ToolSpec`` that say how it is carried out.
+
+        Raises:
+            BadName: the name cannot stand in a subject.
+            BadDeclaration: the function cannot be a tool; the message says what to write instead.
+        """
+        check_function(fn, "a tool", _HOW)
+        self.name = check_name("tool", name or fn.__name__)
+        self._fn = fn
+        self._target = f"tool {self.name!r}"
+        signature = resolved(fn, scope)
+        parameters = list(signature.parameters.values())
+        self.takes_context = bool(parameters) and parameters[0].annotation is ToolContext
+        parameters = parameters[1:] if self.takes_context else parameters
+        _check_context_place(parameters, self._target)
+        check_parameters(parameters, self._target)
+        description, meanings = described(fn)
+        self._arguments = Arguments(parameters, meanings, self._target)
+        self._result: Shape[R] = Shape(
+            annotation_or_any(signature.return_annotation), target=self._target, misfit=BadOutput
+        )
+        self.spec = checked(
+            self._target,
+            ToolSpec,
+            name=self.name,
+            app=app,
+            description=description,
+            input_schema=self._arguments.schema(),
+            output_schema=self._result.schema(),
+            **policy,
+        )
+        update_wrapper(cast("Any", self), fn)
+
+    @property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self._fn)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """What a caller passed, as the JSON object that is journalled and sent.
+
+        Raises:
+            BadInput: it does not fit the signature.
+            NotJson: an argument has no JSON form.
+        """
+        return self._arguments.bind(args, kwargs)
+
+    def validate(self, arguments: Any) -> dict[str, Any]:
+        """The Python values, by parameter name, of a JSON object of arguments.
+
+        Raises:
+            BadInput: it does not fit the signature.
+        """
+        return self._arguments.check(arguments)
+
+    def normal(self, arguments: Any) -> dict[str, Any]:
+        """A JSON object of arguments, from a model, as ``bind`` would have written it.
+
+        Raises:
+            BadInput: it does not fit the signature.
+        """
+        return self._arguments.normal(arguments)
+
+    def encode(self, result: Any) -> Any:
+        """A result as JSON.
+
+        Raises:
+            BadOutput: it does not fit the return annotation.
+            NotJson: it has no JSON form.
+        """
+        return self._result.encode(result)
+
+    def decode(self, value: Any) -> R:
+        """The result that a handler gets for the JSON that was journalled."""
+        return self._result.decode(value)
+
+    async def invoke(self, tc: ToolContext, arguments: Any, executor: Executor | None = None) -> Any:
+        """Carry out one call: JSON arguments to a JSON result. A synchronous function runs in a thread of ``executor``.
+
+        Raises:
+            BadInput, BadOutput, NotJson: arguments or result do not fit.
+            Exception: whatever the function raises.
+        """
+        positional, keywords = self._arguments.spread(self.validate(arguments))
+        leading = (tc,) if self.takes_context else ()
+        call = partial(self._fn, *leading, *positional, **keywords)
+        if self.is_async:
+            return self.encode(await call())
+        loop = asyncio.get_running_loop()
+        return self.encode(await loop.run_in_executor(executor, copy_context().run, call))
+
+    def _plain(self, *args: Any, **kwargs: Any) -> Any:
+        leading = (ToolContext.local(self.name),) if self.takes_context else ()
+        return self._fn(*leading, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Tool {self.name} of app {self.spec.app}>"
+
+
+class AsyncTool(Tool[P, R]):
+    """A tool made from an ``async def``."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Call the plain function, here and now: nothing is recorded. In a handler use ``ctx.call``."""
+        result: Coroutine[Any, Any, R] = self._plain(*args, **kwargs)
+        return result
+
+
+class SyncTool(Tool[P, R]):
+    """A tool made from a ``def``; tool workers run it in a thread."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the plain function, here and now: nothing is recorded. In a handler use ``ctx.call``."""
+        result: R = self._plain(*args, **kwargs)
+        return result
+
+
+def make_tool(fn: Callable[..., Any], **declaration: Any) -> Tool[Any, Any]:
+    """The tool of a function, asynchronous or not."""
+    kind = AsyncTool if inspect.iscoroutinefunction(fn) else SyncTool
+    return kind(fn, **declaration)
+
+
+def _check_context_place(parameters: list[inspect.Parameter], what: str) -> None:
+    for parameter in parameters:
+        if parameter.annotation is ToolContext:
+            raise BadDeclaration(what=what, reason="ToolContext is not its first parameter", fix=_HOW)
+        if parameter.name == "tc" and parameter.annotation is inspect.Parameter.empty:
+            raise BadDeclaration(what=what, reason="tc has no annotation", fix="Write tc: ToolContext")
