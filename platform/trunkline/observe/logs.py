@@ -24,6 +24,7 @@ Format = Literal["auto", "console", "json"]
 Log = structlog.stdlib.BoundLogger
 
 _URL_PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s/@]+@")
+_GIVEN_PASSWORD = re.compile(r"(password=)[^\s&'\"]+", re.IGNORECASE)
 _SECRET_NAMES = re.compile(r"password|secret|token$|api_?key|authorization|credential", re.IGNORECASE)
 _FIELDS = "trunkline_fields"
 
@@ -68,8 +69,8 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
 
 
 def hide_secrets(text: str) -> str:
-    """``text`` without the passwords of URLs that stand in it."""
-    return _URL_PASSWORD.sub(r"\1:***@", text)
+    """``text`` without the passwords of URLs and connection strings that stand in it."""
+    return _GIVEN_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1:***@", text))
 
 
 def _renderer(form: str, stream: TextIO) -> Processor:

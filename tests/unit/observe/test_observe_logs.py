@@ -65,6 +65,7 @@ def test_a_line_stays_one_line_and_keeps_the_traceback_as_a_field(lines: io.Stri
 def test_no_secret_is_written(lines: io.StringIO) -> None:
     logs.get("room").info("to postgresql://me:hunter2@host/db", url="nats://u:hunter2@h:4222", api_key="hunter2")
     logging.getLogger("trunkline").error("at %s", "nats://a:hunter2@b")
+    logging.getLogger("trunkline").error("at %s", "host=h password=hunter2 dbname=d")
     assert "hunter2" not in lines.getvalue()
     assert "postgresql://me:***@host/db" in lines.getvalue()
 

@@ -1,0 +1,57 @@
+"""Commands for one machine, with NATS and Postgres embedded: ``dev`` runs an App with everything, ``demo`` shows it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trunkline.cli.services import AppSpec
+
+
+def dev(
+    app: AppSpec,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Agent workers, and tool workers.")] = 1,
+    data: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Keep the data here; without it, it goes at the end.")
+    ] = None,
+) -> None:
+    """Run APP with everything it needs: NATS, Postgres, gateway, supervisor, workers, sensors. Ctrl-C stops it all."""
+    from trunkline.authoring.loading import load_app
+    from trunkline.cli import process
+    from trunkline.cli.configuration import load_settings
+    from trunkline.cli.development import serve
+    from trunkline.cli.output import say
+    from trunkline.embedded.stack import Stack
+    from trunkline.store import migrate
+
+    given = load_settings()
+    loaded = load_app(app)
+    say("starting NATS and Postgres …")
+    with Stack(data) as stack:
+        settings = stack.settings()
+        migrate.upgrade(stack.postgres.url, settings.database_schema)
+        status = process.run(lambda stop: serve(app, loaded, stack, settings, stop, workers=workers), given)
+    raise typer.Exit(status)
+
+
+def demo() -> None:
+    """Run the support desk: real events, killed workers, and a table that counts what was lost (nothing)."""
+    from trunkline.cli.failures import NotUnderstood
+
+    script = demo_script()
+    if script is None:
+        raise NotUnderstood(what="The demo", reason="examples/support_desk is not installed; reinstall trunkline")
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, str(script)])  # noqa: S606 - our own script, no shell
+
+
+def demo_script() -> Path | None:
+    """The demo as it was installed, or as it lies in the source tree."""
+    package = Path(__file__).parents[1]
+    places = (package, package.parents[1])
+    scripts = (place / "examples" / "support_desk" / "demo.py" for place in places)
+    return next((script for script in scripts if script.is_file()), None)

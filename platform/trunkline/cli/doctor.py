@@ -1,0 +1,27 @@
+"""``trunkline doctor``: looks at everything that the promises rest on, and says how to mend what is wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
+    """Check Postgres, its schema and durability, NATS, JetStream and the streams; say how to mend each."""
+    import asyncio
+    from dataclasses import asdict
+
+    from trunkline.cli import diagnosis, output, process
+    from trunkline.cli.configuration import load_settings
+
+    settings = load_settings()
+    process.prepare(settings)
+    findings = asyncio.run(diagnosis.examine(settings))
+    if as_json:
+        output.document([asdict(finding) for finding in findings])
+    for finding in [] if as_json else findings:
+        output.say(f"{finding.state:<12}{finding.what}: {finding.detail}", output.STYLES.get(finding.state, ""))
+        if finding.fix:
+            output.say(f"{'':<12}→ {finding.fix}")
+    raise typer.Exit(diagnosis.exit_code(findings))
