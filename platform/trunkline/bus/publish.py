@@ -1,0 +1,294 @@
+"""Sending: one queue to the socket, and JetStream publishes pipelined behind one inbox of acknowledgements.
+
+``js.publish`` of nats-py makes a request of each message; here up to ``WINDOW`` messages are under way, each with a
+reply subject of one wildcard inbox, and an answer finds its message by the last token. Silence proves nothing: after a
+reconnect, and when no answer came for ``ANSWER_WITHIN``, a message is sent again, and may then be stored twice, which
+every receiver bears.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from nats import errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from trunkline.domain.codec import loads
+from trunkline.domain.errors import BadJson, PayloadTooLarge, Unavailable
+
+log = logging.getLogger(__name__)
+
+WINDOW = 4096  # messages under way at once
+QUEUE = 4 * WINDOW  # core messages that wait for the socket at most
+ANSWER_WITHIN = 5.0  # seconds
+PATIENCE = 30.0  # seconds of a live connection in which a message must be taken
+_SWEEP_EVERY = 1.0
+_UNAVAILABLE = 503
+_HEADERS = 1024  # bytes that headers take at most
+
+Headers = dict[str, str]
+
+
+class Outbox:
+    """Takes messages from synchronous code, in order, for the socket. Nothing here waits for an answer."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._queue: deque[tuple[str, bytes, str, Headers | None]] = deque()
+        self._filled = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._task = asyncio.create_task(self._run(), name="bus outbox")
+
+    def send(self, subject: str, data: bytes, reply: str = "", headers: Headers | None = None) -> bool:
+        """Queue one message. False when the queue is full: it is dropped."""
+        if len(self._queue) >= QUEUE:
+            return False
+        self._queue.append((subject, data, reply, headers))
+        if not self._filled.is_set():
+            self._empty.clear()
+            self._filled.set()
+        return True
+
+    async def flush(self) -> None:
+        """Wait until all that was queued is with nats-py."""
+        await self._empty.wait()
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        queue, publish = self._queue, self._client.publish
+        while True:
+            await self._filled.wait()
+            while queue:
+                subject, data, reply, headers = queue.popleft()
+                try:
+                    await publish(subject, data, reply, headers)
+                except errors.Error as error:  # away with full buffers, or closed: a publish is sent again later
+                    log.debug("not sent to %s: %s", subject, error)
+                except Exception:
+                    log.exception("not sent to %s", subject)
+            self._filled.clear()
+            self._empty.set()
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    subject: str
+    data: bytes
+    headers: Headers | None
+    answer: asyncio.Future[None]
+    sent_at: float = 0.0
+    waited: float = 0.0  # seconds of a live connection
+
+
+@dataclass(slots=True)
+class PublishStats:
+    """Counts since the start, and what is under way."""
+
+    published: int = 0
+    sent_again: int = 0
+    dropped: int = 0
+    failed: int = 0
+    under_way: Callable[[], int] = field(default=lambda: 0)
+
+
+class Publisher:
+    """``start`` first. ``connected`` says whether there is a server, ``suspect`` is called when a stream seems gone."""
+
+    def __init__(
+        self, client: Client, outbox: Outbox, *, connected: Callable[[], bool], suspect: Callable[[str], bool]
+    ) -> None:
+        self._client, self._outbox = client, outbox
+        self._connected, self._suspect = connected, suspect
+        self._prefix = client.new_inbox() + "."
+        self._under_way: dict[str, _UnderWay] = {}
+        self._next = 0
+        self._room: deque[asyncio.Future[None]] = deque()
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+        self._loop = asyncio.get_running_loop()
+        self._inbox: Subscription | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self._closed = False
+        self.stats = PublishStats(under_way=lambda: len(self._under_way))
+
+    async def start(self) -> None:
+        self._inbox = await self._client.subscribe(self._prefix + "*", cb=self._answered)
+        self._sweeper = asyncio.create_task(self._sweep(), name="bus publisher")
+
+    async def close(self) -> None:
+        """End; what is under way fails with ``Unavailable``."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+        for token in list(self._under_way):
+            self._fail(token, Unavailable(what="NATS", reason="this process is closing its connection"))
+        while self._room:
+            self._let_in()
+
+    async def drained(self) -> None:
+        """Wait until nothing is under way."""
+        await self._none_left.wait()
+
+    async def publish(self, subject: str, data: bytes, headers: Headers | None) -> None:
+        """Store one message; returns when JetStream has acknowledged it.
+
+        Raises:
+            PayloadTooLarge: the server takes less.
+            Unavailable: JetStream refused it, no stream takes it, or the connection is closed.
+        """
+        while len(self._under_way) >= WINDOW and not self._closed:
+            await self._wait_for_room()
+        token = self._begin(subject, data, headers)
+        try:
+            await self._under_way[token].answer
+        finally:
+            self._forget(token)
+
+    def publish_soon(self, subject: str, data: bytes, headers: Headers | None) -> None:
+        """The same, unobserved: a failure is logged and counted; with the window full it is dropped and counted."""
+        if len(self._under_way) >= WINDOW or self._closed:
+            self.stats.dropped += 1
+            return
+        try:
+            token = self._begin(subject, data, headers)
+        except PayloadTooLarge as error:
+            self._note(error)
+            return
+        self._under_way[token].answer.add_done_callback(self._observe)
+
+    def reconnected(self) -> None:
+        """Send again all that is under way: the old connection took it along, or not."""
+        for token, message in self._under_way.items():
+            self._send(token, message)
+        self.stats.sent_again += len(self._under_way)
+
+    # --- one message ------------------------------------------------------------------------------------------------
+
+    def _begin(self, subject: str, data: bytes, headers: Headers | None) -> str:
+        if self._closed:
+            raise Unavailable(what="NATS", reason="this process has closed its connection")
+        limit = self._client.max_payload - (_HEADERS if headers else 0)
+        if len(data) > limit:
+            raise PayloadTooLarge(what=f"The message to {subject}", size=len(data), limit=limit)
+        token = format(self._next, "x")
+        self._next += 1
+        message = _UnderWay(subject, data, headers, self._loop.create_future())
+        self._under_way[token] = message
+        self._none_left.clear()
+        if self._connected():
+            self._send(token, message)
+        return token
+
+    def _send(self, token: str, message: _UnderWay) -> None:
+        message.sent_at = time.monotonic()
+        self._outbox.send(message.subject, message.data, self._prefix + token, message.headers)
+
+    async def _answered(self, answer: Msg) -> None:
+        token = answer.subject[len(self._prefix) :]
+        message = self._under_way.get(token)
+        if message is None:  # of an earlier sending
+            return
+        data = answer.data
+        if data and b'"error"' not in data:
+            self._forget(token)
+            self.stats.published += 1
+            if not message.answer.done():
+                message.answer.set_result(None)
+        else:
+            self._refused(token, message, data)
+
+    def _refused(self, token: str, message: _UnderWay, data: bytes) -> None:
+        code, reason = _error(data)
+        if code != _UNAVAILABLE:
+            self._fail(token, Unavailable(what=f"A place for {message.subject} in JetStream", reason=reason))
+        elif not self._suspect(message.subject):
+            self._fail(
+                token, Unavailable(what=f"A stream for {message.subject}", reason="none of Trunkline's takes it")
+            )
+        else:  # JetStream is starting, or the stream is being declared again: the next sweep sends it once more
+            message.sent_at = -ANSWER_WITHIN
+
+    def _fail(self, token: str, error: Unavailable) -> None:
+        message = self._forget(token)
+        self.stats.failed += 1
+        if message is not None and not message.answer.done():
+            message.answer.set_exception(error)
+
+    def _forget(self, token: str) -> _UnderWay | None:
+        message = self._under_way.pop(token, None)
+        if not self._under_way:
+            self._none_left.set()
+        self._let_in()
+        return message
+
+    async def _wait_for_room(self) -> None:
+        room = self._loop.create_future()
+        self._room.append(room)
+        try:
+            await room
+        except asyncio.CancelledError:
+            if not room.cancelled():  # it had been let in: the next one goes instead
+                self._let_in()
+            raise
+
+    def _let_in(self) -> None:
+        while self._room:
+            room = self._room.popleft()
+            if not room.done():
+                room.set_result(None)
+                return
+
+    def _observe(self, answer: asyncio.Future[None]) -> None:
+        if not answer.cancelled() and (error := answer.exception()):
+            self._note(error)
+
+    def _note(self, error: BaseException) -> None:
+        self.stats.dropped += 1
+        log.warning("a message that nobody waits for was not stored: %s", error)
+
+    # --- silence ----------------------------------------------------------------------------------------------------
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_EVERY)
+            if self._connected():
+                self._look(time.monotonic())
+
+    def _look(self, now: float) -> None:
+        for token, message in list(self._under_way.items()):
+            message.waited += _SWEEP_EVERY
+            if message.waited > PATIENCE:
+                self._fail(token, _silence(message.subject))
+            elif now - message.sent_at > ANSWER_WITHIN:
+                self.stats.sent_again += 1
+                self._send(token, message)
+
+
+def _silence(subject: str) -> Unavailable:
+    return Unavailable(
+        what="JetStream",
+        reason=f"no acknowledgement for {subject} within {PATIENCE:.0f} s; see the log for a denied permission",
+    )
+
+
+def _error(data: bytes) -> tuple[int, str]:
+    """Code and description of a refusal. No body at all is the server's "no responders"."""
+    if not data:
+        return _UNAVAILABLE, "no stream takes it"
+    try:
+        error = loads(data)["error"]
+        return int(error["code"]), str(error.get("description") or "no reason was given")
+    except (BadJson, KeyError, TypeError, ValueError):
+        return 500, "the answer was not understood"
