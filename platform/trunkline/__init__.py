@@ -1,18 +1,14 @@
 """Trunkline: event-driven AI agents on NATS JetStream, event-sourced in Postgres.
 
-What users import stands here. ``Client`` is loaded when it is first used, so that ``import trunkline`` stays light.
+What users import stands here. Each name is loaded when it is first used, so that the command line answers at once, and
+a program that only calls agents loads no more than the client.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from trunkline.authoring.agent import Agent
-from trunkline.authoring.app import App
-from trunkline.authoring.context import Context
-from trunkline.authoring.signals import Approval, SignalType
-from trunkline.authoring.tool import Tool
-from trunkline.authoring.tool_context import ToolContext
 from trunkline.domain.errors import (
     AskFailed,
     BadDeclaration,
@@ -30,12 +26,18 @@ from trunkline.domain.errors import (
     TrunklineError,
     TurnsExhausted,
 )
-from trunkline.domain.events import CloudEvent
-from trunkline.domain.specs import RetryPolicy
-from trunkline.engine.step import Step
 
 if TYPE_CHECKING:
+    from trunkline.authoring.agent import Agent
+    from trunkline.authoring.app import App
+    from trunkline.authoring.context import Context
+    from trunkline.authoring.signals import Approval, SignalType
+    from trunkline.authoring.tool import Tool
+    from trunkline.authoring.tool_context import ToolContext
     from trunkline.client import Client
+    from trunkline.domain.events import CloudEvent
+    from trunkline.domain.specs import RetryPolicy
+    from trunkline.engine.step import Step
 
 __all__ = [
     "Agent",
@@ -67,9 +69,25 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "Client":
-        from trunkline.client import Client  # noqa: PLC0415  (loads an HTTP client)
+_ROOMS = {
+    "Agent": "authoring.agent",
+    "App": "authoring.app",
+    "Approval": "authoring.signals",
+    "Client": "client",
+    "CloudEvent": "domain.events",
+    "Context": "authoring.context",
+    "RetryPolicy": "domain.specs",
+    "SignalType": "authoring.signals",
+    "Step": "engine.step",
+    "Tool": "authoring.tool",
+    "ToolContext": "authoring.tool_context",
+}
 
-        return Client
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{room}"), name)
+    globals()[name] = value
+    return value
