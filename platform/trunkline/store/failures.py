@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import psycopg
 
+from trunkline.domain.errors import TrunklineError, Unavailable
+
 # 08 connection, 25 read-only (a demoted primary), 40 deadlock or serialization, 53 out of something, 55 locked,
 # 57 shut down or cancelled, 58 the server's own disk.
 _PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58"})
@@ -16,6 +18,13 @@ def passes(error: BaseException) -> bool:
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     return error.sqlstate[:2] in _PASSING
+
+
+def refuses(error: BaseException) -> bool:
+    """Whether it lies in what was sent (it cannot be encoded, or SQLSTATE 22, 23): sent again it fails again."""
+    if isinstance(error, psycopg.Error):
+        return isinstance(error, psycopg.DataError | psycopg.IntegrityError)
+    return isinstance(error, TrunklineError | ValueError) and not isinstance(error, Unavailable)
 
 
 def rolled_back(error: psycopg.Error) -> bool:

@@ -23,12 +23,15 @@ returning i.tenant, i.agent, i.id::text, i.takeovers
 """
 
 _STALLED = """
-select distinct i.tenant, i.agent, i.id::text
+select distinct on (i.id) i.tenant, i.agent, i.id::text
 from runs r join instances i on i.id = r.instance
 where r.status = 'running' and i.owner is null
-  and i.progress_at < clock_timestamp() - %(age)s * interval '1 second'
-limit %(limit)s
+  and i.progress_at < clock_timestamp() - %(age)s * interval '1 second' and r.instance > %(after)s
+order by i.id limit %(limit)s
 """
+
+
+FIRST = "00000000-0000-0000-0000-000000000000"  # before every instance
 
 
 async def reclaim(db: Database, worker: str, limit: int = 1000) -> list[tuple[str, str, str, int]]:
@@ -44,8 +47,13 @@ async def reclaim(db: Database, worker: str, limit: int = 1000) -> list[tuple[st
         return await cursor.fetchall()
 
 
-async def stalled(db: Database, older_than: float, limit: int = 1000) -> list[tuple[str, str, str]]:
-    """(tenant, agent, instance) where a run is running, but no worker has the instance, for ``older_than`` seconds."""
+async def stalled(
+    db: Database, older_than: float, limit: int = 1000, *, after: str = FIRST
+) -> list[tuple[str, str, str]]:
+    """(tenant, agent, instance) where a run is running, but no worker has the instance, for ``older_than`` seconds.
+
+    ``limit`` bounds one answer; go on with the last instance as ``after``, so that none is passed over for ever.
+    """
     async with db.connection() as connection:
-        cursor = await connection.execute(_STALLED, {"age": older_than, "limit": limit})
+        cursor = await connection.execute(_STALLED, {"age": older_than, "limit": limit, "after": after})
         return await cursor.fetchall()
