@@ -1,0 +1,79 @@
+"""Which supervisor leads: a row lease in Postgres with an epoch. The others stand by, and take over when it runs out.
+
+A leader counts its time by its own monotonic clock from *before* it asked, so it stops leading before Postgres would
+give the lease to another. Two that lead for a moment (one was stopped and does not know yet) do no harm: every duty
+compares and sets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import NoReturn
+
+from trunkline.domain.errors import Unavailable
+from trunkline.observe import logs, metrics
+from trunkline.store import leaders
+from trunkline.store.database import Database
+
+log = logs.get("supervisor")
+
+NAME = "supervisor"
+
+
+class Leadership:
+    """``owner`` names this process among those that stand for the lease of ``ttl`` seconds."""
+
+    def __init__(self, db: Database, owner: str, ttl: float, *, name: str = NAME) -> None:
+        self._db, self._owner, self._ttl, self._name = db, owner, ttl, name
+        self._until = 0.0
+        self.epoch: int | None = None
+
+    @property
+    def leading(self) -> bool:
+        return self.epoch is not None and time.monotonic() < self._until
+
+    async def hold(self, lead: Callable[[], Awaitable[None]]) -> NoReturn:
+        """Stand by; while this process leads, run ``lead()`` (which is cancelled when the lease is lost)."""
+        while True:
+            await self._stand_by()
+            log.info("leading", epoch=self.epoch)
+            metrics.leading.set(1)
+            task = asyncio.ensure_future(lead())
+            try:
+                await self._renew_while(task)
+            finally:
+                metrics.leading.set(0)
+                await self._step_down(task)
+
+    async def _stand_by(self) -> None:
+        while True:
+            asked = time.monotonic()
+            with suppress(Unavailable):
+                self.epoch = await leaders.acquire(self._db, self._name, self._owner, self._ttl)
+                self._until = asked + self._ttl
+            if self.leading:
+                return
+            await asyncio.sleep(self._ttl / 4)
+
+    async def _renew_while(self, task: asyncio.Future[None]) -> None:
+        while self.leading and self.epoch is not None and not task.done():
+            await asyncio.sleep(self._ttl / 4)
+            asked = time.monotonic()
+            with suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(max(self._until - asked, 0.0)):
+                    if not await leaders.renew(self._db, self._name, self._owner, self.epoch, self._ttl):
+                        self.epoch = None
+                    self._until = asked + self._ttl
+        log.warning("no longer leading")
+
+    async def _step_down(self, task: asyncio.Future[None]) -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        epoch, self.epoch = self.epoch, None
+        if epoch is not None:
+            with suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(self._ttl):
+                    await leaders.resign(self._db, self._name, self._owner, epoch)

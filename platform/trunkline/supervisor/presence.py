@@ -1,0 +1,62 @@
+"""This supervisor's own row on the roster, so that ``trunkline ps`` shows it, and others bury it when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+import time
+from contextlib import suppress
+from typing import NoReturn
+
+from trunkline.domain.errors import Unavailable
+from trunkline.domain.ids import WorkerId, new_worker_id
+from trunkline.domain.work import Heartbeat
+from trunkline.settings import Settings
+from trunkline.store import workers
+from trunkline.store.database import Database
+
+
+class Presence:
+    """``worker`` is the id of this process on the roster; a new one after it was declared dead by mistake."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self.worker: WorkerId = new_worker_id()
+        self._db, self._settings = db, settings
+        self._started_at = time.time()
+        self._numbers = itertools.count(1)
+        self.missing: str | None = "not joined"  # what /readyz says of Postgres
+
+    def beat(self) -> Heartbeat:
+        """The next heartbeat; ``progress`` numbers them."""
+        return Heartbeat(
+            worker=self.worker,
+            kind="supervisor",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=self._started_at,
+            progress=next(self._numbers),
+        )
+
+    async def run(self) -> NoReturn:
+        try:
+            await self._beat_on()
+        except Unavailable as error:
+            self.missing = str(error)
+            raise
+
+    async def _beat_on(self) -> NoReturn:
+        await workers.join(self._db, self.beat())
+        while True:
+            number = self.beat().progress
+            if not await workers.beat(self._db, self.worker, progress=number, held=0, draining=False):
+                self.worker = new_worker_id()
+                await workers.join(self._db, self.beat())
+            self.missing = None
+            await asyncio.sleep(self._settings.heartbeat)
+
+    async def leave(self) -> None:
+        """Say goodbye, if Postgres answers within a lease; if not, the row is buried later."""
+        with suppress(Unavailable, TimeoutError):
+            await asyncio.wait_for(workers.leave(self._db, self.worker), self._settings.lease)

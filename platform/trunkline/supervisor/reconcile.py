@@ -1,0 +1,74 @@
+"""Wakes what was forgotten: mail that nobody took, and runs that nobody drives. A lost wake costs latency, never
+data.
+
+The same instance is woken again after ever longer delays (its mail may wait behind a long run, or for an app that is
+not deployed), and no subject of INBOX is given more wakes than ``BACKLOG``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import NoReturn
+
+from trunkline.bus import stored
+from trunkline.bus.connection import Bus
+from trunkline.observe import logs, metrics
+from trunkline.settings import Settings
+from trunkline.store import mailbox, reclaim
+from trunkline.store.database import Database
+from trunkline.supervisor.patience import Patience
+from trunkline.supervisor.wakes import Address, wake
+
+log = logs.get("supervisor")
+
+PAGE = 1000
+BACKLOG = 5000
+LONGEST_DELAY = 30.0  # seconds
+FIRST = "00000000-0000-0000-0000-000000000000"
+
+
+class Reconcile:
+    """One look every ``reconcile_every`` seconds."""
+
+    def __init__(self, db: Database, bus: Bus, settings: Settings) -> None:
+        self._db, self._bus, self._settings = db, bus, settings
+        self._patience = Patience(settings.reconcile_every, LONGEST_DELAY)
+
+    async def run(self) -> NoReturn:
+        while True:
+            await self.look()
+            await asyncio.sleep(self._settings.reconcile_every)
+
+    async def look(self) -> int:
+        """Wake all that is found waiting and whose turn it is. Returns how many.
+
+        Raises:
+            Unavailable: Postgres or NATS is away.
+        """
+        waiting = Counter(await stored.subjects(self._bus, "INBOX"))
+        woken = 0
+        async for page in self._forgotten():
+            woken += await wake(self._bus, [address for address in page if self._is_due(address, waiting)])
+        self._patience.end_look()
+        if woken:
+            metrics.reconciled.inc(woken)
+            log.info("woken again", instances=woken)
+        return woken
+
+    async def _forgotten(self) -> AsyncIterator[list[Address]]:
+        for find in (mailbox.untaken, reclaim.stalled):
+            after = FIRST
+            while page := await find(self._db, self._settings.reconcile_after, PAGE, after=after):
+                yield page
+                after = page[-1][2]
+
+    def _is_due(self, address: Address, waiting: Counter[str]) -> bool:
+        tenant, agent, instance = address
+        subject = self._bus.subjects.inbox(tenant, agent)
+        if waiting[subject] >= BACKLOG or not self._patience.due(instance, time.monotonic()):
+            return False
+        waiting[subject] += 1
+        return True

@@ -1,0 +1,86 @@
+"""Hears heartbeats, reads the workers' rows, and declares dead whoever was silent on both lines for a lease.
+
+The rule is ``judge``'s. Here are the probes that prove this supervisor's own sight: its heartbeat, which comes back
+over the same subscription as everybody's, and the reading of the table itself. The declaration compares the mark that
+was seen, so a worker that has beaten since is not declared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+from pydantic import ValidationError
+
+from trunkline.bus.connection import Bus, CoreMessage
+from trunkline.domain.codec import dumps, loads
+from trunkline.domain.errors import BadJson
+from trunkline.domain.work import Heartbeat
+from trunkline.observe import logs, metrics
+from trunkline.settings import Settings
+from trunkline.store import workers
+from trunkline.store.database import Database
+from trunkline.supervisor.judge import Judge
+from trunkline.supervisor.presence import Presence
+
+log = logs.get("supervisor")
+
+LOOKS = 5  # a lease
+
+
+class Roster:
+    """``died`` is called once for every worker that is declared dead here."""
+
+    def __init__(
+        self, db: Database, bus: Bus, settings: Settings, presence: Presence, died: Callable[[str], None]
+    ) -> None:
+        self._db, self._bus, self._settings = db, bus, settings
+        self._presence, self._died = presence, died
+        self._judge = Judge(settings.lease)
+        self._probes: dict[int, float] = {}
+
+    async def run(self) -> NoReturn:
+        self._judge = Judge(self._settings.lease)
+        subscription = await self._bus.subscribe(self._bus.subjects.heartbeat("*"), self._hear)
+        try:
+            while True:
+                self._probe()
+                await self._look()
+                await asyncio.sleep(min(self._settings.heartbeat, self._settings.lease / LOOKS))
+        finally:
+            await subscription.unsubscribe()
+
+    def _probe(self) -> None:
+        if not self._bus.connected:
+            self._judge.nats.lost()
+            self._probes.clear()
+            return
+        beat = self._presence.beat()
+        now = time.monotonic()
+        self._probes[beat.progress] = now
+        self._bus.send(self._bus.subjects.heartbeat(beat.worker), dumps(beat))
+
+    async def _hear(self, message: CoreMessage) -> None:
+        try:
+            beat = Heartbeat.model_validate(loads(message.data, what="the heartbeat"))
+        except (BadJson, ValidationError):
+            return  # whoever sent it is silent as far as we know
+        now = time.monotonic()
+        if beat.worker == self._presence.worker and beat.progress in self._probes:
+            self._judge.nats.proven(self._probes[beat.progress], now)
+            self._probes = {number: at for number, at in self._probes.items() if number > beat.progress}
+        self._judge.heard(beat.worker, now)
+
+    async def _look(self) -> None:
+        begun = time.monotonic()
+        present = await workers.list_workers(self._db)
+        self._judge.read({worker.worker: worker.beat_at for worker in present}, begun, time.monotonic())
+        metrics.workers.set(len(present))
+        marks = {worker.worker: worker.beat_at for worker in present}
+        for worker in self._judge.dead():
+            if await workers.declare_dead(self._db, worker, marks[worker]):
+                log.warning("declared dead", worker=worker, lease=self._settings.lease)
+                metrics.deaths.inc()
+                self._died(worker)
