@@ -1,0 +1,338 @@
+"""Branches: coroutines of one handler, driven by hand from one FIFO queue. No event loop, no clock, no I/O.
+
+The handler's own coroutine is the main branch; ``gather``, ``map`` and ``race`` open more. A branch runs until it
+awaits a handle that is not done. A handle that gets done tells the groups that hold it before any branch goes on.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
+
+from trunkline.domain.errors import BadDeclaration, NotDurable
+from trunkline.engine.step import CANCELLED, OpenStep, Recorded, Step
+
+T = TypeVar("T")
+
+LIMIT = 10_000  # steps, groups and branches between two deliveries
+MAX_KEY = 200  # characters of a key= of the caller's
+MAX_PATH = 1000  # characters of a branch's path
+_PATIENCE = 100  # times that a coroutine may refuse to be closed
+
+
+class Overrun(BaseException):
+    """The handler goes on and on without waiting. A BaseException, so that no ``except Exception`` takes it."""
+
+
+class Branch(Step[Any]):
+    """One coroutine, and the handle of its return value. ``path`` begins the keys of all steps that it asks for."""
+
+    __slots__ = (
+        "awaits", "closing", "coroutine", "counts", "doomed", "keys", "parent", "path", "rng", "running", "value",
+    )  # fmt: skip
+
+    loop: Loop
+
+    def __init__(self, loop: Loop, path: str, coroutine: Coroutine[Any, Any, Any], parent: Branch | None) -> None:
+        super().__init__(loop, path.rstrip("/"))
+        self.path = path
+        self.coroutine = coroutine
+        self.parent = parent
+        self.counts: dict[str, int] = {}
+        self.keys: set[str] | None = None  # those that the caller chose with key=
+        self.rng: random.Random | None = None
+        self.awaits: Step[Any] | None = None
+        self.running = False
+        self.closing = False
+        self.doomed = False  # to be closed as soon as it stops running
+        self.value: Any = None
+
+    def next_key(self, base: str) -> str:
+        """``base`` with its occurrence in this branch."""
+        number = self.counts.get(base, 0) + 1
+        self.counts[base] = number
+        return f"{self.path}{base}#{number}"
+
+    def chosen_key(self, kind: str, key: str) -> str:
+        """The key of a step that the caller named.
+
+        Raises:
+            BadDeclaration: it is not usable, or was used before in this branch.
+        """
+        what = f"The step key {key!r:.60}"
+        if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY or "\x00" in key:
+            raise BadDeclaration(what=what, reason="it is not usable", fix=f"Use 1 to {MAX_KEY} characters of text.")
+        chosen = f"{self.path}{kind}@{key}"
+        if self.keys is None:
+            self.keys = set()
+        if chosen in self.keys:
+            raise BadDeclaration(what=what, reason="it was used before", fix="Give each step of a branch its own key.")
+        self.keys.add(chosen)
+        return chosen
+
+    def group_key(self, name: str) -> str:
+        """The key of a group or branch that this one opens.
+
+        Raises:
+            BadDeclaration: they are nested too deeply.
+        """
+        key = self.next_key(name)
+        if len(key) > MAX_PATH:
+            raise BadDeclaration(what=f"ctx.{name}", reason="branches are nested too deeply", fix="Use a loop instead.")
+        return key
+
+    def _value(self) -> Any:
+        return self.value
+
+
+class Group(Step[T]):
+    """A handle that is done when its ``members`` say so; ``gather``, ``map`` and ``race`` are made of it."""
+
+    __slots__ = ("members",)
+
+    loop: Loop
+
+    def __init__(self, loop: Loop, key: str) -> None:
+        super().__init__(loop, key)
+        self.members: list[Step[Any]] = []
+
+    def member_done(self, member: Step[Any]) -> None:
+        """``member`` is done; ``self`` is not."""
+        raise NotImplementedError
+
+    def hold(self, members: list[Step[Any]]) -> None:
+        """Be told of each member; of those that are done already, now."""
+        self.members = members
+        for member in members:
+            if self.done:
+                return
+            if member.done:
+                self.member_done(member)
+            else:
+                self.loop.watch(member, self)
+
+    def fail(self, member: Step[Any]) -> None:
+        """End with the failure of ``member``."""
+        self.error = member
+        self.loop.settle(self)
+        self.loop.cancel(self.members)
+
+
+class Loop:
+    """The queue of one handler's branches. ``steps`` are its open steps; ``dropped`` hears of each that is ended."""
+
+    __slots__ = ("agent", "branches", "current", "dropped", "main", "overrun", "ready", "room", "steps", "told")
+
+    def __init__(self, agent: str, steps: Mapping[str, OpenStep], dropped: Callable[[Recorded[Any]], None]) -> None:
+        self.agent = agent
+        self.steps = steps
+        self.dropped = dropped
+        self.main: Branch | None = None
+        self.current: Branch | None = None
+        self.branches: dict[Branch, None] = {}  # those under way besides the main one, oldest first
+        self.ready: list[Branch] = []
+        self.told: list[tuple[Group[Any], Step[Any]]] = []
+        self.room = LIMIT
+        self.overrun = False
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    def begin(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Make ``coroutine`` the main branch; ``run`` starts it."""
+        self.main = Branch(self, "", coroutine, None)
+        self.ready.append(self.main)
+
+    def open(self, path: str, coroutine: Coroutine[Any, Any, Any], parent: Branch | None) -> Branch:
+        """A new branch at the end of the queue."""
+        branch = Branch(self, path, coroutine, parent)
+        self.branches[branch] = None
+        self.ready.append(branch)
+        return branch
+
+    def run(self) -> None:
+        """Go on until every branch waits, the main branch is done, or the room is used up (``overrun``)."""
+        ready, told, main = self.ready, self.told, self.main
+        place = 0
+        while not self.overrun and not (main is not None and main.done):
+            if told:
+                self._tell()
+            elif place < len(ready):
+                branch = ready[place]
+                place += 1
+                if not branch.done:
+                    self.resume(branch)
+            else:
+                break
+        ready.clear()
+
+    def throw(self, error: BaseException) -> None:
+        """Raise ``error`` in the main branch, where it waits now; ``run`` goes on from there."""
+        assert self.main is not None
+        self.main.awaits = None
+        self.resume(self.main, error)
+
+    def resume(self, branch: Branch, error: BaseException | None = None) -> None:
+        """Run one branch until it waits or is done."""
+        self.current, branch.running = branch, True
+        try:
+            awaited = branch.coroutine.send(None) if error is None else branch.coroutine.throw(error)
+            while not isinstance(awaited, Step) or awaited.loop is not self:
+                self.spend()
+                awaited = branch.coroutine.throw(NotDurable(agent=self.agent, what=_foreign(awaited)))
+        except StopIteration as stop:
+            self._returned(branch, stop.value)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:  # noqa: BLE001 — whatever it is, it is the handler's, and ends its branch only
+            self._raised(branch, raised)
+        else:
+            branch.awaits = awaited
+            self.watch(awaited, branch)
+        finally:
+            self.current, branch.running = None, False
+        if branch.doomed and not branch.done:
+            self.cancel([branch])
+
+    def spend(self, amount: int = 1) -> None:
+        """Count what a handler asks for between two deliveries.
+
+        Raises:
+            Overrun: it is too much; ``overrun`` stays set, also when the handler takes the exception.
+        """
+        self.count(amount)
+        if self.overrun:
+            raise Overrun
+
+    def count(self, amount: int) -> None:
+        """As ``spend``, where there is no handler to raise it in."""
+        self.room -= amount
+        if self.room < 0:
+            self.overrun = True
+
+    def _returned(self, branch: Branch, value: Any) -> None:
+        branch.value = value
+        self.branches.pop(branch, None)
+        self.settle(branch)
+
+    def _raised(self, branch: Branch, error: BaseException) -> None:
+        branch.error = error
+        self.branches.pop(branch, None)
+        self.settle(branch)
+
+    # --- handles ----------------------------------------------------------------------------------------------------
+
+    def watch(self, step: Step[Any], waiter: Branch | Group[Any]) -> None:
+        """Have ``waiter`` told when ``step`` is done."""
+        held = step.waiter
+        if held is None:
+            step.waiter = waiter
+        elif type(held) is list:
+            held.append(waiter)
+        else:
+            step.waiter = [held, waiter]
+
+    def settle(self, step: Step[Any]) -> None:
+        """``step`` is done: let those that wait for it go on."""
+        step.done = True
+        waiter = step.waiter
+        if waiter is None:
+            return
+        step.waiter = None
+        for one in waiter if type(waiter) is list else (waiter,):
+            if not isinstance(one, Branch):
+                self.told.append((one, step))
+            elif one.awaits is step:
+                one.awaits = None
+                self.ready.append(one)
+
+    def _tell(self) -> None:
+        told = self.told[:]
+        self.told.clear()  # the same list: ``run`` looks at it
+        for group, step in told:
+            if not group.done:
+                group.member_done(step)
+
+    # --- the end of what nobody waits for ---------------------------------------------------------------------------
+
+    def cancel(self, steps: Iterable[Step[Any]]) -> None:
+        """End ``steps``, the members of groups among them, and all that closed branches had opened."""
+        losers: set[Branch] = set()
+        rest = list(steps)[::-1]
+        while rest:
+            step = rest.pop()
+            if step.done:
+                continue
+            if isinstance(step, Branch):
+                losers.add(step)
+            elif isinstance(step, Recorded):
+                self._drop(step)
+            else:
+                assert isinstance(step, Group)
+                self._cancelled(step)
+                rest.extend(step.members[::-1])
+        if losers:
+            self._close(losers)
+
+    def close_children(self) -> None:
+        """Close every branch but the main one."""
+        self._close(set(self.branches))
+
+    def close_all(self) -> None:
+        """Close every branch, the main one last."""
+        self.close_children()
+        if self.main is not None and not self.main.done:
+            self._close_one(self.main)
+        self.ready.clear()
+        self.told.clear()
+
+    def _close(self, losers: set[Branch]) -> None:
+        """Close ``losers`` and the branches that they opened, youngest first; then drop the steps of all of them."""
+        closing: set[Branch] = set()
+        for branch in self.branches:  # a parent is older than its children
+            if branch in losers or branch.parent in closing:
+                closing.add(branch)
+        for branch in reversed([branch for branch in self.branches if branch in closing]):
+            self._close_one(branch)
+        for step in [open_.handle for open_ in self.steps.values() if open_.handle.branch in closing]:
+            self._drop(step)
+
+    def _close_one(self, branch: Branch) -> None:
+        if branch.running:
+            branch.doomed = True
+            return
+        current, self.current = self.current, branch
+        branch.closing = branch.running = True
+        close(branch.coroutine)
+        branch.running, self.current = False, current
+        self.branches.pop(branch, None)
+        self._cancelled(branch)
+
+    def _drop(self, step: Recorded[Any]) -> None:
+        self.dropped(step)
+        self._cancelled(step)
+
+    def _cancelled(self, step: Step[Any]) -> None:
+        step.error = CANCELLED
+        self.settle(step)
+
+
+def close(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Close a coroutine, also one whose clean-up raises, or awaits what it may not."""
+    for _ in range(_PATIENCE):
+        try:
+            coroutine.close()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001, S112 — nobody is there to hear of it; the next round finds it closed
+            continue
+        return
+
+
+def _foreign(awaited: object) -> str:
+    if awaited is None:
+        return "asyncio.sleep(0) or a bare yield"
+    if isinstance(awaited, Step):
+        return f"the step {awaited.key} of another run"
+    kind = type(awaited)
+    return f"a {kind.__module__.lstrip('_')}.{kind.__qualname__}"

@@ -1,0 +1,57 @@
+"""How a run ends: what its coroutine returned or raised, as a journal entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trunkline.domain import errors
+from trunkline.domain.codec import roundtrip
+from trunkline.domain.journal import Entry, RunCancelled, RunCompleted, RunFailed
+
+MAX_MESSAGE = 2000  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a body returns: JSON values, or what ``domain.codec`` can make of them."""
+
+    output: Any
+    state: Any = None  # the whole new state, when the run changed it
+    conversation: Sequence[Any] = ()  # the messages that the run added
+
+
+def returned(run: str, agent: str, result: RunResult) -> Entry:
+    """The end of a run whose handler returned; it has failed when that cannot be journalled."""
+    try:
+        return RunCompleted(
+            run,
+            output=roundtrip(result.output, what=f"the output of {agent}"),
+            state=roundtrip(result.state, what=f"the state of {agent}"),
+            conversation=roundtrip(list(result.conversation), what=f"the conversation of {agent}"),
+        )
+    except Exception as unusable:  # noqa: BLE001 — what the handler returned is its own affair
+        return raised(run, unusable)
+
+
+def raised(run: str, error: BaseException) -> Entry:
+    """The end of a run whose handler raised."""
+    if isinstance(error, errors.RunCancelled):
+        return RunCancelled(run, reason=_clean(str(error.reason)))
+    return RunFailed(run, error=describe(error))
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """What is journalled of an exception, never with a traceback: ``{"type", "message", "retryable": False}``."""
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 — a broken __str__ must not hide the failure itself
+        message = ""
+    return {"type": _clean(type(error).__name__), "message": _clean(message), "retryable": False}
+
+
+def _clean(text: str) -> str:
+    """``text`` as the journal can hold it: bounded, without NUL and lone surrogates."""
+    short = text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
+    return short.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")

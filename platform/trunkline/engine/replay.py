@@ -1,0 +1,407 @@
+"""Drives one run's handler by hand, live and on replay alike. No event loop, no clock, no I/O.
+
+The driving rules:
+
+1. Deliveries (``StepCompleted``, ``StepFailed``, ``SignalReceived``, ``CancelRequested``) are applied one at a time, in
+   journal order; between two of them the handler runs until every branch waits. An outcome of a step that is not open
+   is ignored.
+2. What the handler does in between are commands, in the order of its ``ctx`` calls: ``StepScheduled``,
+   ``StepCancelled``, the ``StepCompleted`` of a wait that a signal answered or of an emit, and the run's end. They are
+   journalled right behind the delivery that caused them.
+3. On replay each command must be the one that the journal has at that place; else ``Diverged``. Those that the journal
+   does not have yet are new.
+4. A step's key is fixed when it is asked for: the branch's path, the kind, the name, and the occurrence in the branch
+   (``map#1.3/tool:refund#1``); ``key=`` stands for the last two (``tool@mine``).
+5. What the handler gets is decoded from the journalled JSON, live too.
+6. A signal answers the oldest open wait of its name, or stays in the buffer for the next one.
+7. A member that fails ends its group and cancels the others, as a race's winner does. Cancelling a branch closes it,
+   and cancels the steps that it had asked for; meanwhile its ``ctx`` calls raise ``ContextClosed``. What is open when
+   the run ends is cancelled first. A request to cancel closes all branches but the main one, and is raised there.
+8. Awaiting what is not of this run raises ``NotDurable`` at that await. A handler that asks for more than 10,000 steps
+   between two deliveries, or waits for what cannot come any more, fails.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from trunkline.domain import errors
+from trunkline.domain.errors import BadDeclaration, ContextClosed, Diverged, NotDurable, TooManySteps, WaitsForItself
+from trunkline.domain.ids import derived_id
+from trunkline.domain.journal import (
+    CancelRequested,
+    Entry,
+    RunCancelled,
+    RunFailed,
+    RunParked,
+    RunResumed,
+    RunStarted,
+    SignalReceived,
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    StepRetried,
+    StepScheduled,
+    StepStarted,
+)
+from trunkline.engine.branches import LIMIT, Branch, Loop
+from trunkline.engine.difference import difference, same
+from trunkline.engine.ending import RunResult, raised, returned
+from trunkline.engine.groups import Gather, Map, Race, check_members, discard
+from trunkline.engine.signals import Signals
+from trunkline.engine.solitude import come_back, leave
+from trunkline.engine.step import OpenStep, Recorded, Step, as_json
+
+__all__ = ["OpenStep", "RunDriver", "RunResult", "Step"]
+
+T = TypeVar("T")
+
+Body = Callable[["RunDriver"], Coroutine[Any, Any, Any]]
+
+_IDLE = frozenset({"sleep", "wait"})
+_NOTES = frozenset({StepRetried, StepStarted, RunParked, RunResumed})
+_REFUSALS = 1000  # ctx calls that a closing branch may try
+
+
+class RunDriver:
+    """One run in memory. ``body`` is called once, with the driver; its coroutine returns a ``RunResult``."""
+
+    __slots__ = (
+        "_body", "_busy", "_closed", "_commands", "_loop", "_now", "_open", "_parked", "_refused", "_signals",
+        "agent", "ended", "run", "started",
+    )  # fmt: skip
+
+    def __init__(self, started: RunStarted, body: Body, *, agent: str) -> None:
+        self.started = started
+        self.run = started.run
+        self.agent = agent
+        self.ended = False
+        self._body = body
+        self._open: dict[str, OpenStep] = {}
+        self._busy = 0  # open steps that are neither sleeps nor waits
+        self._commands: list[Entry] = []
+        self._signals = Signals()
+        self._now = started.at
+        self._closed = False
+        self._parked = False
+        self._refused = 0
+        self._loop = Loop(agent, self._open, self._cancelled)
+
+    # --- for the worker ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Run the handler until it waits or ends."""
+        try:
+            self._loop.begin(self._body(self))
+        except Exception as error:  # noqa: BLE001 — it is the handler's
+            self._end(raised(self.run, error))
+        else:
+            self._go_on()
+
+    def deliver(self, entry: Entry) -> bool:
+        """Apply one delivery; or note what became of an attempt or of the run (``StepRetried``, ``RunParked``, …).
+
+        Returns:
+            False when it is for a step that is not open, or for a run that has ended: it was ignored.
+        """
+        if self.ended or self._closed:
+            return False
+        return self._APPLY[type(entry)](self, entry)
+
+    def take_commands(self) -> list[Entry]:
+        """What the handler did since this was last called; to be journalled right behind the delivery."""
+        commands, self._commands = self._commands, []
+        return commands
+
+    @classmethod
+    def replay(cls, entries: Sequence[Entry], body: Body, agent: str) -> RunDriver:
+        """The driver as it was after ``entries``, which are all of one run's from ``RunStarted`` on.
+
+        Raises:
+            Diverged: the code does something else than the journal has; the text says what.
+        """
+        started = entries[0]
+        if not isinstance(started, RunStarted):
+            raise TypeError(f"a run's journal begins with RunStarted, not with {started.TYPE}")
+        driver = cls(started, body, agent=agent)
+        driver.start()
+        expected = driver.take_commands()[::-1]
+        for entry in entries[1:]:
+            driver._replay(entry, expected)
+        driver._commands = expected[::-1]
+        return driver
+
+    @property
+    def open_steps(self) -> Mapping[str, OpenStep]:
+        """Steps without an outcome by key, in the order in which they were asked for."""
+        return self._open
+
+    @property
+    def waiting(self) -> bool:
+        """Whether only sleeps and signals are waited for."""
+        return not self.ended and not self._busy and bool(self._open)
+
+    def payload(self, step_key: str) -> Any:
+        """What carries out an open step gets: the payload that it was scheduled with, else its ``args``."""
+        step = self._open[step_key]
+        return step.scheduled.args if step.payload is None else step.payload
+
+    def leftover_signals(self) -> list[SignalReceived]:
+        """The signals that no wait has taken, in the order in which they came."""
+        return self._signals.leftover()
+
+    def close(self) -> None:
+        """Leave memory: the handler is closed where it stands, nothing is journalled, later ``ctx`` calls raise."""
+        self._closed = True
+        self._commands = []
+        outside = leave()
+        try:
+            self._loop.close_all()
+        finally:
+            come_back(outside)
+
+    # --- for the context --------------------------------------------------------------------------------------------
+
+    def schedule(
+        self,
+        kind: str,
+        name: str,
+        args: Any = None,
+        *,
+        options: dict[str, Any] | None = None,
+        key: str | None = None,
+        decode: Callable[[Any], T] | None = None,
+        payload: Any = None,
+    ) -> Step[T]:
+        """Ask for a step. ``args`` and ``options`` are JSON values that nobody changes; ``payload`` is not journalled.
+
+        Raises:
+            BadDeclaration: ``key`` is not usable, or was used before in this branch.
+            ContextClosed: the run is over here, or the calling branch is being closed.
+            NotDurable: called from something that runs beside the handler.
+        """
+        loop = self._loop
+        branch = loop.current
+        if branch is None or branch.closing:
+            branch = self._refuse()
+        loop.spend()
+        kind = str(kind)
+        step_key = branch.next_key(f"{kind}:{name}") if key is None else branch.chosen_key(kind, key)
+        step: Recorded[T] = Recorded(loop, step_key, kind, branch, as_json if decode is None else decode)
+        scheduled = StepScheduled(self.run, step_key, kind, name, args, {} if options is None else options)
+        self._commands.append(scheduled)
+        if kind == "emit":
+            self._complete(step, derived_id("emit", self.run, step_key), self._now)
+        elif kind == "wait" and (signal := self._signals.take(name)) is not None:
+            self._complete(step, signal.data, signal.at)
+        else:
+            self._open[step_key] = OpenStep(scheduled, step, payload)
+            if kind == "wait":
+                self._signals.wait(name, step)
+            elif kind not in _IDLE:
+                self._busy += 1
+        return step
+
+    def gather(self, members: Sequence[Awaitable[Any]]) -> Step[tuple[Any, ...]]:
+        """All values, in order. The first failure (in journal order) cancels the other members, and is raised."""
+        branch, key = self._group("gather", members)
+        return Gather(self._loop, key, members, branch)
+
+    def map(
+        self, apply: Callable[[Any], Awaitable[Any]], items: Sequence[Any], concurrency: int | None = None
+    ) -> Step[list[Any]]:
+        """``apply(item)`` for each item in a branch of its own, ``concurrency`` of them at a time; fails as gather."""
+        if concurrency is not None and concurrency < 1:
+            raise BadDeclaration(what="ctx.map", reason="concurrency is below 1", fix="Pass concurrency=1 or more.")
+        branch, key = self._group("map", ())
+        return Map(self._loop, key, apply, items, width=concurrency or len(items), parent=branch)
+
+    def race(self, members: Sequence[Awaitable[Any]]) -> Race:
+        """What the first member that is done gives or raises; the others are cancelled. ``winner`` is its place."""
+        if not members:
+            raise BadDeclaration(what="ctx.race", reason="it has nothing to race", fix="Pass at least one step.")
+        branch, key = self._group("race", members)
+        return Race(self._loop, key, members, branch)
+
+    def branch(self, name: str, coroutine: Coroutine[Any, Any, T]) -> Step[T]:
+        """``coroutine`` as a branch of its own; the keys of its steps begin with ``name`` and its occurrence."""
+        parent, key = self._group(name, (coroutine,))
+        return self._loop.open(f"{key}/", coroutine, parent)
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch: the time of the last delivery."""
+        return self._now
+
+    @property
+    def random(self) -> random.Random:
+        """The calling branch's generator, seeded by the run's seed and the branch's path."""
+        branch = self._loop.current
+        if branch is None:
+            branch = self._refuse()
+        if branch.rng is None:
+            branch.rng = random.Random(f"{self.started.seed}:{branch.path}")  # noqa: S311 — it is to be repeatable
+        return branch.rng
+
+    def uuid(self) -> uuid.UUID:
+        """A UUIDv4 from ``random``."""
+        return uuid.UUID(int=self.random.getrandbits(128), version=4)
+
+    def _refuse(self) -> Branch:
+        """A ctx call that cannot be served: after the end, from a closing branch, or from beside the handler."""
+        if self._loop.current is not None:
+            self._refused += 1
+            if self._refused > _REFUSALS:
+                raise GeneratorExit  # a clean-up that tries again for ever must not hold the worker
+        elif not (self.ended or self._closed):
+            raise NotDurable(agent=self.agent, what="something that runs beside it and uses ctx")
+        raise ContextClosed
+
+    def _group(self, name: str, members: Sequence[Any]) -> tuple[Branch, str]:
+        try:
+            branch = self._loop.current
+            if branch is None or branch.closing:
+                branch = self._refuse()
+            check_members(name, members)
+            self._loop.spend(len(members) + 1)
+            return branch, branch.group_key(name)
+        except BaseException:
+            discard(members)
+            raise
+
+    # --- deliveries -------------------------------------------------------------------------------------------------
+
+    def _outcome(self, entry: StepCompleted | StepFailed) -> bool:
+        open_ = self._open.get(entry.key)
+        if open_ is None:
+            return False
+        self._now = entry.at
+        step = open_.handle
+        self._forget(step)
+        if isinstance(entry, StepCompleted):
+            step.value = entry.value
+        else:
+            step.error = entry.error
+        self._loop.settle(step)
+        self._go_on()
+        return True
+
+    def _signal(self, entry: SignalReceived) -> bool:
+        self._now = entry.at
+        step = self._signals.answer(entry)
+        if step is not None:
+            self._forget(step)
+            self._complete(step, entry.data, entry.at)
+            self._go_on()
+        return True
+
+    def _cancel(self, entry: CancelRequested) -> bool:
+        self._now = entry.at
+        self._go_on(cancel=errors.RunCancelled(entry.reason))
+        return True
+
+    def _retried(self, entry: StepRetried) -> bool:
+        open_ = self._open.get(entry.key)
+        if open_ is not None:
+            open_.attempt, open_.started = entry.attempt, None
+        return open_ is not None
+
+    def _permitted(self, entry: StepStarted) -> bool:
+        open_ = self._open.get(entry.key)
+        if open_ is not None:
+            open_.started = entry
+        return open_ is not None
+
+    def _parking(self, entry: RunParked | RunResumed) -> bool:
+        self._parked = isinstance(entry, RunParked)
+        return True
+
+    _APPLY: ClassVar[dict[type[Entry], Callable[[RunDriver, Any], bool]]] = {
+        StepCompleted: _outcome,
+        StepFailed: _outcome,
+        SignalReceived: _signal,
+        CancelRequested: _cancel,
+        StepRetried: _retried,
+        StepStarted: _permitted,
+        RunParked: _parking,
+        RunResumed: _parking,
+    }
+
+    # --- driving ----------------------------------------------------------------------------------------------------
+
+    def _go_on(self, cancel: errors.RunCancelled | None = None) -> None:
+        loop = self._loop
+        loop.room = LIMIT
+        outside = leave()
+        try:
+            if cancel is not None:
+                loop.close_children()
+                loop.throw(cancel)
+            loop.run()
+            self._look_for_the_end()
+        finally:
+            come_back(outside)
+
+    def _look_for_the_end(self) -> None:
+        main = self._loop.main
+        if self._loop.overrun:
+            self._end(raised(self.run, TooManySteps(agent=self.agent, limit=LIMIT)))
+        elif main is not None and main.done:
+            error, main.error = main.error, None  # it holds frames, and they hold this driver
+            self._end(returned(self.run, self.agent, main.value) if error is None else raised(self.run, error))
+        elif not self._open:
+            self._end(raised(self.run, WaitsForItself(agent=self.agent)))
+
+    def _end(self, entry: Entry) -> None:
+        self._loop.close_all()
+        self._loop.cancel([open_.handle for open_ in self._open.values()])
+        self._commands.append(entry)
+        self.ended = True
+
+    def _complete(self, step: Recorded[Any], value: Any, at: float) -> None:
+        self._commands.append(StepCompleted(self.run, step.key, value, at))
+        step.value = value
+        self._loop.settle(step)
+
+    def _cancelled(self, step: Recorded[Any]) -> None:
+        if not self._closed:
+            self._forget(step)
+            self._commands.append(StepCancelled(self.run, step.key))
+
+    def _forget(self, step: Recorded[Any]) -> None:
+        del self._open[step.key]
+        if step.kind == "wait":
+            self._signals.forget(step)
+        elif step.kind not in _IDLE:
+            self._busy -= 1
+
+    # --- replay -----------------------------------------------------------------------------------------------------
+
+    def _replay(self, entry: Entry, expected: list[Entry]) -> None:
+        """Apply one entry. ``expected`` are the commands that the journal did not have so far, the next one last."""
+        if type(entry) in _NOTES:
+            self.deliver(entry)
+        elif expected:
+            self._match(entry, expected.pop())
+        elif type(entry) in self._APPLY:
+            self.deliver(entry)
+            expected.extend(self.take_commands()[::-1])
+        elif self._parked and isinstance(entry, RunCancelled | RunFailed):
+            self.close()  # a parked run was ended from outside
+            self.ended = True
+        else:
+            self._diverge(entry, None)
+
+    def _match(self, recorded: Entry, now: Entry) -> None:
+        if not same(recorded, now):
+            self._diverge(recorded, now)
+        if isinstance(recorded, StepScheduled) and (open_ := self._open.get(recorded.key)) is not None:
+            open_.scheduled = recorded  # with the options that it was asked for
+
+    def _diverge(self, recorded: Entry, now: Entry | None) -> None:
+        text = difference(recorded, now, () if self.ended else self._open)
+        self.close()
+        raise Diverged(run=self.run, difference=text)

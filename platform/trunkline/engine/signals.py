@@ -1,0 +1,58 @@
+"""A run's signals and the waits for them. Early signals are kept; no order is promised between names."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from trunkline.domain.journal import SignalReceived
+from trunkline.engine.step import Recorded
+
+
+class Signals:
+    """For each name either signals that nobody took yet, or waits that nothing answered yet: never both."""
+
+    __slots__ = ("_arrived", "_buffer", "_names", "_waits")
+
+    def __init__(self) -> None:
+        self._buffer: dict[str, deque[tuple[int, SignalReceived]]] = {}
+        self._arrived = 0
+        self._waits: dict[str, list[Recorded[Any]]] = {}
+        self._names: dict[str, str] = {}  # wait's key → its signal's name
+
+    def take(self, name: str) -> SignalReceived | None:
+        """The oldest signal of this name in the buffer, which leaves it."""
+        found = self._buffer.get(name)
+        if not found:
+            return None
+        _, signal = found.popleft()
+        if not found:
+            del self._buffer[name]
+        return signal
+
+    def wait(self, name: str, step: Recorded[Any]) -> None:
+        """``step`` waits for the next signal of this name, behind those that wait already."""
+        self._waits.setdefault(name, []).append(step)
+        self._names[step.key] = name
+
+    def answer(self, signal: SignalReceived) -> Recorded[Any] | None:
+        """The oldest wait for ``signal``; without one the signal is kept."""
+        waits = self._waits.get(signal.name)
+        if waits:
+            return waits[0]
+        self._arrived += 1
+        self._buffer.setdefault(signal.name, deque()).append((self._arrived, signal))
+        return None
+
+    def forget(self, step: Recorded[Any]) -> None:
+        """``step`` waits no longer."""
+        name = self._names.pop(step.key)
+        waits = self._waits[name]
+        waits.remove(step)
+        if not waits:
+            del self._waits[name]
+
+    def leftover(self) -> list[SignalReceived]:
+        """What is in the buffer, oldest first."""
+        kept = sorted((one for named in self._buffer.values() for one in named), key=lambda one: one[0])
+        return [signal for _, signal in kept]
