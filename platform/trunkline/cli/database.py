@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 def migrate(
     wait: Annotated[float, typer.Option(help="Seconds to wait for Postgres.", min=0)] = 30.0,
 ) -> None:
-    """Bring the database schema to this version; do it before new processes start."""
+    """Bring the database schema to this version.
+
+    Do it before processes of a new version start; those of the old one go on.
+    """
     from trunkline.cli import process
     from trunkline.cli.configuration import load_settings
     from trunkline.cli.output import say

@@ -19,7 +19,11 @@ def dev(
         Path | None, typer.Option(file_okay=False, help="Keep the data here; without it, it goes at the end.")
     ] = None,
 ) -> None:
-    """Run APP with everything it needs: NATS, Postgres, gateway, supervisor, workers, sensors. Ctrl-C stops it all."""
+    """Run APP with everything it needs, embedded.
+
+    NATS, Postgres, the gateway, a supervisor, workers and sensors, each a process. One that dies is started again. Ctrl-C
+    stops them all.
+    """
     from trunkline.authoring.loading import load_app
     from trunkline.cli import process
     from trunkline.cli.configuration import load_settings
@@ -39,7 +43,11 @@ def dev(
 
 
 def demo() -> None:
-    """Run the support desk: real events, killed workers, and a table that counts what was lost (nothing)."""
+    """Run the support desk, kill workers, count losses.
+
+    It starts the embedded servers and every part as a process, publishes real events, kills workers while they hold work,
+    and ends by itself with a table of what was lost or done twice. Exit status 0 only if every number is right.
+    """
     from trunkline.cli.failures import NotUnderstood
 
     script = demo_script()

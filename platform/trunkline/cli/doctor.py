@@ -8,7 +8,10 @@ import typer
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
-    """Check Postgres, its schema and durability, NATS, JetStream and the streams; say how to mend each."""
+    """Check all servers, and say how to mend what is wrong.
+
+    Postgres, its schema and how safely it keeps what it is told; NATS, JetStream and the streams.
+    """
     import asyncio
     from dataclasses import asdict
 

@@ -15,7 +15,7 @@ AppSpec = Annotated[
     str, typer.Argument(metavar="APP", help="A file or a module, with :NAME where it holds several Apps.")
 ]
 
-worker = typer.Typer(help="Run a worker: any number of each kind, on any machine.", no_args_is_help=True)
+worker = typer.Typer(help="Run a worker, any number of each kind.", no_args_is_help=True)
 
 
 @worker.command("agents")
@@ -50,7 +50,10 @@ def sensors(app: AppSpec) -> None:
 
 
 def supervisor() -> None:
-    """Watch over the exchange: dead workers, timers, what lies still. Several may run; one leads."""
+    """Watch over workers, timers and what lies still.
+
+    Any number may run; one of them leads.
+    """
     from trunkline.cli.configuration import load_settings
     from trunkline.supervisor import service
 
@@ -62,7 +65,10 @@ def gateway(
     host: Annotated[str | None, typer.Option(help="Address to listen on [default: TRUNKLINE_HOST]")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [default: TRUNKLINE_PORT]")] = None,
 ) -> None:
-    """Serve HTTP: runs, streams, events. Its documentation is at /docs."""
+    """Serve runs, streams and events over HTTP.
+
+    The documentation of the API is at /docs. Beyond loopback it needs TRUNKLINE_API_KEYS.
+    """
     from trunkline.cli.configuration import load_settings
     from trunkline.gateway import server
 
