@@ -53,7 +53,7 @@ class Children:
         return {name: process.pid for name, process in self._running.items()}
 
     def add(self, name: str, *arguments: str) -> None:
-        """Run the program with ``arguments`` until the context ends. If it says that it was asked wrongly (exit status 2),
+        """Run the program with ``arguments`` until the context ends. If it says that it was asked wrongly (status 2),
         starting it again would not help: ``broken`` fails then, with NotUnderstood.
         """
         command = (*self._program, *arguments)

@@ -21,8 +21,8 @@ def dev(
 ) -> None:
     """Run APP with everything it needs, embedded.
 
-    NATS, Postgres, the gateway, a supervisor, workers and sensors, each a process. One that dies is started again. Ctrl-C
-    stops them all.
+    NATS, Postgres, the gateway, a supervisor, workers and sensors, each a process. One that dies is started again.
+    Ctrl-C stops them all.
     """
     from trunkline.authoring.loading import load_app
     from trunkline.cli import process
@@ -45,8 +45,8 @@ def dev(
 def demo() -> None:
     """Run the support desk, kill workers, count losses.
 
-    It starts the embedded servers and every part as a process, publishes real events, kills workers while they hold work,
-    and ends by itself with a table of what was lost or done twice. Exit status 0 only if every number is right.
+    It starts the embedded servers and every part as a process, publishes real events, kills workers while they hold
+    work, and ends by itself with a table of what was lost or done twice. Exit status 0 only if every number is right.
     """
     from trunkline.cli.failures import NotUnderstood
 
