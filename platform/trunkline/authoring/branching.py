@@ -48,7 +48,7 @@ class Branching:
         Raises:
             BadDeclaration: one of them is neither from ``ctx`` nor a coroutine.
         """
-        return self._driver.gather(*awaitables)
+        return self._driver.gather(awaitables)
 
     @overload
     def race(self, a: Awaitable[A], b: Awaitable[B], /) -> Step[A | B]: ...
@@ -64,7 +64,7 @@ class Branching:
         Raises:
             BadDeclaration: there are none, or one of them is neither from ``ctx`` nor a coroutine.
         """
-        return self._driver.race(*awaitables)
+        return self._driver.race(awaitables)
 
     def map(self, function: Callable[[A], Awaitable[B]], items: Iterable[A], *, concurrency: int = 16) -> Step[list[B]]:
         """``function`` for every item, at most ``concurrency`` at once; the results are in the order of the items.
@@ -74,4 +74,4 @@ class Branching:
         Raises:
             BadDeclaration: ``concurrency`` is below 1.
         """
-        return self._driver.map(function, items, concurrency=concurrency)
+        return self._driver.map(function, list(items), concurrency)

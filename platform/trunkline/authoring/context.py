@@ -269,15 +269,15 @@ class Context(Branching, Generic[S]):
 
     def now(self) -> datetime:
         """The time (UTC) of what the handler learned last. It does not move while the handler computes."""
-        return datetime.fromtimestamp(self._driver.now(), UTC)
+        return datetime.fromtimestamp(self._driver.now, UTC)
 
     def random(self) -> float:
         """A number from 0 (included) to 1 (excluded), derived from the run's seed."""
-        return self._driver.random().random()
+        return self._driver.random.random()
 
     def uuid(self) -> str:
         """A UUID (version 4) as text, derived from the run's seed."""
-        return self._driver.uuid()
+        return str(self._driver.uuid())
 
     def _wait(self, name: str, args: Any, timeout: Duration | None, decode: Callable[[Any], T]) -> Step[T]:
         limit = None if timeout is None else seconds(timeout)

@@ -42,14 +42,23 @@ class StateType:
         """The state that a run begins with: a value of its own."""
         return self._shape.decode(self._first if recorded is None else recorded)
 
-    def changed(self, before: Any, now: Any) -> Any:
-        """The JSON of the state ``now``, or None if it is what was ``recorded`` before.
+    def record(self, value: Any) -> Any:
+        """The JSON of a state.
 
         Raises:
             BadOutput: it does not fit its type.
             NotJson: it has no JSON form.
         """
-        after = self._shape.encode(now)
+        return self._shape.encode(value)
+
+    def changed(self, before: Any, now: Any) -> Any:
+        """The JSON of the state ``now``, or None if that is what was recorded ``before``.
+
+        Raises:
+            BadOutput: it does not fit its type.
+            NotJson: it has no JSON form.
+        """
+        after = self.record(now)
         unchanged = codec.dumps(after) == codec.dumps(self._first if before is None else before)
         return None if unchanged else after
 

@@ -63,7 +63,8 @@ def check_duration(what: str, argument: str, value: Duration) -> float:
     try:
         length = seconds(value)
     except BadDuration as error:
-        raise BadDeclaration(what=what, reason=f"{argument}=: {error}".rstrip("."), fix=f'Write {argument}="30s"') from None
+        reason = f"{argument}=: {error}".rstrip(".")
+        raise BadDeclaration(what=what, reason=reason, fix=f'Write {argument}="30s"') from None
     if length == 0:
         raise BadDeclaration(what=what, reason=f"{argument}= is zero", fix=f'Write {argument}="30s"')
     return length

@@ -15,9 +15,10 @@ from trunkline.authoring.names import checked
 from trunkline.authoring.schema import Arguments, Shape
 from trunkline.authoring.signatures import Scope, annotation_or_any, check_function, check_parameters, resolved
 from trunkline.authoring.tool_context import ToolContext
-from trunkline.domain.errors import BadDeclaration, BadOutput
+from trunkline.domain.errors import BadDeclaration, BadOutput, NotDurable
 from trunkline.domain.ids import check_name
 from trunkline.domain.specs import ToolSpec
+from trunkline.engine.solitude import HANDLER
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -122,6 +123,10 @@ class Tool(Generic[P, R]):
         return self.encode(await loop.run_in_executor(executor, copy_context().run, call))
 
     def _plain(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises ``NotDurable`` when a handler calls it: nothing would be recorded."""
+        handler = HANDLER.get()
+        if handler:
+            raise NotDurable(agent=handler, what=f"tool {self.name!r} as a plain function")
         leading = (ToolContext.local(self.name),) if self.takes_context else ()
         return self._fn(*leading, *args, **kwargs)
 
@@ -133,7 +138,11 @@ class AsyncTool(Tool[P, R]):
     """A tool made from an ``async def``."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        """Call the plain function, here and now: nothing is recorded. In a handler use ``ctx.call``."""
+        """Call the plain function, here and now. In a handler, where it would not be recorded, write ``ctx.call``.
+
+        Raises:
+            NotDurable: a handler called it.
+        """
         result: Coroutine[Any, Any, R] = self._plain(*args, **kwargs)
         return result
 
@@ -142,7 +151,11 @@ class SyncTool(Tool[P, R]):
     """A tool made from a ``def``; tool workers run it in a thread."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the plain function, here and now: nothing is recorded. In a handler use ``ctx.call``."""
+        """Call the plain function, here and now. In a handler, where it would not be recorded, write ``ctx.call``.
+
+        Raises:
+            NotDurable: a handler called it.
+        """
         result: R = self._plain(*args, **kwargs)
         return result
 

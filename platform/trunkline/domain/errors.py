@@ -244,7 +244,7 @@ class TimedOut(StepError):
 
 
 class TurnsExhausted(TrunklineError):
-    """Agent {agent!r} has made {turns} model calls and has no answer yet. Raise max_turns=, or make its task smaller."""
+    """Agent {agent!r} has made {turns} model calls and has no answer yet. Raise max_turns=, or give it less to do."""
 
 
 class NoAnswer(TrunklineError):

@@ -52,7 +52,7 @@ from trunkline.engine.difference import difference, same
 from trunkline.engine.ending import RunResult, raised, returned
 from trunkline.engine.groups import Gather, Map, Race, check_members, discard
 from trunkline.engine.signals import Signals
-from trunkline.engine.solitude import come_back, leave
+from trunkline.engine.solitude import HANDLER, come_back, leave
 from trunkline.engine.step import OpenStep, Recorded, Step, as_json
 
 __all__ = ["OpenStep", "RunDriver", "RunResult", "Step"]
@@ -335,7 +335,7 @@ class RunDriver:
     def _go_on(self, cancel: errors.RunCancelled | None = None) -> None:
         loop = self._loop
         loop.room = LIMIT
-        outside = leave()
+        outside, handler = leave(), HANDLER.set(self.agent)
         try:
             if cancel is not None:
                 loop.close_children()
@@ -343,6 +343,7 @@ class RunDriver:
             loop.run()
             self._look_for_the_end()
         finally:
+            HANDLER.reset(handler)
             come_back(outside)
 
     def _look_for_the_end(self) -> None:

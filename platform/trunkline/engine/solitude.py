@@ -1,7 +1,7 @@
 """A handler must not see the asyncio task that drives it: ``asyncio.timeout`` would cancel the worker's own.
 
 With no current task they raise at once, inside the handler. (These two functions are asyncio's documented means for
-task implementations of others.)
+task implementations of others.) ``HANDLER`` tells code that is called from a handler that it is.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, Task
 from asyncio.events import _get_running_loop
 from asyncio.tasks import _enter_task, _leave_task, current_task
+from contextvars import ContextVar
 from typing import Any
+
+HANDLER: ContextVar[str] = ContextVar("HANDLER", default="")  # the agent whose handler runs now, if one does
 
 Outside = tuple[AbstractEventLoop, Task[Any]] | None
 

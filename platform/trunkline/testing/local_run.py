@@ -1,0 +1,107 @@
+"""One run in ``testing.run``: an engine driver with its journal, as an agent worker would keep it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from trunkline.authoring.agent import Agent, InstanceView
+from trunkline.authoring.context import CANCEL_RUN
+from trunkline.domain.events import CloudEvent
+from trunkline.domain.ids import derived_id
+from trunkline.domain.journal import Entry, RunCancelled, RunCompleted, RunFailed, RunStarted, StepScheduled
+from trunkline.domain.status import RunStatus, StepKind
+from trunkline.engine.replay import RunDriver
+from trunkline.testing.outcome import RunOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asked for a run, and in which step."""
+
+    run: LocalRun
+    step: str
+
+
+class LocalRun:
+    """``due`` are the open timers: step key to the time at which each is over (seconds since the epoch).
+
+    ``after`` is the instance as the run leaves it; ``reply`` the JSON that whoever asked for the run gets.
+    """
+
+    def __init__(self, agent: Agent[Any, Any], key: str, started: RunStarted, asked: Asked | None = None) -> None:
+        self.agent = agent
+        self.key = key
+        self.started = started
+        self.asked = asked
+        self.outcome: RunOutcome[Any] = RunOutcome(run=started.run, agent=agent.name, key=key)
+        self.due: dict[str, float] = {}
+        self.asking: set[str] = set()  # agent steps whose runs have been asked for
+        self.reply: Any = None
+
+    def start(self, view: InstanceView) -> list[Entry]:
+        """Begin with the instance as it is now, and return what the handler did."""
+        self.after = view
+        self.driver = RunDriver(self.started, partial(self.agent.coroutine, view=view), agent=self.agent.name)
+        self.outcome.journal.append(self.started)
+        self.driver.start()
+        return self._take()
+
+    def deliver(self, entry: Entry) -> list[Entry]:
+        """Apply one delivery, and return what the handler did in answer."""
+        if not self.driver.deliver(entry):
+            return []
+        self.outcome.journal.append(entry)
+        return self._take()
+
+    @property
+    def instance(self) -> tuple[str, str]:
+        return self.agent.name, self.key
+
+    @property
+    def waiting_instances(self) -> set[tuple[str, str]]:
+        """The run's instance, and those that wait for it to end."""
+        return {self.instance} | (self.asked.run.waiting_instances if self.asked else set())
+
+    def _take(self) -> list[Entry]:
+        commands = self.driver.take_commands()
+        self.outcome.journal.extend(commands)
+        for command in commands:
+            if isinstance(command, StepScheduled):
+                self._scheduled(command)
+            else:
+                self._note_end(command)
+        return commands
+
+    def _note_end(self, command: Entry) -> None:
+        outcome = self.outcome
+        if isinstance(command, RunCompleted):
+            self._completed(command)
+        elif isinstance(command, RunFailed):
+            outcome.status, outcome.error = RunStatus.FAILED, command.error
+        elif isinstance(command, RunCancelled):
+            outcome.status = RunStatus.CANCELLED
+            outcome.error = {"type": "Cancelled", "message": command.reason, "retryable": False}
+
+    def _completed(self, entry: RunCompleted) -> None:
+        before = self.after
+        state = before.state if entry.state is None else entry.state
+        conversation = [*before.conversation, *entry.conversation]
+        self.after = InstanceView(before.tenant, before.agent, before.key, state, conversation)
+        self.reply = entry.output
+        self.outcome.status = RunStatus.COMPLETED
+        self.outcome.value = entry.output if self.started.handler else self.agent.output.decode(entry.output)
+
+    def _scheduled(self, step: StepScheduled) -> None:
+        if step.kind == StepKind.EMIT and step.name != CANCEL_RUN:
+            self.outcome.emitted.append(self._event(step))
+        limit = step.options.get("delay" if step.kind == StepKind.SLEEP else "timeout")
+        if step.kind in (StepKind.SLEEP, StepKind.WAIT) and limit is not None:
+            self.due[step.key] = self.driver.now + limit
+
+    def _event(self, step: StepScheduled) -> CloudEvent:
+        id_ = derived_id("emit", step.run, step.key)
+        time = datetime.fromtimestamp(self.driver.now, UTC)
+        return CloudEvent(id=id_, source=f"trunkline/{self.agent.name}", time=time, **step.args)
