@@ -24,6 +24,7 @@ STRUCTURED = "application/cloudevents+json"
 _CONTENT_TYPE = "content-type"
 _PREFIX = "ce-"
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"\Z')
 
 
@@ -93,11 +94,17 @@ def _data(content_type: str, data: bytes, limit: int) -> dict[str, Any]:
     if not media or media == "application/json" or media.endswith("+json"):
         return {"data": loads(data, what="the event's data", limit=limit)}
     if media.startswith("text/"):
-        try:
-            return {"data": loads(dumps(data.decode()), what="the event's data")}
-        except UnicodeDecodeError:
-            raise BadEvent(reason=f"the data is {media} and not UTF-8") from None
+        return {"data": _text(data, media)}
     return {"data_base64": base64.b64encode(data).decode()}
+
+
+def _text(data: bytes, media: str) -> str:
+    if b"\x00" in data:
+        raise BadEvent(reason="the data contains NUL")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise BadEvent(reason=f"the data is {media} and not UTF-8") from None
 
 
 def _value(name: str, text: str) -> str:
@@ -108,9 +115,12 @@ def _value(name: str, text: str) -> str:
     if _ESCAPE.search(text):
         raise BadEvent(reason=f"the header {name} has a % that begins no escape")
     try:
-        return unquote_to_bytes(text).decode()
-    except UnicodeDecodeError:
+        value = unquote_to_bytes(text).decode()
+    except UnicodeError:
         raise BadEvent(reason=f"the header {name} is not UTF-8 after percent-decoding") from None
+    if _CONTROL.search(value):
+        raise BadEvent(reason=f"the header {name} contains control characters")
+    return value
 
 
 def _check_base64(text: str) -> None:
