@@ -1,0 +1,267 @@
+"""One instance in memory: mail and outcomes become deliveries, one at a time; the handler's answer becomes a turn.
+
+Nothing here waits. A turn is applied in memory at once (the handler may run ahead of the commit, because nothing that
+it does takes effect before) and submitted to the appender; what it asked for is dispatched when the commit is through.
+A refused append means that another worker has the instance: the activation is dropped, and nothing of it was seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from trunkline.authoring.agent import Agent, InstanceView
+from trunkline.domain.codec import roundtrip
+from trunkline.domain.errors import NotJson
+from trunkline.domain.journal import Entry, RunStarted
+from trunkline.domain.mail import Mail
+from trunkline.domain.status import EnvelopeKind, RunStatus
+from trunkline.domain.work import Outcome
+from trunkline.engine.replay import OpenStep, RunDriver
+from trunkline.store.append import RunChange
+from trunkline.store.leases import Lease
+from trunkline_workers.agent import commands, mail, outcomes
+from trunkline_workers.agent.live import Live
+from trunkline_workers.agent.office import Office
+from trunkline_workers.agent.turn import Turn
+
+Lost = Callable[["Activation", BaseException], None]
+
+
+class Activation:
+    """``lost`` is called once, with the error, when the instance turns out not to be this worker's any more."""
+
+    def __init__(self, lease: Lease, agent: Agent[Any, Any], office: Office, lost: Lost) -> None:
+        self.lease = lease
+        self.agent = agent
+        self.office = office
+        self.head = lease.head
+        self.state: Any = None
+        self.conversation: list[dict[str, Any]] = []
+        self.runs: dict[str, Live] = {}
+        self.queue: deque[Mail] = deque()  # requests that wait for the current run's end
+        self.early: list[Mail] = []  # signals that came before their run began
+        self.known: set[int] = set()  # mail that is here already, or being taken by a commit under way
+        self.tasks: dict[tuple[str, str], asyncio.Task[None]] = {}  # local steps
+        self.unsettled = 0  # commits under way
+        self.touched = asyncio.get_running_loop().time()
+        self.closed = False
+        self._lost = lost
+
+    # --- what comes in ----------------------------------------------------------------------------------------------
+
+    def receive(self, letters: Iterable[Mail]) -> None:
+        """Take mail, in the order in which it was accepted. Mail that is known already is passed over."""
+        for letter in letters:
+            if self.closed:
+                return
+            if letter.seq not in self.known:
+                self.known.add(letter.seq)
+                turn = Turn()
+                mail.HANDLERS[EnvelopeKind(letter.kind)](self, letter, turn)
+                self.submit(turn)
+
+    def current(self) -> Live | None:
+        """The run that the instance handles now, if any; handlers of events run beside it and do not count."""
+        return next((live for live in self.runs.values() if live.main), None)
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
+    def start(self, letter: Mail, turn: Turn) -> Live:
+        """Begin the run that a request or an event asks for."""
+        started = self._started(letter)
+        live = Live(
+            started,
+            RunDriver(started, self.body(self.state, self.conversation), agent=self.agent.name),
+            last_at=started.at,
+        )
+        self.runs[live.run] = live
+        turn.entries.append(started)
+        turn.taken.append(letter.seq)
+        turn.runs[live.run] = RunChange(
+            run=live.run, status=RunStatus.RUNNING, started=True, definition=started.definition, code=started.code
+        )
+        turn.after.append(self.office.run_began)
+        self._driver(live).start()
+        self.follow(live, turn)
+        if live.main:
+            mail.deliver_early(self, live, turn)
+        return live
+
+    def deliver(self, live: Live, entry: Entry, turn: Turn) -> None:
+        """Apply one delivery to the handler, and everything that it does until it blocks."""
+        turn.entries.append(entry)
+        live.last_at = max(live.last_at, getattr(entry, "at", 0.0))
+        self._driver(live).deliver(entry)
+        self.follow(live, turn)
+
+    def follow(self, live: Live, turn: Turn) -> None:
+        """Carry over what the handler did since the last delivery."""
+        driver = self._driver(live)
+        while True:
+            for command in driver.take_commands():
+                turn.entries.append(command)
+                commands.HANDLERS[type(command)](self, live, command, turn)
+            if not turn.immediate:
+                break
+            entry = turn.immediate.pop(0)
+            turn.entries.append(entry)
+            driver.deliver(entry)
+        if live.run in self.runs:
+            self._mark_waiting(live, driver, turn)
+        elif live.main:
+            self.start_next(turn)
+
+    def start_next(self, turn: Turn) -> None:
+        """The current run has ended: begin the next request in the queue."""
+        while self.queue and self.current() is None:
+            self.start(self.queue.popleft(), turn)
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    def outcome(self, outcome: Outcome, done: Callable[[], None]) -> None:
+        """An outcome came by the bus; ``done`` is called when it is recorded, or when it came too late to count."""
+        turn = Turn(after=[done])
+        outcomes.settle(self, outcome, turn)
+        if turn.empty:
+            done()
+        self.submit(turn)
+
+    def retry(self, live: Live, step: OpenStep, reason: str) -> None:
+        """Issue an open step again, as its next attempt."""
+        turn = Turn(progress=False)
+        outcomes.retry(self, live, step, turn, reason=reason)
+        self.submit(turn)
+
+    def run_local(self, live: Live, key: str) -> None:
+        """Carry out an open local step in this process."""
+        task = asyncio.create_task(self._local(live, self._driver(live).open_steps[key]))
+        self.tasks[live.run, key] = task
+
+    def stop_local(self, run: str, key: str) -> None:
+        """Nobody waits for the local step any more."""
+        task = self.tasks.pop((run, key), None)
+        if task is not None:
+            task.cancel()
+
+    def take_held(self, live: Live) -> None:
+        """The run goes on after repair: give it the mail that came meanwhile."""
+        letters, live.held = live.held, []
+        self.known.difference_update(letter.seq for letter in letters)
+        self.receive(letters)
+
+    def version_after(self, turn: Turn) -> int:
+        """The journal version that the last entry of ``turn`` will have."""
+        return self.head + len(turn.entries)
+
+    def now(self, live: Live) -> float:
+        """The time of the next delivery: Postgres's clock as known here, and never before the run's last delivery."""
+        return max(self.office.clock.now(), live.last_at)
+
+    # --- commits ----------------------------------------------------------------------------------------------------
+
+    def submit(self, turn: Turn) -> None:
+        """Hand the turn to the appender; go on without waiting for it."""
+        if turn.empty or self.closed:
+            return
+        self.touched = asyncio.get_running_loop().time()
+        append = turn.append(self.lease, self.office.worker, self.head)
+        self.head += len(turn.entries)
+        self.unsettled += 1
+        self.office.appender.submit(append).add_done_callback(partial(self._committed, turn))
+
+    def _committed(self, turn: Turn, done: asyncio.Future[None]) -> None:
+        self.unsettled -= 1
+        if done.cancelled() or self.closed:
+            return
+        error = done.exception()
+        if error is not None:
+            self._lost(self, error)
+            return
+        self.known.difference_update(turn.taken)
+        if turn.progress:
+            self.office.progressed(len(turn.entries))
+        for act in turn.after:
+            act()
+
+    # --- the end of the activation ----------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Nothing under way that memory is needed for: no run, or only runs that wait for a person, timer or reply."""
+        if self.unsettled or self.tasks or self.queue:
+            return False
+        return all(live.parked or self._driver(live).waiting for live in self.runs.values())
+
+    def close(self) -> None:
+        """Leave memory. Nothing is journalled; contexts that are still in somebody's hands raise from now on."""
+        self.closed = True
+        for task in self.tasks.values():
+            task.cancel()
+        for live in self.runs.values():
+            if live.driver is not None:
+                live.driver.close()
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _started(self, letter: Mail) -> RunStarted:
+        return RunStarted(
+            run=letter.run,
+            input=letter.body.get("input"),
+            at=self.office.clock.now(),
+            seed=self.office.seed(letter.run),
+            message_id=letter.message_id,
+            handler=letter.body.get("handler") or "",
+            definition=self.office.definition(self.agent.name),
+            code=self.office.code,
+            parent=letter.body.get("parent"),
+        )
+
+    def body(self, state: Any, conversation: list[dict[str, Any]]) -> Callable[[RunDriver], Any]:
+        """What a driver drives: the agent's code on the instance as it was at the run's start."""
+        lease = self.lease
+        view = InstanceView(lease.tenant, lease.agent, lease.key, state, list(conversation))
+        return partial(self.agent.coroutine, view=view)
+
+    async def _local(self, live: Live, step: OpenStep) -> None:
+        """Carry out a local step; its outcome takes the same way as that of a tool."""
+        key, attempt = step.scheduled.key, step.attempt
+        value, error = None, None
+        try:
+            value = roundtrip(await self._driver(live).payload(key).run(), what=f"the result of {key}")
+        except Exception as raised:  # noqa: BLE001 - whatever the function raises is the step's outcome
+            permanent = isinstance(raised, NotJson)
+            error = {"type": type(raised).__name__, "message": str(raised)[:2000], "retryable": not permanent}
+        self.tasks.pop((live.run, key), None)
+        outcome = Outcome.model_construct(
+            tenant=self.lease.tenant,
+            instance=self.lease.instance,
+            agent=self.lease.agent,
+            run=live.run,
+            step=key,
+            attempt=attempt,
+            worker=self.office.worker,
+            value=value,
+            error=error,
+        )
+        turn = Turn()
+        outcomes.settle(self, outcome, turn)
+        self.submit(turn)
+
+    def _mark_waiting(self, live: Live, driver: RunDriver, turn: Turn) -> None:
+        status = RunStatus.WAITING if driver.waiting else RunStatus.RUNNING
+        if status is not live.status:
+            live.status = status
+            self.change(live, turn).status = status
+
+    def change(self, live: Live, turn: Turn) -> RunChange:
+        """The one change to the run's row in this turn."""
+        return turn.runs.setdefault(live.run, RunChange(run=live.run, status=live.status))
+
+    @staticmethod
+    def _driver(live: Live) -> RunDriver:
+        assert live.driver is not None, "a parked run takes no deliveries"
+        return live.driver

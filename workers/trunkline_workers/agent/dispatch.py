@@ -1,0 +1,108 @@
+"""After the commit: work items, wakes, events and hints go out on the bus. Nothing here is the only copy of a fact."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from trunkline.bus.connection import Bus
+from trunkline.bus.events import publish_event
+from trunkline.domain.codec import dumps
+from trunkline.domain.errors import PayloadTooLarge, Unavailable
+from trunkline.domain.events import CloudEvent
+from trunkline.domain.ids import derived_id
+from trunkline.domain.status import Effect, StepKind
+from trunkline.domain.work import RunEnded, Wake, WorkItem
+from trunkline.engine.replay import OpenStep
+from trunkline.observe import logs
+from trunkline.settings import Settings
+from trunkline.store import payloads
+from trunkline.store.database import Database
+from trunkline_workers.agent.live import Live
+
+if TYPE_CHECKING:
+    from trunkline_workers.agent.activation import Activation
+
+log = logs.get("dispatch")
+
+
+class Dispatch:
+    """Publishes for one worker, whose outcomes come back to its own reply subject."""
+
+    def __init__(self, bus: Bus, db: Database, settings: Settings, worker: str) -> None:
+        self._bus, self._db, self._settings, self._worker = bus, db, settings, worker
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def wake(self, tenant: str, agent: str, instance: str) -> None:
+        """Tell whoever may lease the instance (or holds it) that there is mail for it."""
+        wake = Wake(tenant=tenant, agent=agent, instance=instance)
+        self._bus.publish_soon(self._bus.subjects.inbox(tenant, agent), dumps(wake))
+
+    def ended(self, tenant: str, run: str, status: str) -> None:
+        self._bus.send(self._bus.subjects.ended(tenant, run), dumps(RunEnded(run=run, status=status)))
+
+    def cancel(self, tenant: str, run: str, step: str) -> None:
+        """Ask whoever carries the step out to stop. It may be too late."""
+        self._bus.send(self._bus.subjects.cancel(tenant, run), dumps({"step": step}))
+
+    def event(self, tenant: str, event: CloudEvent) -> None:
+        """The copy for outsiders of an event that an agent emitted."""
+        self._soon(publish_event(self._bus, tenant, event))
+
+    def work(self, activation: Activation, live: Live, step: OpenStep) -> None:
+        """Publish an attempt of a tool or model step."""
+        assert live.driver is not None
+        args = live.driver.payload(step.scheduled.key)
+        item = self._item(activation, live, step)
+        lease, options = activation.lease, step.scheduled.options
+        if item.kind == "tool":
+            subject = self._bus.subjects.tool(lease.tenant, str(options["app"]), item.name)
+        else:
+            subject = self._bus.subjects.llm(lease.tenant, str(options.get("pool") or "default"))
+        body = dumps({**item.model_dump(mode="json"), "args": args})
+        msg_id = f"{lease.instance}:{live.run}:{item.step}:{item.attempt}:{lease.epoch}"
+        if len(body) > self._settings.offload_over:
+            self._soon(self._offload(item, args, subject, msg_id))
+        else:
+            self._bus.publish_soon(subject, body, msg_id=msg_id)
+
+    def _item(self, activation: Activation, live: Live, step: OpenStep) -> WorkItem:
+        lease, scheduled = activation.lease, step.scheduled
+        return WorkItem(
+            tenant=lease.tenant,
+            instance=lease.instance,
+            agent=lease.agent,
+            run=live.run,
+            step=scheduled.key,
+            version=live.versions.get(scheduled.key, 0),
+            attempt=step.attempt,
+            epoch=lease.epoch,
+            reply=self._bus.subjects.reply(lease.tenant, self._worker),
+            kind="tool" if scheduled.kind == StepKind.TOOL else "llm",
+            name=scheduled.name,
+            effect=Effect(scheduled.options.get("effect") or Effect.PURE),
+            idempotency_key=derived_id("step", live.run, scheduled.key),
+            timeout=float(scheduled.options.get("timeout") or 60.0),
+            published_at=time.time(),
+        )
+
+    async def _offload(self, item: WorkItem, args: Any, subject: str, msg_id: str) -> None:
+        """A large payload is kept aside in Postgres; the item carries its id."""
+        ref = derived_id("args", item.run, item.step)
+        await payloads.put(self._db, item.tenant, ref, args)
+        body = dumps({**item.model_dump(mode="json"), "args": None, "args_ref": ref})
+        await self._bus.publish(subject, body, msg_id=msg_id)
+
+    def _soon(self, work: Any) -> None:
+        task = asyncio.create_task(_quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _quietly(work: Any) -> None:
+    """What is not sent now is sent by the watch over still steps, or was for outsiders only."""
+    try:
+        await work
+    except (Unavailable, PayloadTooLarge) as error:
+        log.warning("could not be published: %s", error)

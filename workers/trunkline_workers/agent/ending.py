@@ -1,0 +1,109 @@
+"""The end of a run: its row, its parent's reply and its leftovers become true in the commit that ends it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from trunkline.domain.journal import RunCancelled, RunFailed, RunStarted
+from trunkline.domain.mail import Envelope, Mail
+from trunkline.domain.status import EnvelopeKind, RunStatus
+from trunkline.domain.work import Outcome
+from trunkline.store.append import DeadLetter, RunChange
+from trunkline_workers.agent.live import Live
+from trunkline_workers.agent.turn import Turn
+
+if TYPE_CHECKING:
+    from trunkline_workers.agent.activation import Activation
+
+
+def end(
+    activation: Activation,
+    live: Live,
+    turn: Turn,
+    status: RunStatus,
+    *,
+    output: Any = None,
+    error: dict[str, Any] | None = None,
+) -> None:
+    """Forget the run here, and add to the turn all that its end owes to others."""
+    del activation.runs[live.run]
+    change = activation.change(live, turn)
+    change.status, change.output, change.error, change.ended = status, output, error, True
+    if live.usage.calls:
+        change.usage, change.cost_usd = live.usage.body(), live.usage.cost_usd
+    _answer_parent(activation, live.started, turn, status, output=output, error=error)
+    for leftover in live.driver.leftover_signals() if live.driver else ():
+        turn.dead.append(
+            DeadLetter(
+                tenant=activation.lease.tenant,
+                source="signal",
+                reason="the run ended without waiting for it",
+                subject=f"{activation.lease.agent}/{activation.lease.key}",
+                body={"run": live.run, "name": leftover.name, "data": leftover.data},
+            )
+        )
+    _tell(activation, live.run, status, turn)
+    office, seconds = activation.office, activation.now(live) - live.started.at
+    turn.after.append(partial(office.run_ended, status, seconds))
+
+
+def end_unstarted(activation: Activation, letter: Mail, turn: Turn, status: RunStatus, reason: str) -> None:
+    """End a run whose handler never ran: the journal still says that it was taken, and why it ended."""
+    body = letter.body
+    started = RunStarted(
+        run=letter.run,
+        input=body.get("input"),
+        at=activation.office.clock.now(),
+        seed=activation.office.seed(letter.run),
+        message_id=letter.message_id,
+        parent=body.get("parent"),
+    )
+    failed = status is RunStatus.FAILED
+    error = {"type": "InstanceBusy" if failed else "Cancelled", "message": reason, "retryable": False}
+    turn.taken.append(letter.seq)
+    turn.entries += [started, RunFailed(letter.run, error=error) if failed else RunCancelled(letter.run, reason=reason)]
+    turn.runs[letter.run] = RunChange(run=letter.run, status=status, error=error, started=True, ended=True)
+    _answer_parent(activation, started, turn, status, error=error)
+    _tell(activation, letter.run, status, turn)
+
+
+def _answer_parent(
+    activation: Activation,
+    started: RunStarted,
+    turn: Turn,
+    status: RunStatus,
+    *,
+    output: Any = None,
+    error: dict[str, Any] | None = None,
+) -> None:
+    parent = started.parent
+    if not parent:
+        return
+    outcome = Outcome(
+        tenant=parent["tenant"],
+        instance=parent["instance"],
+        agent=parent["agent"],
+        run=parent["run"],
+        step=parent["step"],
+        attempt=1,
+        worker=activation.office.worker,
+        value=output if status is RunStatus.COMPLETED else None,
+        error=None if status is RunStatus.COMPLETED else {**(error or {}), "retryable": False},
+    )
+    envelope = Envelope(
+        tenant=parent["tenant"],
+        agent=parent["agent"],
+        key=parent["key"],
+        message_id=f"reply:{parent['step']}:1:{parent['run']}",
+        kind=EnvelopeKind.REPLY,
+        run=parent["run"],
+        body=outcome.model_dump(mode="json"),
+    )
+    turn.mail.append(envelope)
+    turn.after.append(partial(activation.office.dispatch.wake, envelope.tenant, envelope.agent, envelope.instance))
+
+
+def _tell(activation: Activation, run: str, status: RunStatus, turn: Turn) -> None:
+    office, tenant = activation.office, activation.lease.tenant
+    turn.after.append(partial(office.dispatch.ended, tenant, run, status))

@@ -1,0 +1,79 @@
+"""A run in this worker's memory: its driver, and what the worker must know besides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from trunkline.domain.journal import Entry, RunStarted, StepCompleted, StepFailed, StepScheduled
+from trunkline.domain.mail import Mail
+from trunkline.domain.status import RunStatus
+from trunkline.engine.replay import RunDriver
+
+
+@dataclass(slots=True)
+class Permit:
+    """Which execution may carry out an attempt of a step."""
+
+    attempt: int
+    execution: str
+    worker: str
+
+
+@dataclass(slots=True)
+class Usage:
+    """What the run's model calls have used so far."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+    def add(self, usage: dict[str, Any] | None) -> None:
+        if usage:
+            self.calls += 1
+            self.input_tokens += int(usage.get("input_tokens") or 0)
+            self.output_tokens += int(usage.get("output_tokens") or 0)
+            self.cost_usd += float(usage.get("cost_usd") or 0.0)
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Usage:
+        total = cls()
+        for entry in entries:
+            if isinstance(entry, StepCompleted | StepFailed):
+                total.add(entry.usage)
+        return total
+
+    def body(self) -> dict[str, Any]:
+        return {
+            "model_calls": self.calls,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cost_usd": round(self.cost_usd, 9),
+        }
+
+
+@dataclass(slots=True)
+class Live:
+    """``parked`` is the reason while the run waits for repair; ``held`` is mail that it will take afterwards."""
+
+    started: RunStarted
+    driver: RunDriver | None
+    status: RunStatus = RunStatus.RUNNING
+    parked: str = ""
+    held: list[Mail] = field(default_factory=list)
+    pending: dict[str, StepScheduled] = field(default_factory=dict)  # steps without an outcome, for their clean-up
+    versions: dict[str, int] = field(default_factory=dict)  # of the StepScheduled of open tool and model steps
+    permits: dict[str, Permit] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+    last_at: float = 0.0
+
+    @property
+    def run(self) -> str:
+        return self.started.run
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the instance's one run; handlers of ``@agent.on`` run beside it."""
+        return not self.started.handler

@@ -1,0 +1,138 @@
+"""What each kind of mail does to an instance. Taking it and what follows from it are one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from trunkline.domain.journal import CancelRequested, RunCancelled, SignalReceived, StepCompleted, StepFailed
+from trunkline.domain.mail import Mail
+from trunkline.domain.status import EnvelopeKind, OnBusy, RunStatus, StepKind
+from trunkline.domain.work import Outcome
+from trunkline.store.append import DeadLetter
+from trunkline_workers.agent import outcomes
+from trunkline_workers.agent.ending import end, end_unstarted
+from trunkline_workers.agent.live import Live
+from trunkline_workers.agent.turn import Turn
+
+if TYPE_CHECKING:
+    from trunkline_workers.agent.activation import Activation
+
+
+def request(activation: Activation, letter: Mail, turn: Turn) -> None:
+    """Begin a run, or do what the agent's ``on_busy`` says when there is one. An event's handler begins at once."""
+    current = activation.current()
+    if letter.body.get("handler") or (current is None and not activation.queue):
+        activation.start(letter, turn)
+        return
+    policy = activation.agent.spec.on_busy
+    if policy is OnBusy.REJECT:
+        end_unstarted(activation, letter, turn, RunStatus.FAILED, "the instance is busy with another run")
+        return
+    activation.queue.append(letter)
+    if policy is OnBusy.INTERRUPT and current is not None and not current.parked:
+        reason = "interrupted by a newer request"
+        activation.deliver(current, CancelRequested(current.run, reason=reason, at=activation.now(current)), turn)
+
+
+def signal(activation: Activation, letter: Mail, turn: Turn) -> None:
+    """Give a named message to the run it is for; keep it until that run begins."""
+    live = activation.runs.get(letter.run) if letter.run else activation.current()
+    if live is None:
+        if not letter.run or any(waiting.run == letter.run for waiting in activation.queue):
+            activation.early.append(letter)
+        else:
+            _discard(activation, letter, turn, "its run has ended")
+    elif live.parked:
+        live.held.append(letter)
+    else:
+        _give(activation, live, letter, turn)
+
+
+def deliver_early(activation: Activation, live: Live, turn: Turn) -> None:
+    """The run has begun: give it the signals that came before."""
+    mine = [letter for letter in activation.early if letter.run in ("", live.run)]
+    for letter in mine:
+        if live.run not in activation.runs:
+            return
+        activation.early.remove(letter)
+        _give(activation, live, letter, turn)
+
+
+def reply(activation: Activation, letter: Mail, turn: Turn) -> None:
+    """The outcome of a step, from a child run or from a worker that had another owner's address."""
+    turn.taken.append(letter.seq)
+    outcomes.settle(activation, Outcome.model_validate(letter.body), turn)
+
+
+def timer(activation: Activation, letter: Mail, turn: Turn) -> None:
+    """A timer is due: a sleep is over, or a wait got no answer in time."""
+    live = activation.runs.get(letter.run)
+    if live is not None and live.parked:
+        live.held.append(letter)
+        return
+    turn.taken.append(letter.seq)
+    step = live.driver.open_steps.get(letter.body["step"]) if live and live.driver else None
+    if live is None or step is None:
+        return
+    at, key = activation.now(live), step.scheduled.key
+    live.pending.pop(key, None)
+    if step.scheduled.kind == StepKind.SLEEP:
+        activation.deliver(live, StepCompleted(live.run, key=key, value=None, at=at), turn)
+    else:
+        message = f"nothing came within {step.scheduled.options.get('timeout')} s"
+        error = {"type": "TimedOut", "message": message, "retryable": False}
+        activation.deliver(live, StepFailed(live.run, key=key, error=error, at=at), turn)
+
+
+def cancel(activation: Activation, letter: Mail, turn: Turn) -> None:
+    """Somebody wants the run to end: a running one is told, one in the queue or parked ends at once."""
+    turn.taken.append(letter.seq)
+    reason = str(letter.body.get("reason") or "cancelled")
+    live = activation.runs.get(letter.run) if letter.run else activation.current()
+    waiting = next((queued for queued in activation.queue if queued.run == letter.run), None)
+    if waiting is not None:
+        activation.queue.remove(waiting)
+        end_unstarted(activation, waiting, turn, RunStatus.CANCELLED, reason)
+    elif live is not None and live.parked:
+        turn.entries.append(RunCancelled(live.run, reason=reason))
+        turn.taken.extend(held.seq for held in live.held)
+        end(activation, live, turn, RunStatus.CANCELLED, error={"type": "Cancelled", "message": reason})
+        activation.start_next(turn)
+    elif live is not None:
+        activation.deliver(live, CancelRequested(live.run, reason=reason, at=activation.now(live)), turn)
+
+
+def _give(activation: Activation, live: Live, letter: Mail, turn: Turn) -> None:
+    turn.taken.append(letter.seq)
+    entry = SignalReceived(
+        live.run,
+        name=str(letter.body["name"]),
+        data=letter.body.get("data"),
+        at=activation.now(live),
+        message_id=letter.message_id,
+    )
+    activation.deliver(live, entry, turn)
+
+
+def _discard(activation: Activation, letter: Mail, turn: Turn, reason: str) -> None:
+    turn.taken.append(letter.seq)
+    turn.dead.append(
+        DeadLetter(
+            tenant=activation.lease.tenant,
+            source="mailbox",
+            reason=reason,
+            subject=f"{activation.lease.agent}/{activation.lease.key}",
+            body={"kind": letter.kind, "run": letter.run, "message_id": letter.message_id, "body": letter.body},
+        )
+    )
+
+
+HANDLERS: dict[EnvelopeKind, Callable[[Activation, Mail, Turn], None]] = {
+    EnvelopeKind.REQUEST: request,
+    EnvelopeKind.EVENT: request,
+    EnvelopeKind.SIGNAL: signal,
+    EnvelopeKind.REPLY: reply,
+    EnvelopeKind.TIMER: timer,
+    EnvelopeKind.CANCEL: cancel,
+}

@@ -1,0 +1,140 @@
+"""What every activation of this worker shares: the appender, the clock, the dispatcher, and the counters."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from trunkline.domain.events import CloudEvent
+from trunkline.domain.ids import derived_id
+from trunkline.domain.mail import Envelope
+from trunkline.domain.status import RunStatus
+from trunkline.observe import metrics
+from trunkline.settings import Settings
+from trunkline.store.append import Appender
+from trunkline_workers.agent.dispatch import Dispatch
+from trunkline_workers.membership import Membership
+from trunkline_workers.router.routes import Routes
+
+
+class Clock:
+    """Postgres's clock as this process knows it: its own, corrected by the offset that was last measured."""
+
+    def __init__(self) -> None:
+        self._offset = 0.0
+
+    def set(self, postgres_now: float) -> None:
+        """Take over the offset from a reading that was just made."""
+        self._offset = postgres_now - time.time()
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time() + self._offset
+
+    @staticmethod
+    def at(seconds: float) -> datetime:
+        return datetime.fromtimestamp(seconds, UTC)
+
+
+class Office:
+    """``deadlines`` are looked at by the registry's sweep: what to do when a step stays without an outcome too long."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        membership: Membership,
+        *,
+        appender: Appender,
+        dispatch: Dispatch,
+        routes: Routes,
+        definitions: Mapping[str, int],
+        code: str,
+    ) -> None:
+        self.settings = settings
+        self.appender = appender
+        self.dispatch = dispatch
+        self.clock = Clock()
+        self.code = code
+        self._membership = membership
+        self._routes = routes
+        self._definitions = definitions
+        self._loop = asyncio.get_running_loop()
+        self._deadlines: list[tuple[float, int, Callable[[], None]]] = []
+        self._ticket = itertools.count()
+        self._background: set[asyncio.Task[None]] = set()
+
+    @property
+    def worker(self) -> str:
+        return self._membership.worker_id
+
+    def definition(self, agent: str) -> int:
+        """The version of the agent's definition that new runs keep to."""
+        return self._definitions.get(agent, 0)
+
+    @staticmethod
+    def seed(run: str) -> str:
+        """The run's seed, the same whoever starts it: random, because run ids are."""
+        return derived_id("seed", run)
+
+    def route(self, tenant: str, event: CloudEvent) -> list[Envelope]:
+        """The mailbox rows of the agents that subscribe to ``event``.
+
+        Raises:
+            BadEvent: a subscription's key cannot be taken from it.
+        """
+        return self._routes.route(tenant, event)
+
+    # --- later ------------------------------------------------------------------------------------------------------
+
+    def later(self, delay: float, act: Callable[[], None]) -> None:
+        self._loop.call_later(delay, act)
+
+    def soon(self, act: Callable[[], None]) -> None:
+        self._loop.call_soon(act)
+
+    def at_deadline(self, delay: float, act: Callable[[], None]) -> None:
+        """Run ``act`` at the first sweep after ``delay`` seconds."""
+        heapq.heappush(self._deadlines, (self._loop.time() + delay, next(self._ticket), act))
+
+    def sweep_deadlines(self) -> None:
+        now = self._loop.time()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            heapq.heappop(self._deadlines)[2]()
+
+    # --- counters ---------------------------------------------------------------------------------------------------
+
+    def let_go(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something in the background that nobody waits for."""
+        task = self._loop.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def progressed(self, entries: int) -> None:
+        self._membership.progress += entries
+
+    @staticmethod
+    def run_began() -> None:
+        metrics.runs.labels(status="started").inc()
+
+    @staticmethod
+    def run_ended(status: RunStatus, seconds: float) -> None:
+        metrics.runs.labels(status=status).inc()
+        metrics.run_seconds.labels(status=status).observe(max(seconds, 0.0))
+
+    @staticmethod
+    def step_ended(kind: str, outcome: str) -> None:
+        metrics.steps.labels(kind=kind, outcome=outcome).inc()
+
+    @staticmethod
+    def redispatched(reason: str) -> None:
+        metrics.redispatches.labels(reason=reason).inc()
+
+    def held(self, instances: int) -> None:
+        self._membership.held = instances
+        metrics.activations.set(instances)
+        metrics.leases_held.set(instances)

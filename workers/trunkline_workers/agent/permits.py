@@ -1,0 +1,114 @@
+"""Permits: before an ``llm`` or ``unsafe`` item is executed (and any that is redelivered or old), its owner is asked.
+
+The owner answers from memory. Whoever is asked about an instance that it does not hold asks the owner in Postgres.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from pydantic import ValidationError
+
+from trunkline.bus.connection import Bus, CoreMessage
+from trunkline.domain.codec import dumps
+from trunkline.domain.errors import Unavailable
+from trunkline.domain.journal import StepStarted
+from trunkline.domain.status import Effect
+from trunkline.domain.work import Heartbeat, PermitAnswer, PermitRequest
+from trunkline.engine.replay import OpenStep
+from trunkline.store import leases
+from trunkline.store.database import Database
+from trunkline_workers.agent import parking
+from trunkline_workers.agent.activation import Activation
+from trunkline_workers.agent.live import Live, Permit
+from trunkline_workers.agent.registry import Registry
+from trunkline_workers.agent.turn import Turn
+
+BEGIN_WITHIN = 10.0  # seconds from an unsafe step's permit to its begin
+FORWARD_TIMEOUT = 1.5  # seconds
+
+
+class Permits:
+    """Answers for one worker. It listens to heartbeats, to know whether an earlier execution may still be alive."""
+
+    def __init__(self, bus: Bus, db: Database, registry: Registry, worker: str, lease: float) -> None:
+        self._bus, self._db, self._registry, self._worker, self._lease = bus, db, registry, worker, lease
+        self._heard: dict[str, float] = {}
+
+    async def on_heartbeat(self, message: CoreMessage) -> None:
+        """Remember who is alive."""
+        now = time.monotonic()
+        self._heard[Heartbeat.model_validate_json(message.data).worker] = now
+        if len(self._heard) > 10_000:
+            self._heard = {worker: at for worker, at in self._heard.items() if now - at < self._lease}
+
+    async def on_request(self, message: CoreMessage) -> bytes:
+        """Answer, or have the owner answer."""
+        try:
+            request = PermitRequest.model_validate_json(message.data)
+        except ValidationError:
+            return dumps(PermitAnswer(answer="refused", reason="not a permit request"))
+        activation = self._registry.find(request.instance)
+        if activation is not None:
+            return dumps(await self._decide(activation, request))
+        return await self._forward(request, message.data)
+
+    async def _forward(self, request: PermitRequest, data: bytes) -> bytes:
+        try:
+            owner = await leases.owner_of(self._db, request.instance)
+            if owner is None or owner == self._worker:
+                return dumps(PermitAnswer(answer="later", reason="nobody holds the instance just now"))
+            return await self._bus.request(self._bus.subjects.worker_permit(owner), data, FORWARD_TIMEOUT)
+        except Unavailable as error:
+            return dumps(PermitAnswer(answer="later", reason=str(error)))
+
+    async def _decide(self, activation: Activation, request: PermitRequest) -> PermitAnswer:
+        live = activation.runs.get(request.run)
+        step = live.driver.open_steps.get(request.step) if live and live.driver and not live.parked else None
+        if live is None or step is None:
+            return PermitAnswer(answer="refused", reason="the step has ended")
+        if request.attempt < step.attempt:
+            return PermitAnswer(answer="refused", reason="a later attempt was issued")
+        given = live.permits.get(request.step)
+        if given is not None and given.execution != request.execution:
+            answer = self._contested(step, given)
+            if answer is not None:
+                return answer
+        live.permits[request.step] = Permit(request.attempt, request.execution, request.worker)
+        if step.scheduled.options.get("effect") == Effect.UNSAFE:
+            return await self._permit_unsafe(activation, live, step, request)
+        return PermitAnswer(answer="go")
+
+    def _contested(self, step: OpenStep, given: Permit) -> PermitAnswer | None:
+        """Another execution was let go: an unsafe step never begins twice, any other when that worker fell silent."""
+        if step.scheduled.options.get("effect") == Effect.UNSAFE:
+            return PermitAnswer(answer="refused", reason="it has begun already")
+        if time.monotonic() - self._heard.get(given.worker, float("-inf")) < self._lease:
+            return PermitAnswer(answer="later", reason="it runs already")
+        return None
+
+    async def _permit_unsafe(
+        self, activation: Activation, live: Live, step: OpenStep, request: PermitRequest
+    ) -> PermitAnswer:
+        """The permit is journalled before the "go"; the same execution gets the same answer."""
+        assert live.driver is not None
+        if step.started is None:
+            entry = StepStarted(
+                live.run,
+                key=request.step,
+                attempt=request.attempt,
+                execution=request.execution,
+                worker=request.worker,
+                begin_by=activation.office.clock.now() + BEGIN_WITHIN,
+            )
+            committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            turn = Turn(entries=[entry], after=[lambda: committed.set_result(None)])
+            live.driver.deliver(entry)
+            activation.submit(turn)
+            parking.watch_unknown(activation, live, step)
+            await asyncio.wait_for(committed, FORWARD_TIMEOUT)
+        started = step.started
+        if started is None or started.execution != request.execution:
+            return PermitAnswer(answer="refused", reason="it has begun already")
+        return PermitAnswer(answer="go", begin_by=started.begin_by)

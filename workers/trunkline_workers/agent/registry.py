@@ -1,0 +1,207 @@
+"""The instances that this worker holds: a wake becomes a lease, a lease an activation, and an idle one is let go.
+
+Everything that touches Postgres goes in batches: what was woken while the last batch was under way is the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from trunkline.authoring.agent import Agent
+from trunkline.bus.connection import Bus
+from trunkline.domain.codec import dumps
+from trunkline.domain.errors import AppendRefused, Fenced, JournalCorrupt
+from trunkline.domain.work import Wake
+from trunkline.observe import logs, metrics
+from trunkline.store import journal, leases, mailbox
+from trunkline.store.database import Database, Unreachable
+from trunkline.store.journal import Row
+from trunkline.store.leases import Held, Lease
+from trunkline_workers.agent import loading
+from trunkline_workers.agent.activation import Activation
+from trunkline_workers.agent.office import Office
+
+log = logs.get("registry")
+
+BATCH = 256
+SWEEP = 0.25  # seconds
+
+
+class Registry:
+    """``look`` is the one way in; ``find`` gives what is in memory."""
+
+    def __init__(self, db: Database, bus: Bus, office: Office, agents: Mapping[str, Agent[Any, Any]]) -> None:
+        self._db, self._bus, self._office, self._agents = db, bus, office, agents
+        self._held: dict[str, Activation] = {}
+        self._wanted: dict[str, Wake] = {}
+        self._stirred: set[str] = set()
+        self._poisoned: dict[str, str] = {}
+        self._work = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.closed = False
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._serve()), asyncio.create_task(self._sweep())]
+
+    def look(self, wake: Wake) -> None:
+        """Look at this instance: read its mail if it is here, else try for its lease."""
+        if self.closed:
+            return
+        if wake.instance in self._held:
+            self._stirred.add(wake.instance)
+        else:
+            self._wanted[wake.instance] = wake
+        self._work.set()
+
+    def find(self, instance: str) -> Activation | None:
+        return self._held.get(instance)
+
+    @property
+    def full(self) -> bool:
+        return len(self._held) + len(self._wanted) >= self._office.settings.max_activations
+
+    def every(self, act: Callable[[Activation], None]) -> None:
+        """Do something to every activation."""
+        for activation in list(self._held.values()):
+            act(activation)
+
+    async def drain(self) -> None:
+        """Let local steps and commits end, for at most ``settings.drain`` seconds; then give everything back."""
+        self.closed = True
+        deadline = asyncio.get_running_loop().time() + self._office.settings.drain
+        while self._held and asyncio.get_running_loop().time() < deadline:
+            await self._release([one for one in self._held.values() if not one.tasks and not one.unsettled])
+            if self._held:
+                await asyncio.sleep(0.02)
+        await self._release(list(self._held.values()))
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Leave memory at once, without giving anything back."""
+        self.closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.every(Activation.close)
+        self._held.clear()
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            await self._patiently(self._take_wanted)
+            await self._patiently(self._read_mail)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP)
+            self._office.sweep_deadlines()
+            self._office.held(len(self._held))
+            before = asyncio.get_running_loop().time() - self._office.settings.idle_after
+            idle = [one for one in self._held.values() if one.idle and one.touched < before]
+            if idle:
+                await self._patiently(partial(self._release, idle[:BATCH]))
+
+    @staticmethod
+    async def _patiently(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Postgres may be away: what was to be done is done when it is back."""
+        try:
+            await work()
+        except Unreachable as error:
+            log.warning("postgres is away: %s", error)
+            await asyncio.sleep(0.2)
+
+    async def _take_wanted(self) -> None:
+        while self._wanted:
+            batch = dict(list(self._wanted.items())[:BATCH])
+            taken, held = await leases.take(self._db, self._office.worker, list(batch))
+            for instance in batch:
+                self._wanted.pop(instance, None)
+            for other in held:
+                self._forward(batch[other.instance], other)
+            await self._activate(taken)
+
+    def _forward(self, wake: Wake, held: Held) -> None:
+        if held.owner != self._office.worker:
+            self._bus.send(self._bus.subjects.worker_wake(held.owner), dumps(wake))
+        elif wake.instance not in self._held:
+            log.warning("an instance is leased here but not in memory", instance=wake.instance)
+
+    async def _activate(self, taken: Sequence[Lease]) -> None:
+        if not taken:
+            return
+        old = [lease.instance for lease in taken if lease.head]
+        journals = await journal.read(self._db, old) if old else {}
+        metrics.leases.labels(event="taken").inc(len(taken))
+        for lease in taken:
+            activation = Activation(lease, self._agents[lease.agent], self._office, self._lose)
+            self._held[lease.instance] = activation
+            self._load(activation, journals.get(lease.instance, []))
+        self._stirred.update(lease.instance for lease in taken)
+
+    def _load(self, activation: Activation, rows: list[Row] | JournalCorrupt) -> None:
+        instance = activation.lease.instance
+        if isinstance(rows, JournalCorrupt):
+            log.error("an instance is refused: %s", rows, instance=instance)
+            activation.close()
+        elif rows:
+            loading.load(activation, rows, self._poisoned.pop(instance, ""))
+
+    async def _read_mail(self) -> None:
+        while self._stirred:
+            batch = [one for one in list(self._stirred)[:BATCH] if one in self._held and not self._held[one].closed]
+            self._stirred.difference_update(list(self._stirred)[:BATCH])
+            known = [seq for one in batch for seq in self._held[one].known]
+            try:
+                found = await mailbox.pending(self._db, batch, known)
+            except Unreachable:
+                self._stirred.update(batch)
+                self._work.set()
+                raise
+            for instance, letters in found.items():
+                activation = self._held.get(instance)
+                if activation is not None:
+                    activation.receive(letters)
+                if len(letters) >= mailbox.PAGE:
+                    self._stirred.add(instance)
+
+    # --- letting go -------------------------------------------------------------------------------------------------
+
+    async def _release(self, activations: Sequence[Activation]) -> None:
+        """Give leases back. Open runs go on elsewhere at once; mail that came meanwhile is woken."""
+        if not activations:
+            return
+        for activation in activations:
+            activation.close()
+            self._held.pop(activation.lease.instance, None)
+        given = [(one.lease.instance, one.lease.epoch) for one in activations]
+        waiting = set(await leases.release(self._db, self._office.worker, given))
+        metrics.leases.labels(event="released").inc(len(given))
+        for one in activations:
+            if one.lease.instance in waiting or (self.closed and one.runs):
+                self._office.dispatch.wake(one.lease.tenant, one.lease.agent, one.lease.instance)
+
+    def _lose(self, activation: Activation, error: BaseException) -> None:
+        """An append was refused: the instance is another's now, or its data cannot be recorded. Start over."""
+        if activation.closed:
+            return
+        activation.close()
+        lease = activation.lease
+        self._held.pop(lease.instance, None)
+        metrics.leases.labels(event="fenced").inc()
+        if isinstance(error, Unreachable):
+            return
+        log.warning("an activation was dropped: %s", error, instance=lease.instance)
+        if isinstance(error, AppendRefused):
+            self._poisoned[lease.instance] = str(error)
+        if not isinstance(error, Fenced):
+            self._office.let_go(self._give_back(lease))
+
+    async def _give_back(self, lease: Lease) -> None:
+        await leases.release(self._db, self._office.worker, [(lease.instance, lease.epoch)])
+        self.look(Wake(tenant=lease.tenant, agent=lease.agent, instance=lease.instance))

@@ -1,0 +1,40 @@
+"""Outcomes come back here. The owner appends them and only then acknowledges; for others they become mail."""
+
+from __future__ import annotations
+
+from trunkline.bus.consume import Delivery
+from trunkline.domain.work import Outcome
+from trunkline.observe import logs
+from trunkline.store import payloads
+from trunkline.store.database import Database
+from trunkline.store.replies import post_outcomes
+from trunkline_workers.agent.dispatch import Dispatch
+from trunkline_workers.agent.registry import Registry
+
+log = logs.get("replies")
+
+
+class Replies:
+    """Handles every delivery of this worker's reply subject."""
+
+    def __init__(self, db: Database, registry: Registry, dispatch: Dispatch) -> None:
+        self._db, self._registry, self._dispatch = db, registry, dispatch
+
+    async def on_delivery(self, delivery: Delivery) -> None:
+        """Hand the outcome to its activation, or post it to an instance that somebody else holds."""
+        try:
+            outcome = Outcome.model_validate_json(delivery.data)
+        except ValueError as error:
+            log.warning("an outcome is not readable: %s", error)
+            delivery.term("not an outcome")
+            return
+        if outcome.value_ref:
+            value = await payloads.get(self._db, outcome.tenant, outcome.value_ref)
+            outcome = outcome.model_copy(update={"value": value, "value_ref": ""})
+        activation = self._registry.find(outcome.instance)
+        if activation is not None and not activation.closed:
+            activation.outcome(outcome, delivery.ack)
+        else:
+            for letter in await post_outcomes(self._db, [outcome]):
+                self._dispatch.wake(letter.tenant, letter.agent, letter.instance)
+            delivery.ack()

@@ -1,0 +1,193 @@
+"""One agent-worker process: its parts, in the order in which they start, and in the reverse order in which they end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from hashlib import sha256
+from typing import Any
+
+from pydantic import ValidationError
+
+from trunkline.authoring.app import App
+from trunkline.bus.connection import Bus, CoreMessage
+from trunkline.bus.consume import Consumer, Delivery
+from trunkline.domain.codec import dumps
+from trunkline.domain.errors import Unavailable
+from trunkline.domain.work import Wake
+from trunkline.observe import logs
+from trunkline.settings import Settings
+from trunkline.store import definitions, migrate
+from trunkline.store.append import Appender
+from trunkline.store.database import Database
+from trunkline_workers.agent import parking
+from trunkline_workers.agent.activation import Activation
+from trunkline_workers.agent.dispatch import Dispatch
+from trunkline_workers.agent.office import Office
+from trunkline_workers.agent.permits import Permits
+from trunkline_workers.agent.registry import Registry
+from trunkline_workers.agent.replies import Replies
+from trunkline_workers.membership import Membership
+from trunkline_workers.router.service import Router
+
+log = logs.get("agents")
+
+INBOX_CAPACITY = 1024
+REPLY_CAPACITY = 4096
+CLOCK_EVERY = 10.0  # seconds between two readings of Postgres's clock
+
+
+async def serve(
+    app: App,
+    settings: Settings,
+    stop: asyncio.Event,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Run the agents of ``app`` until ``stop`` is set (then drain), or until this worker is declared dead.
+
+    Raises:
+        Unavailable: Postgres or NATS cannot be reached, or this worker was declared dead: start it again.
+        SchemaMismatch: the database needs ``trunkline migrate``.
+        TopologyDrift: a stream is configured differently.
+    """
+    async with AsyncExitStack() as stack:
+        worker = AgentWorker(app, settings)
+        await worker.start(stack)
+        if on_ready is not None:
+            on_ready(worker.membership.worker_id)
+        stopping = asyncio.create_task(stop.wait())
+        dying = asyncio.create_task(worker.membership.dead.wait())
+        await asyncio.wait({stopping, dying}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (stopping, dying):
+            task.cancel()
+        if worker.membership.dead.is_set():
+            await worker.registry.stop()
+            raise Unavailable(
+                what="this worker", reason="the supervisor declared it dead; its instances went elsewhere"
+            )
+        await worker.drain()
+
+
+class AgentWorker:
+    """The parts of one process."""
+
+    db: Database
+    bus: Bus
+    membership: Membership
+    registry: Registry
+
+    def __init__(self, app: App, settings: Settings) -> None:
+        self._app, self._settings = app, settings
+        self._consumptions: list[Any] = []
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Start every part; ``stack`` ends them."""
+        settings = self._settings
+        self.db = await Database.open(
+            settings.database_url.get_secret_value(), schema=settings.database_schema, size=settings.database_pool
+        )
+        stack.push_async_callback(self.db.close)
+        await migrate.check(self.db)
+        self.bus = await Bus.connect(settings, name="agents")
+        stack.push_async_callback(self.bus.close)
+        await self.bus.declare()
+        self.membership = Membership("agents", self._app.name, settings, self.bus, self.db)
+        await self.membership.start()
+        stack.push_async_callback(self.membership.stop)
+        office = await self._office(stack)
+        self.registry = Registry(self.db, self.bus, office, self._app.agents)
+        self.registry.start()
+        stack.push_async_callback(self.registry.stop)
+        await self._listen()
+
+    async def drain(self) -> None:
+        """Take nothing new, let what runs locally end, and give back every lease."""
+        self.membership.draining = True
+        await self._router.stop()
+        for consumption in self._consumptions:
+            consumption.pause()
+        await self.registry.drain()
+        for consumption in self._consumptions:
+            await consumption.stop()
+
+    # --- parts ------------------------------------------------------------------------------------------------------
+
+    async def _office(self, stack: AsyncExitStack) -> Office:
+        agents, tools = self._app.specs()
+        versions = await definitions.publish(self.db, self._settings.tenant, agents, tools)
+        self._router = Router(self.db, self.bus, self._settings)
+        await self._router.start()
+        stack.push_async_callback(self._router.stop)
+        appender = Appender(self.db)
+        appender.start()
+        stack.push_async_callback(appender.close)
+        self._dispatch = Dispatch(self.bus, self.db, self._settings, self.membership.worker_id)
+        office = Office(
+            self._settings,
+            self.membership,
+            appender=appender,
+            dispatch=self._dispatch,
+            routes=self._router.routes,
+            definitions={name: version for (kind, name), version in versions.items() if kind == "agent"},
+            code=sha256(dumps([spec.model_dump(mode="json") for spec in agents])).hexdigest()[:12],
+        )
+        office.clock.set(await self.db.now())
+        clock = asyncio.create_task(self._keep_time(office))
+        stack.callback(clock.cancel)
+        return office
+
+    async def _keep_time(self, office: Office) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_EVERY)
+            try:
+                office.clock.set(await self.db.now())
+            except Unavailable:
+                continue  # the offset that was last measured holds until Postgres is back
+
+    async def _listen(self) -> None:
+        settings, subjects, worker = self._settings, self.bus.subjects, self.membership.worker_id
+        permits = Permits(self.bus, self.db, self.registry, worker, settings.lease)
+        await self.bus.subscribe(subjects.heartbeat("*"), permits.on_heartbeat)
+        await self.bus.subscribe(subjects.worker_permit(worker), permits.on_request)
+        await self.bus.subscribe(subjects.worker_wake(worker), self._on_wake)
+        replies = Replies(self.db, self.registry, self._dispatch)
+        reply = Consumer("REPLY", f"reply-{worker}", subjects.reply(settings.tenant, worker), settings.ack_wait)
+        self._consumptions.append(await self.bus.consume(reply, replies.on_delivery, capacity=REPLY_CAPACITY))
+        for agent in self._app.agents:
+            await self.bus.subscribe(subjects.permit(settings.tenant, agent), permits.on_request, queue="permit")
+            inbox = Consumer("INBOX", f"inbox-{settings.tenant}-{agent}", subjects.inbox(settings.tenant, agent), 30.0)
+            self._consumptions.append(await self.bus.consume(inbox, self._on_inbox, capacity=INBOX_CAPACITY))
+        self.bus.on_wiped(self._on_wiped)
+
+    # --- what arrives -----------------------------------------------------------------------------------------------
+
+    def _on_inbox(self, delivery: Delivery) -> None:
+        """A wake that any worker of the agent may take. It is a hint, so it is acknowledged as soon as it is noted."""
+        if self.registry.closed or self.registry.full:
+            delivery.nak(0.5)
+            return
+        try:
+            self.registry.look(Wake.model_validate_json(delivery.data))
+        except ValidationError:
+            delivery.term("not a wake")
+        else:
+            delivery.ack()
+
+    async def _on_wake(self, message: CoreMessage) -> None:
+        """A wake for an instance that this worker owns."""
+        self.registry.look(Wake.model_validate_json(message.data))
+
+    async def _on_wiped(self) -> None:
+        """NATS lost what it held: issue every open remote step again."""
+        log.warning("NATS was wiped; issuing open steps again")
+        self.registry.every(reissue_remote)
+
+
+def reissue_remote(activation: Activation) -> None:
+    """Issue the activation's open tool and model steps again."""
+    for live in list(activation.runs.values()):
+        if live.driver is not None and not live.parked:
+            for step in list(live.driver.open_steps.values()):
+                if step.scheduled.key in live.versions:
+                    parking.reissue(activation, live, step, "wiped")

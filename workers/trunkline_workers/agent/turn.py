@@ -1,0 +1,50 @@
+"""A turn: one delivery, what the handler did in answer, and all that must become true with it in one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from trunkline.domain.journal import Entry
+from trunkline.domain.mail import Envelope
+from trunkline.store.append import Append, DeadLetter, RunChange, TimerSet
+from trunkline.store.leases import Lease
+
+
+@dataclass(slots=True)
+class Turn:
+    """Built without awaiting, submitted as one ``Append``; ``after`` runs when (and only when) it is committed."""
+
+    progress: bool = True
+    entries: list[Entry] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
+    mail: list[Envelope] = field(default_factory=list)
+    runs: dict[str, RunChange] = field(default_factory=dict)
+    timers: list[TimerSet] = field(default_factory=list)
+    timers_done: list[tuple[str, str]] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+    immediate: list[Entry] = field(default_factory=list)
+    after: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.entries or self.taken or self.runs)
+
+    def append(self, lease: Lease, owner: str, expected: int) -> Append:
+        """The turn as the store takes it; ``expected`` is the head before its first entry."""
+        return Append(
+            instance=lease.instance,
+            tenant=lease.tenant,
+            agent=lease.agent,
+            owner=owner,
+            epoch=lease.epoch,
+            expected=expected,
+            entries=self.entries,
+            taken=self.taken,
+            mail=self.mail,
+            runs=list(self.runs.values()),
+            timers=self.timers,
+            timers_done=self.timers_done,
+            dead=self.dead,
+            progress=self.progress,
+        )

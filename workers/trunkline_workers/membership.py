@@ -1,0 +1,109 @@
+"""A worker's life as others see it: it joins under a fresh id, beats on NATS and in Postgres, and leaves.
+
+A worker that finds itself declared dead (``dead`` is set) must stop: its instances belong to others by now. It does not
+come back under the same id; whatever started the process starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from typing import Literal
+
+from trunkline.bus.connection import Bus
+from trunkline.domain.codec import dumps
+from trunkline.domain.ids import WorkerId, new_worker_id
+from trunkline.domain.work import Heartbeat
+from trunkline.observe import logs, metrics
+from trunkline.observe.health import HealthServer
+from trunkline.settings import Settings
+from trunkline.store import workers
+from trunkline.store.database import Database, Unreachable
+
+log = logs.get("membership")
+
+
+class Membership:
+    """``progress`` and ``held`` are kept up by the worker; they go out with the next beat."""
+
+    def __init__(
+        self, kind: Literal["agents", "tools", "llm", "sensors"], app: str, settings: Settings, bus: Bus, db: Database
+    ) -> None:
+        self.worker_id: WorkerId = new_worker_id()
+        self.progress = 0
+        self.held = 0
+        self.draining = False
+        self.dead = asyncio.Event()
+        self._kind, self._app, self._settings, self._bus, self._db = kind, app, settings, bus, db
+        self._started_at = time.time()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._health = HealthServer(
+            settings.metrics_host,
+            settings.metrics_port,
+            {"nats": self._nats_missing, "postgres": self._postgres_missing},
+        )
+        self._postgres_away = ""
+
+    async def start(self) -> None:
+        """Join in Postgres, then beat until ``stop``."""
+        await workers.join(self._db, self._beat())
+        self._tasks = [asyncio.create_task(self._beat_nats()), asyncio.create_task(self._beat_postgres())]
+        await self._health.start()
+        log.info("joined", worker=self.worker_id, kind=self._kind, health=self._health.url)
+
+    async def stop(self) -> None:
+        """Stop beating and say goodbye: what this worker held is free at once."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._health.stop()
+        if not self.dead.is_set():
+            try:
+                await asyncio.wait_for(workers.leave(self._db, self.worker_id), self._settings.lease)
+            except (Unreachable, TimeoutError):
+                log.warning("left without saying so; the supervisor will notice", worker=self.worker_id)
+
+    def _beat(self) -> Heartbeat:
+        return Heartbeat(
+            worker=self.worker_id,
+            kind=self._kind,
+            app=self._app,
+            tenant=self._settings.tenant,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=self._started_at,
+            progress=self.progress,
+            held=self.held,
+            draining=self.draining,
+        )
+
+    async def _beat_nats(self) -> None:
+        subject = self._bus.subjects.heartbeat(self.worker_id)
+        while True:
+            if self._bus.connected:
+                self._bus.send(subject, dumps(self._beat()))
+                metrics.heartbeats.labels(kind=self._kind).inc()
+            await asyncio.sleep(self._settings.heartbeat)
+
+    async def _beat_postgres(self) -> None:
+        while not self.dead.is_set():
+            try:
+                alive = await workers.beat(
+                    self._db, self.worker_id, progress=self.progress, held=self.held, draining=self.draining
+                )
+                self._postgres_away = ""
+            except Unreachable as error:
+                self._postgres_away = str(error)
+            else:
+                if not alive:
+                    log.error("declared dead by the supervisor; stopping", worker=self.worker_id)
+                    self.dead.set()
+            await asyncio.sleep(self._settings.heartbeat)
+
+    def _nats_missing(self) -> str | None:
+        return None if self._bus.connected else "not connected"
+
+    def _postgres_missing(self) -> str | None:
+        return self._postgres_away or None
