@@ -6,9 +6,11 @@ Each page is a function that returns its whole text, so that a test can compare 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from trunkline import settings
+from trunkline.bus import asyncapi
 
 HERE = Path(__file__).parent
 
@@ -36,6 +39,12 @@ def settings_page() -> str:
         lines += ["| variable | default | meaning |", "| --- | --- | --- |"]
         lines += [_row(name, settings.Settings.model_fields[name]) for name in names]
     return "\n".join(lines) + "\n"
+
+
+def asyncapi_page() -> str:
+    """Every subject and body of the bus, with the protocol in words: an AsyncAPI 3 document."""
+    namespace = settings.Settings.model_fields["namespace"].default
+    return json.dumps(asyncapi.document(namespace, version("trunkline")), indent=2, ensure_ascii=False) + "\n"
 
 
 def _sections() -> list[tuple[str, list[str]]]:
@@ -59,7 +68,7 @@ def _default(value: Any) -> str:
     return f"`{value}`" if value not in (None, "", {}) else "not set"
 
 
-PAGES: dict[str, Callable[[], str]] = {"settings.md": settings_page}
+PAGES: dict[str, Callable[[], str]] = {"settings.md": settings_page, "asyncapi.json": asyncapi_page}
 
 
 def outdated() -> list[str]:
