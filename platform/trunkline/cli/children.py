@@ -43,7 +43,7 @@ class Children:
         self._tell, self._patience, self._program = tell, patience, program
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._guard: subprocess.Popen[bytes] | None = None
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -70,7 +70,7 @@ class Children:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._stopping = True
+        self._stopping.set()
         for task in self._tasks:
             if task.get_name() not in self._running:
                 task.cancel()  # it waits before another start
@@ -87,10 +87,10 @@ class Children:
 
     async def _keep(self, name: str, command: Sequence[str]) -> None:
         delay = FIRST_DELAY
-        while not self._stopping:
+        while not self._stopping.is_set():
             begun = time.monotonic()
             status = await self._once(name, command)
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             if status == USAGE:
                 self._give_up(name)
@@ -113,7 +113,7 @@ class Children:
         )
         self._running[name] = process
         try:
-            if self._stopping:
+            if self._stopping.is_set():
                 process.send_signal(signal.SIGTERM)
             await self._read(name, process)
             return await process.wait()

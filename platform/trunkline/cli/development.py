@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -45,7 +45,8 @@ async def serve(spec: str, app: App, stack: Stack, settings: Settings, stop: asy
             children.add(name, *arguments)
         announcing = asyncio.create_task(_announce(url, parts, stack, settings, app))
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopping, children.broken}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {stopping, children.broken}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         announcing.cancel()
         stopping.cancel()
         if children.broken.done():
