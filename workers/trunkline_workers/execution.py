@@ -1,0 +1,105 @@
+"""One attempt of one step in a worker's hands: what it was given, how it is stopped, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from trunkline.bus.consume import Delivery
+from trunkline.domain.work import WorkItem
+
+
+class Stop(StrEnum):
+    """Why work was stopped before it had a result."""
+
+    TIMED_OUT = "timed out"
+    CANCELLED = "cancelled"  # nobody waits for the step any more
+    DRAINED = "drained"  # this process ends
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of an attempt: ``error`` (``{"type", "message", "retryable"}``) is set, or ``value`` is JSON."""
+
+    value: Any = None
+    error: dict[str, Any] | None = None
+    usage: dict[str, Any] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Execution:
+    """Filled in on the way through the pipeline. ``id`` is of this one execution; a permit binds to it."""
+
+    delivery: Delivery
+    item: WorkItem
+    args: Any = None
+    id: str = ""
+    began_at: float = 0.0  # monotonic; 0 until it begins
+    work: asyncio.Task[Result] | None = None
+    stopped: Stop | None = None
+
+    @property
+    def attempt(self) -> tuple[str, str, int]:
+        """What is being attempted: run, step, and which attempt."""
+        return self.item.run, self.item.step, self.item.attempt
+
+    @property
+    def age(self) -> float:
+        """Seconds since the item was published, by whichever clock says more: the owner's, or the broker's."""
+        return time.time() - min(self.item.published_at, self.delivery.published_at)
+
+    def stop(self, why: Stop) -> None:
+        """End the work, if it is under way. The first reason counts."""
+        if self.work is not None and not self.work.done() and self.stopped is None:
+            self.stopped = why
+            self.work.cancel()
+
+
+@dataclass(slots=True, eq=False)
+class Station:
+    """Where one kind of item is carried out.
+
+    ``perform`` turns an execution into a result, whatever happens. ``gate`` is held while it runs (rate, concurrency).
+    ``interruptible`` work really ends when it is stopped. ``strays`` are executions that did not, although they should;
+    at ``most_strays`` of them, or when ``stuck`` says why, the station takes no more.
+    """
+
+    kind: Literal["tool", "llm"]
+    name: str  # of the tool; of the pool
+    perform: Callable[[Execution], Coroutine[Any, Any, Result]]
+    gate: AbstractAsyncContextManager[Any]
+    most_strays: int
+    interruptible: bool = True
+    stuck: Callable[[], str] = str  # why, or an empty string
+    strays: set[asyncio.Task[Result]] = field(default_factory=set)
+
+    def takes(self, item: WorkItem) -> bool:
+        """Whether ``item`` belongs here."""
+        return item.kind == self.kind and (self.kind == "llm" or item.name == self.name)
+
+    def blocked(self) -> str:
+        """Why it takes no more; empty when it does."""
+        if len(self.strays) >= self.most_strays:
+            return f"{len(self.strays)} executions of {self.name} do not end"
+        return self.stuck()
+
+
+class HandBack(Exception):
+    """The item goes back to the broker and is delivered again after ``delay`` seconds: it was not carried out."""
+
+    def __init__(self, why: str, delay: float = 0.0) -> None:
+        super().__init__(why)
+        self.delay = delay
+
+
+class Refused(Exception):
+    """The owner said no: the step has ended, or runs elsewhere."""
+
+
+class Nonsense(Exception):
+    """The message is no work for this worker, whatever becomes of it."""

@@ -1,0 +1,272 @@
+"""How a work item passes through a tool or LLM worker: one pipeline over one ``Execution``.
+
+    decode → args → gate (rate, concurrency) → permit → perform, within its timeout → publish the outcome → acknowledge
+
+All the way the broker is told that the item is in progress. Whatever cannot be carried out is handed back; nothing is
+carried out twice by this worker on purpose: retries are the owner's decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Protocol, TypeVar
+
+from trunkline.bus.connection import Bus
+from trunkline.bus.consume import Delivery
+from trunkline.domain.errors import Unavailable
+from trunkline.domain.ids import new_id
+from trunkline.domain.status import Effect
+from trunkline.domain.work import FRESH_SECONDS
+from trunkline.observe import logs, metrics
+from trunkline.observe.faults import reach
+from trunkline.settings import Settings
+from trunkline.store.database import Database, Unreachable
+from trunkline_workers.cancel import Cancellations
+from trunkline_workers.execution import Execution, HandBack, Nonsense, Refused, Result, Station, Stop
+from trunkline_workers.failures import failure
+from trunkline_workers.intake import args_of, bury, decode
+from trunkline_workers.outcomes import body_of, outcome_of
+from trunkline_workers.permits import Permits
+
+log = logs.get("workers")
+
+T = TypeVar("T")
+
+GRACE = 1.0  # seconds for work to end after it was told to
+_FIRST_NAK, _LONGEST_NAK = 0.25, 30.0
+_LONGEST_RETRY = 5.0
+_HEADERS = 4096  # bytes that the broker may count beyond a message's body
+
+
+class Member(Protocol):
+    """What the pipeline keeps up in the worker's membership."""
+
+    progress: int
+    held: int
+
+    @property
+    def worker_id(self) -> str: ...
+
+
+class Pipeline:
+    """One for a worker process, shared by all its stations."""
+
+    def __init__(self, settings: Settings, bus: Bus, db: Database, member: Member) -> None:
+        self._settings, self._bus, self._db, self._member = settings, bus, db, member
+        self._permits = Permits(bus, member.worker_id)
+        self._cancellations = Cancellations(bus, settings.tenant)
+        self._held: dict[Delivery, asyncio.Task[None]] = {}
+        self._begun: dict[tuple[str, str, int], Execution] = {}  # from the asking of the permit to the end
+        self._keeping_alive: asyncio.Task[None] | None = None
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to listen for cancellations, and to keep items alive.
+
+        Raises:
+            Unavailable: NATS is away.
+        """
+        await self._cancellations.start()
+        self._keeping_alive = asyncio.create_task(self._keep_alive(), name="keep items alive")
+
+    def handler(self, station: Station) -> Callable[[Delivery], Awaitable[None]]:
+        """What ``Bus.consume`` calls with the items of ``station``."""
+        return partial(self._handle, station)
+
+    async def drain(self, seconds: float) -> None:
+        """Hand back what has not begun; give what runs ``seconds`` to finish; stop the rest, and hand it back, too."""
+        begun = {execution.delivery for execution in self._begun.values()}
+        for delivery, task in list(self._held.items()):
+            if delivery not in begun:
+                task.cancel()
+        await self._settled(seconds)
+        for execution in list(self._begun.values()):
+            execution.stop(Stop.DRAINED)
+        await self._settled(GRACE + 0.5)
+        for task in list(self._held.values()):
+            task.cancel()
+        await self._settled(GRACE)
+        await self._cancellations.stop()
+        if self._keeping_alive is not None:
+            self._keeping_alive.cancel()
+
+    async def _settled(self, seconds: float) -> None:
+        if self._held:
+            await asyncio.wait(list(self._held.values()), timeout=seconds)
+
+    async def _keep_alive(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.ack_wait / 3)
+            for delivery in list(self._held):
+                delivery.in_progress()
+
+    # --- the way of one item ----------------------------------------------------------------------------------------
+
+    async def _handle(self, station: Station, delivery: Delivery) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._held[delivery] = task
+        self._member.held = len(self._held)
+        if delivery.attempts > 1:
+            metrics.redelivered.labels(kind=station.kind).inc()
+        try:
+            execution = Execution(delivery, decode(station, delivery, self._settings.tenant, self._bus.subjects))
+            with logs.bind(run=execution.item.run, step=execution.item.step):
+                became = await self._through(station, execution)
+        except Nonsense as reason:
+            await bury(self._db, delivery, self._settings.tenant, str(reason))
+            became = "failed"
+        finally:
+            del self._held[delivery]
+            self._member.held = len(self._held)
+        metrics.executions.labels(kind=station.kind, outcome=became).inc()
+
+    async def _through(self, station: Station, execution: Execution) -> str:
+        """Carry it out, hand it back, or let it be: what became of it, for the metrics."""
+        delivery, item = execution.delivery, execution.item
+        try:
+            result = await self._finish(station, execution)
+        except HandBack as reason:
+            log.info("handed back", name=item.name, attempt=item.attempt, why=str(reason), delay=reason.delay)
+            delivery.nak(reason.delay)
+            return "handed_back"
+        except Refused as reason:
+            log.info("refused by its owner", name=item.name, attempt=item.attempt, why=str(reason))
+            delivery.ack()
+            return "refused"
+        delivery.ack()
+        self._member.progress += 1
+        return "failed" if result.error else "done"
+
+    async def _finish(self, station: Station, execution: Execution) -> Result:
+        lost = await self._args(execution)
+        async with station.gate:
+            self._begin(station, execution)
+            try:
+                result = lost or await self._carry_out(station, execution)
+                await self._publish(execution, result)
+                await reach("outcome-published")
+            finally:
+                del self._begun[execution.attempt]
+        return result
+
+    async def _args(self, execution: Execution) -> Result | None:
+        """Bring the arguments here; a result if they are lost."""
+        try:
+            execution.args = await args_of(self._db, execution.item)
+        except KeyError:
+            message = f"the arguments were kept aside as {execution.item.args_ref} and are no longer there"
+            return Result(error=failure("ArgumentsLost", message, retryable=False))
+        except Unreachable as error:
+            raise self._hand_back(execution, str(error)) from None
+        return None
+
+    def _begin(self, station: Station, execution: Execution) -> None:
+        """From here on it is finished rather than handed back when this process is asked to end."""
+        if blocked := station.blocked():
+            log.warning("takes no more", kind=station.kind, name=station.name, why=blocked)
+            raise self._hand_back(execution, blocked)
+        if execution.attempt in self._begun:  # the broker lost sight of us, and delivered it again
+            raise self._hand_back(execution, "it runs here already")
+        self._begun[execution.attempt] = execution
+
+    async def _carry_out(self, station: Station, execution: Execution) -> Result:
+        await self._permit(execution)
+        result = await self._perform(station, execution)
+        await reach("executed")
+        return result
+
+    async def _permit(self, execution: Execution) -> None:
+        """Pass if nobody need be asked, or the owner said "go" and it is still time."""
+        item = execution.item
+        if not (item.needs_permit or execution.delivery.attempts > 1 or execution.age > FRESH_SECONDS):
+            execution.id = new_id()
+            return
+        execution.id, answer = await self._permits.ask(item)
+        if answer is None:
+            raise self._hand_back(execution, "no permission could be had")
+        if answer.answer == "refused":
+            self._permits.used(item)
+            raise Refused(answer.reason)
+        if answer.answer == "later":
+            raise self._hand_back(execution, answer.reason or "the owner said: later")
+        if answer.begin_by and time.time() >= answer.begin_by:
+            raise self._hand_back(execution, "the permit came too late")
+        self._permits.used(item)
+
+    async def _perform(self, station: Station, execution: Execution) -> Result:
+        execution.began_at = time.monotonic()
+        work = execution.work = asyncio.create_task(station.perform(execution))
+        if station.interruptible and execution.item.effect is not Effect.UNSAFE:  # whose outcome must become known
+            self._cancellations.add(execution)
+        try:
+            await asyncio.wait({work}, timeout=execution.item.timeout)
+            if not work.done():
+                execution.stop(Stop.TIMED_OUT)
+                await asyncio.wait({work}, timeout=GRACE)
+        finally:
+            self._cancellations.discard(execution)
+            if not work.done():
+                _let_stray(station, execution, work)
+            metrics.execution_seconds.labels(kind=station.kind).observe(time.monotonic() - execution.began_at)
+        return _result(execution, work)
+
+    async def _publish(self, execution: Execution, result: Result) -> None:
+        """Hand the outcome to the broker, however long that takes: the work is done, and may have been paid for."""
+        outcome = outcome_of(execution, result, self._member.worker_id)
+        offload_over = min(self._settings.offload_over, self._bus.max_payload - _HEADERS)
+        body = await _until_taken(lambda: body_of(self._db, outcome, self._settings.max_payload, offload_over))
+        reply, msg_id = execution.item.reply, execution.id or None
+        await _until_taken(lambda: self._bus.publish(reply, body, msg_id=msg_id))
+
+    # --- what is not carried out ------------------------------------------------------------------------------------
+
+    def _hand_back(self, execution: Execution, why: str) -> HandBack:
+        """With a delay that grows with the deliveries: their number is limited."""
+        return HandBack(why, min(_FIRST_NAK * 2.0 ** (execution.delivery.attempts - 1), _LONGEST_NAK))
+
+
+async def _until_taken(send: Callable[[], Awaitable[T]]) -> T:
+    delay = _FIRST_NAK
+    while True:
+        try:
+            return await send()
+        except Unavailable as error:
+            log.warning("the outcome cannot be sent yet", why=str(error))
+        await asyncio.sleep(delay)
+        delay = min(delay * 2, _LONGEST_RETRY)
+
+
+def _result(execution: Execution, work: asyncio.Task[Result]) -> Result:
+    """What the work came to. A result that was there when it was stopped counts."""
+    if work.done() and not work.cancelled():
+        return work.result()
+    if execution.stopped is Stop.DRAINED:
+        raise HandBack("this worker ends")
+    if execution.stopped is Stop.CANCELLED:
+        return Result(error=failure("Cancelled", "nobody waits for it any more", retryable=False))
+    item = execution.item
+    unsafe = item.effect is Effect.UNSAFE
+    message = f"{item.name} gave no result within {item.timeout:g} s"
+    if unsafe:
+        message += "; whether it took effect is not known"
+    return Result(error=failure("TimedOut", message, retryable=not unsafe))
+
+
+def _let_stray(station: Station, execution: Execution, work: asyncio.Task[Result]) -> None:
+    """The work did not end when it was told to. It goes on by itself, and counts against the station."""
+    work.cancel()
+    log.error("does not end", kind=station.kind, name=execution.item.name, run=execution.item.run)
+    station.strays.add(work)
+    work.add_done_callback(partial(_returned, station.strays))
+
+
+def _returned(strays: set[asyncio.Task[Result]], work: asyncio.Task[Result]) -> None:
+    strays.discard(work)
+    with suppress(BaseException):
+        work.result()
