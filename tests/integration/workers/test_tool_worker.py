@@ -1,0 +1,415 @@
+"""A tool worker on a real bus: what becomes of the items that it is given."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from fake_owner import Owner
+from pydantic import BaseModel
+
+from trunkline.authoring.app import App
+from trunkline.authoring.tool_context import ToolContext
+from trunkline.domain.ids import derived_id
+from trunkline.domain.work import PermitAnswer
+from trunkline.store import dead_letters, payloads, workers
+from trunkline.store.database import Database
+from trunkline_workers.tool import service
+
+Serving = Callable[..., Awaitable[Any]]
+Eventually = Callable[..., Awaitable[Any]]
+
+
+class Receipt(BaseModel):
+    order: str
+    cents: int
+
+
+class Declined(Exception):
+    retryable = False
+
+
+class Shop:
+    """An app whose tools can be watched and held."""
+
+    def __init__(self) -> None:
+        self.app = App("shop")
+        self.began: asyncio.Queue[Any] = asyncio.Queue()
+        self.go_on = asyncio.Event()
+        self.thread_may_end = threading.Event()
+        self.calls: list[Any] = []
+        self.cancelled = asyncio.Event()
+        self.loop = asyncio.get_running_loop()
+        self._quick(self.app)
+        self._slow(self.app)
+
+    def _quick(self, app: App) -> None:
+        @app.tool(effect="idempotent")
+        async def refund(tc: ToolContext, order: str, cents: int) -> Receipt:
+            self.calls.append(tc)
+            return Receipt(order=order, cents=cents)
+
+        @app.tool(effect="unsafe")
+        async def transfer(tc: ToolContext, cents: int) -> str:
+            self.calls.append(tc)
+            return "moved"
+
+        @app.tool
+        def where() -> str:
+            return threading.current_thread().name
+
+        @app.tool
+        async def raises(kind: str) -> str:
+            raise {"value": ValueError("no such order"), "declined": Declined("card"), "exit": SystemExit(3)}[kind]
+
+        @app.tool
+        async def large(size: int) -> str:
+            return "x" * size
+
+        self.refund, self.transfer, self.where, self.raises, self.large = refund, transfer, where, raises, large
+
+    def _slow(self, app: App) -> None:
+        @app.tool(timeout=0.5, concurrency=1)
+        def stuck(n: int) -> int:
+            self.loop.call_soon_threadsafe(self.began.put_nowait, n)
+            self.thread_may_end.wait(30)
+            return n
+
+        @app.tool
+        async def held(name: str) -> str:
+            self.began.put_nowait(name)
+            try:
+                await self.go_on.wait()
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                raise
+            return name
+
+        @app.tool(concurrency=1)
+        async def single(name: str) -> str:
+            self.began.put_nowait(name)
+            await self.go_on.wait()
+            return name
+
+        @app.tool(rate=20.0)
+        async def paced() -> float:
+            return time.monotonic()
+
+        @app.tool
+        async def reports(tc: ToolContext) -> None:
+            tc.progress("half", {"percent": 50})
+            await asyncio.to_thread(tc.progress, "done", {"percent": 100})
+
+        self.stuck, self.held, self.single, self.paced, self.reports = stuck, held, single, paced, reports
+
+
+@pytest.fixture
+async def shop() -> Any:
+    shop = Shop()
+    yield shop
+    shop.go_on.set()
+    shop.thread_may_end.set()
+
+
+# --- results and errors ---------------------------------------------------------------------------------------------
+
+
+async def test_a_call_is_carried_out_and_acknowledged(
+    shop: Shop, owner: Owner, serving: Serving, eventually: Eventually
+) -> None:
+    await serving(service.serve, shop.app)
+    item = await owner.call(shop.refund, "o1", 250, attempt=3)
+    outcome = await owner.outcome(item)
+    assert outcome.value == {"order": "o1", "cents": 250}
+    assert (outcome.run, outcome.step, outcome.attempt, outcome.error) == (item.run, item.step, 3, None)
+    assert outcome.worker
+    assert outcome.execution
+    [context] = shop.calls
+    assert (context.idempotency_key, context.attempt) == (item.idempotency_key, 3)
+    await eventually(lambda: _none(owner))
+    assert owner.permits.empty()  # a fresh, idempotent call asks nobody
+
+
+async def test_a_synchronous_tool_runs_in_a_thread(shop: Shop, owner: Owner, serving: Serving) -> None:
+    await serving(service.serve, shop.app)
+    outcome = await owner.outcome(await owner.call(shop.where))
+    assert outcome.value == "tool where-1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("value", {"type": "ValueError", "message": "no such order", "retryable": True}),
+        ("declined", {"type": "Declined", "message": "card", "retryable": False}),
+        ("exit", {"type": "SystemExit", "message": "3", "retryable": True}),
+    ],
+)
+async def test_an_exception_is_told_without_a_traceback(
+    shop: Shop, owner: Owner, serving: Serving, kind: str, error: dict[str, Any]
+) -> None:
+    await serving(service.serve, shop.app)
+    item = await owner.call(shop.raises, kind)
+    assert (await owner.outcome(item)).error == error
+    assert (await owner.outcome(await owner.call(shop.where))).error is None  # the worker goes on
+
+
+async def test_arguments_that_do_not_fit_are_not_retryable(shop: Shop, owner: Owner, serving: Serving) -> None:
+    await serving(service.serve, shop.app)
+    item = await owner.call(shop.refund, args={"order": "o1", "cents": "many", "extra": 1})
+    error = (await owner.outcome(item)).error
+    assert error is not None
+    assert (error["type"], error["retryable"]) == ("BadInput", False)
+    assert "cents" in error["message"]
+
+
+async def test_a_large_result_is_kept_aside_and_a_huge_one_refused(
+    shop: Shop, owner: Owner, serving: Serving, db: Database
+) -> None:
+    await serving(service.serve, shop.app, offload_over=2000, max_payload=10_000)
+    kept = await owner.outcome(await owner.call(shop.large, 5000))
+    assert kept.value is None
+    assert await payloads.get(db, "default", kept.value_ref) == "x" * 5000
+    refused = await owner.outcome(await owner.call(shop.large, 20_000))
+    assert refused.error is not None
+    assert (refused.error["type"], refused.error["retryable"]) == ("PayloadTooLarge", False)
+
+
+async def test_arguments_kept_aside_are_fetched(shop: Shop, owner: Owner, serving: Serving, db: Database) -> None:
+    await serving(service.serve, shop.app)
+    await payloads.put(db, "default", derived_id("args"), {"order": "o2", "cents": 1})
+    subject = owner.bus.subjects.tool("default", "shop", "refund")
+    item = owner.item("tool", "refund", None, args_ref=derived_id("args"))
+    await owner.publish(item, subject)
+    assert (await owner.outcome(item)).value == {"order": "o2", "cents": 1}
+    lost = owner.item("tool", "refund", None, args_ref=derived_id("never put"))
+    await owner.publish(lost, subject)
+    error = (await owner.outcome(lost)).error
+    assert error is not None
+    assert (error["type"], error["retryable"]) == ("ArgumentsLost", False)
+
+
+async def test_progress_is_streamed(shop: Shop, owner: Owner, serving: Serving, eventually: Eventually) -> None:
+    await serving(service.serve, shop.app)
+    item = await owner.call(shop.reports, attempt=2)
+    await owner.outcome(item)
+    await eventually(lambda: len(owner.chunks) == 2)
+    assert [(each.id, each.kind, each.text, each.data) for each in owner.chunks] == [
+        ("2.2.0", "progress", "half", {"percent": 50}),
+        ("2.2.1", "progress", "done", {"percent": 100}),
+    ]
+
+
+# --- time -----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_asynchronous_tool_is_stopped_at_its_timeout(shop: Shop, owner: Owner, serving: Serving) -> None:
+    await serving(service.serve, shop.app)
+    error = (await owner.outcome(await owner.call(shop.held, "a", timeout=0.2))).error
+    assert error == {"type": "TimedOut", "message": "held gave no result within 0.2 s", "retryable": True}
+    assert shop.cancelled.is_set()
+
+
+async def test_a_stuck_thread_is_reported_and_does_not_block_others(shop: Shop, owner: Owner, serving: Serving) -> None:
+    await serving(service.serve, shop.app)
+    for n in (1, 2):  # with a concurrency of 1: the second runs although the first never returned
+        error = (await owner.outcome(await owner.call(shop.stuck, n))).error
+        assert error is not None
+        assert error["type"] == "TimedOut"
+    assert (await owner.outcome(await owner.call(shop.where))).error is None
+    third = await owner.call(shop.stuck, 3)  # two threads are stuck, which is the limit: it is handed back, not lost
+    shop.thread_may_end.set()
+    assert (await owner.outcome(third)).value == 3
+    assert [shop.began.get_nowait() for _ in range(3)] == [1, 2, 3]
+
+
+async def test_the_rate_is_kept(shop: Shop, owner: Owner, serving: Serving) -> None:
+    await serving(service.serve, shop.app)
+    items = [await owner.call(shop.paced) for _ in range(8)]
+    times = sorted([(await owner.outcome(item)).value for item in items])
+    assert times[-1] - times[0] >= 7 / 20 - 0.1 - 0.05  # up to a tenth of a second's worth goes at once
+
+
+async def test_a_long_call_is_not_delivered_again(
+    shop: Shop, owner: Owner, serving: Serving, eventually: Eventually
+) -> None:
+    await serving(service.serve, shop.app, ack_wait=0.4)
+    item = await owner.call(shop.held, "a")
+    await asyncio.wait_for(shop.began.get(), 10)
+    began = time.monotonic()
+    await eventually(lambda: time.monotonic() - began > 1.5)
+    shop.go_on.set()
+    assert (await owner.outcome(item)).value == "a"
+    assert shop.began.empty()
+    assert owner.permits.empty()
+
+
+# --- permits --------------------------------------------------------------------------------------------------------
+
+
+async def test_an_unsafe_tool_asks_and_goes(shop: Shop, owner: Owner, serving: Serving) -> None:
+    await serving(service.serve, shop.app)
+    item = await owner.call(shop.transfer, 5)
+    outcome = await owner.outcome(item)
+    request = await owner.asked()
+    assert (request.run, request.step, request.attempt, request.epoch) == (item.run, item.step, 1, 1)
+    assert (request.worker, request.execution) == (outcome.worker, outcome.execution)
+    assert outcome.value == "moved"
+
+
+async def test_a_refused_call_is_acknowledged_and_not_executed(
+    shop: Shop, owner: Owner, serving: Serving, eventually: Eventually
+) -> None:
+    owner.permit = lambda _: PermitAnswer(answer="refused", reason="it has ended")
+    await serving(service.serve, shop.app)
+    await owner.call(shop.transfer, 5)
+    await owner.asked()
+    await eventually(lambda: _none(owner))
+    assert shop.calls == []
+    assert owner.outcomes == []
+
+
+async def test_without_an_answer_nothing_is_executed_and_the_same_execution_asks_again(
+    shop: Shop, owner: Owner, serving: Serving
+) -> None:
+    owner.permit = lambda _: None
+    await serving(service.serve, shop.app)
+    item = await owner.call(shop.transfer, 5)
+    first = await owner.asked()
+    second = await owner.asked()  # handed back, and delivered again
+    assert shop.calls == []
+    assert first.execution == second.execution
+    owner.permit = lambda _: PermitAnswer(answer="go")
+    assert (await owner.outcome(item)).execution == first.execution
+    assert len(shop.calls) == 1
+
+
+async def test_later_means_later(shop: Shop, owner: Owner, serving: Serving) -> None:
+    answers = [PermitAnswer(answer="later"), PermitAnswer(answer="go", begin_by=1.0), PermitAnswer(answer="go")]
+    owner.permit = lambda _: answers.pop(0)
+    await serving(service.serve, shop.app)
+    item = await owner.call(shop.transfer, 5)
+    assert (await owner.outcome(item)).value == "moved"
+    assert answers == []  # a permit whose time to begin had passed was not used
+    assert len(shop.calls) == 1
+
+
+async def test_an_old_item_asks(shop: Shop, owner: Owner, serving: Serving, eventually: Eventually) -> None:
+    owner.permit = lambda _: PermitAnswer(answer="refused")
+    await serving(service.serve, shop.app)
+    await owner.call(shop.refund, "o1", 1, published_at=time.time() - 61)
+    await owner.asked()
+    await eventually(lambda: _none(owner))
+    assert shop.calls == []
+
+
+async def test_a_redelivered_item_asks(shop: Shop, owner: Owner, serving: Serving) -> None:
+    first = await serving(service.serve, shop.app, drain=0.0)
+    item = await owner.call(shop.held, "a")
+    await asyncio.wait_for(shop.began.get(), 10)
+    assert owner.permits.empty()
+    await first.stop()  # it hands the call back
+    await serving(service.serve, shop.app)
+    await owner.asked()
+    shop.go_on.set()
+    assert (await owner.outcome(item)).value == "a"
+
+
+# --- stopping -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_cancelled_call_is_stopped(shop: Shop, owner: Owner, serving: Serving, eventually: Eventually) -> None:
+    await serving(service.serve, shop.app)
+    item = await owner.call(shop.held, "a")
+    other = await owner.call(shop.held, "b")
+    await asyncio.wait_for(shop.began.get(), 10)
+    await asyncio.wait_for(shop.began.get(), 10)
+    owner.cancel(item)
+    error = (await owner.outcome(item)).error
+    assert error is not None
+    assert (error["type"], error["retryable"]) == ("Cancelled", False)
+    shop.go_on.set()
+    assert (await owner.outcome(other)).value == "b"
+    await eventually(lambda: _none(owner))
+
+
+async def test_a_drain_lets_running_calls_finish_and_begins_no_others(
+    shop: Shop, owner: Owner, serving: Serving, db: Database, eventually: Eventually
+) -> None:
+    running = await serving(service.serve, shop.app, drain=20.0)
+    item = await owner.call(shop.single, "a")
+    later = await owner.call(shop.single, "b")
+    await asyncio.wait_for(shop.began.get(), 10)
+    running.stopping.set()
+    await eventually(lambda: _draining(db))
+    shop.go_on.set()
+    await running.stop()
+    assert (await owner.outcome(item)).value == "a"
+    assert await owner.work_left() == 1
+    await serving(service.serve, shop.app)
+    assert (await owner.outcome(later)).value == "b"
+
+
+async def test_what_does_not_finish_in_time_is_handed_back(shop: Shop, owner: Owner, serving: Serving) -> None:
+    first = await serving(service.serve, shop.app, drain=0.1, ack_wait=60.0)
+    item = await owner.call(shop.held, "a")
+    await asyncio.wait_for(shop.began.get(), 10)
+    await first.stop()
+    assert shop.cancelled.is_set()
+    assert owner.outcomes == []
+    shop.go_on.set()
+    await serving(service.serve, shop.app, ack_wait=60.0)  # at once, not after the time for the acknowledgement
+    assert (await owner.outcome(item)).value == "a"
+
+
+# --- nonsense -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"{not json", "not acceptable JSON"),
+        (b'{"tenant": "default"}', "not a work item"),
+        (b'"\\u0000"', "NUL"),
+        (b"\xff\xfe", "not acceptable JSON"),
+    ],
+)
+async def test_nonsense_becomes_a_dead_letter(
+    shop: Shop, owner: Owner, serving: Serving, *, db: Database, eventually: Eventually, body: bytes, reason: str
+) -> None:
+    await serving(service.serve, shop.app)
+    subject = owner.bus.subjects.tool("default", "shop", "refund")
+    await owner.bus.publish(subject, body)
+    [letter] = await eventually(lambda: _letters(db))
+    assert (letter.source, letter.subject) == ("work", subject)
+    assert reason in letter.detail
+    await eventually(lambda: _none(owner))
+    assert (await owner.outcome(await owner.call(shop.where))).error is None  # the worker goes on
+
+
+@pytest.mark.parametrize(
+    "changes", [{"name": "transfer"}, {"kind": "llm"}, {"tenant": "other"}, {"reply": "elsewhere"}]
+)
+async def test_an_item_in_the_wrong_place_becomes_a_dead_letter(
+    shop: Shop, owner: Owner, serving: Serving, *, db: Database, eventually: Eventually, changes: dict[str, str]
+) -> None:
+    await serving(service.serve, shop.app)
+    item = owner.item("tool", "refund", {"order": "o", "cents": 1}).model_copy(update=changes)
+    await owner.publish(item, owner.bus.subjects.tool("default", "shop", "refund"))
+    assert len(await eventually(lambda: _letters(db))) == 1
+    assert shop.calls == []
+
+
+async def _draining(db: Database) -> bool:
+    return any(worker.draining for worker in await workers.list_workers(db))
+
+
+async def _letters(db: Database) -> list[dead_letters.Kept]:
+    return (await dead_letters.list_dead_letters(db, "default"))[0]
+
+
+async def _none(owner: Owner) -> bool:
+    return await owner.work_left() == 0
