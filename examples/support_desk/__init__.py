@@ -1,0 +1,1 @@
+"""The support desk: orders, triage and refunds."""

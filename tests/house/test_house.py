@@ -56,9 +56,8 @@ def test_nothing_generic_is_installed(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == OURS
 
 
-def test_a_wheel_brings_the_demo_the_migrations_and_the_types(wheel: Path) -> None:
+def test_a_wheel_brings_the_migrations_and_the_types(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert "trunkline/examples/support_desk/demo.py" in names
     assert "trunkline/py.typed" in names
     assert any(name.startswith("trunkline_migrations/versions/0001") for name in names)
 

@@ -1,0 +1,1 @@
+"""NATS: connection, topology, publishing, consuming. The only importer of nats and faststream."""

@@ -59,8 +59,7 @@ async def test_a_leader_whose_lease_was_taken_steps_down(db: Database) -> None:
 async def test_when_the_leader_is_killed_another_takes_over(db: Database, quick: Settings, eventually: Any) -> None:
     async with supervisor(quick) as first, supervisor(quick) as second:
         leader = await eventually(lambda: _leader(db))
-        ids = dict(await rows(db, "select pid, id from workers where kind = 'supervisor'"))
-        assert set(ids) == {first.pid, second.pid}
+        ids = await eventually(lambda: _joined(db, {first.pid, second.pid}))
         killed, heir = (first, second) if ids[first.pid] == leader else (second, first)
         await killed.kill()
         since = time.monotonic()
@@ -82,3 +81,8 @@ async def _leads(db: Database, worker: str) -> bool:
 
 async def _buried(db: Database, worker: str) -> bool:
     return bool(await rows(db, "select 1 from workers where id = %s and dead_at is not null", worker))
+
+
+async def _joined(db: Database, pids: set[int]) -> dict[int, str] | None:
+    ids = dict(await rows(db, "select pid, id from workers where kind = 'supervisor'"))
+    return ids if set(ids) == pids else None

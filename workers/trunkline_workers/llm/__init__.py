@@ -1,0 +1,1 @@
+"""The LLM worker: carries out model calls through litellm, which nothing else imports."""

@@ -1,0 +1,1 @@
+"""The tool worker: carries out tools, each within its timeout, concurrency and rate."""

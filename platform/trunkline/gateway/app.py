@@ -1,0 +1,39 @@
+"""The gateway's FastAPI application."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.responses import Response
+
+from trunkline.domain.codec import dumps
+from trunkline.gateway import problems
+from trunkline.gateway.desk import Desk
+from trunkline.gateway.routes import router
+from trunkline.observe import metrics
+
+
+def create_app(desk: Desk) -> FastAPI:
+    """All routes, on the given desk."""
+    app = FastAPI(title="Trunkline", description="Event-driven agents: start runs, signal them, read what became true.")
+    app.state.desk = desk
+    problems.install(app)
+    app.include_router(router)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process is alive."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        """Whether Postgres and NATS are reached; 503 names what is missing."""
+        missing = await desk.ready()
+        body = {"status": "unready" if missing else "ready", "missing": missing}
+        return Response(dumps(body), status_code=503 if missing else 200, media_type="application/json")
+
+    @app.get("/metrics")
+    async def show_metrics() -> Response:
+        """Prometheus's text format."""
+        return Response(metrics.expose(), media_type=metrics.CONTENT_TYPE)
+
+    return app

@@ -1,0 +1,49 @@
+"""Errors as RFC 9457 problem documents (https://www.rfc-editor.org/rfc/rfc9457)."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+
+from trunkline.domain.codec import dumps
+from trunkline.domain.errors import TrunklineError
+from trunkline.observe import logs
+
+log = logs.get("gateway")
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = "1"  # seconds
+
+
+def install(app: FastAPI) -> None:
+    """Have every error leave as a problem document, without a traceback."""
+    app.add_exception_handler(TrunklineError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem(status: int, code: str, detail: str) -> Response:
+    """``code`` is the stable name of the error; ``detail`` says what to do."""
+    body = {"type": f"urn:trunkline:{code}", "title": code.replace("-", " "), "status": status, "detail": detail}
+    headers = {"Retry-After": RETRY_AFTER} if status == 503 else None
+    return Response(dumps(body), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+async def _ours(_: Request, error: Exception) -> Response:
+    assert isinstance(error, TrunklineError)
+    if error.status >= 500 and error.status != 503:
+        log.error("a request failed: %s", error)
+    return problem(error.status, error.code, str(error))
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return problem(422, "bad-input", f"{where}: {first['msg']}")
+
+
+async def _unexpected(_: Request, error: Exception) -> Response:
+    log.error("a request failed unexpectedly", exc_info=error)
+    return problem(500, "error", "Something went wrong in Trunkline; its log says what.")

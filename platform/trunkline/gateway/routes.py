@@ -1,0 +1,168 @@
+"""The routes: runs, signals, events, and what is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response
+
+from trunkline.domain.codec import dumps
+from trunkline.domain.errors import BadInput
+from trunkline.domain.events import parse_event
+from trunkline.domain.ids import new_id
+from trunkline.domain.mail import Envelope
+from trunkline.domain.status import EnvelopeKind, RunStatus
+from trunkline.engine.routing import route
+from trunkline.gateway.desk import Desk
+from trunkline.store import definitions, instances, journal, runs
+
+router = APIRouter(prefix="/v1")
+
+LOOK_EVERY = 0.05  # seconds
+LONGEST_WAIT = 300.0  # seconds
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200, description="A repeat finds the first.")]
+Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the run's end.")]
+
+
+def desk_of(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+@router.post("/agents/{agent}/runs", status_code=202)
+async def start_keyless(
+    request: Request, agent: str, wait: Wait = 0, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Start a run on an instance of its own. The body is `{"input": …}`."""
+    return await _start(request, agent, None, wait, idempotency_key)
+
+
+@router.post("/agents/{agent}/instances/{key:path}/runs", status_code=202)
+async def start(
+    request: Request, agent: str, key: str, wait: Wait = 0, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Start a run on the instance `key`. The body is `{"input": …}`; the answer says 202 when it is committed."""
+    return await _start(request, agent, key, wait, idempotency_key)
+
+
+@router.get("/runs")
+async def list_runs(
+    request: Request,
+    *,
+    agent: str | None = None,
+    key: str | None = None,
+    status: RunStatus | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: str | None = None,
+) -> Response:
+    """Runs, newest first."""
+    desk = desk_of(request)
+    tenant = desk.tenant(request)
+    found, following = await runs.list_runs(
+        desk.db, tenant, agent=agent, key=key, status=status, limit=limit, cursor=cursor
+    )
+    return _json({"items": [asdict(run) for run in found], "next": following})
+
+
+@router.get("/runs/{run}")
+async def show_run(request: Request, run: str) -> Response:
+    """One run: its status, and when it is parked the reason and the actions that would free it."""
+    desk = desk_of(request)
+    return _json(asdict(await runs.get(desk.db, desk.tenant(request), run)))
+
+
+@router.get("/runs/{run}/journal")
+async def show_journal(request: Request, run: str, after: int = 0) -> Response:
+    """The entries of a run, in order; at most 1,000 after the version `after`."""
+    desk = desk_of(request)
+    tenant = desk.tenant(request)
+    await runs.get(desk.db, tenant, run)
+    rows = await journal.read_run(desk.db, tenant, run, after=after)
+    items = [
+        {"version": row.version, "epoch": row.epoch, "at": row.at, "type": row.entry.TYPE, "body": row.entry.body()}
+        for row in rows
+    ]
+    return _json({"items": items, "next": rows[-1].version if len(rows) == 1000 else None})
+
+
+@router.post("/runs/{run}/signals/{name}", status_code=202)
+async def signal(request: Request, run: str, name: str, idempotency_key: IdempotencyKey = None) -> Response:
+    """Give a run a named message; the body is its data."""
+    return await _tell(request, run, EnvelopeKind.SIGNAL, name, idempotency_key)
+
+
+@router.post("/runs/{run}/cancel", status_code=202)
+async def cancel(request: Request, run: str, idempotency_key: IdempotencyKey = None) -> Response:
+    """Ask for a run's end. The body may be `{"reason": …}`."""
+    return await _tell(request, run, EnvelopeKind.CANCEL, "", idempotency_key)
+
+
+@router.get("/agents")
+async def list_agents(request: Request) -> Response:
+    """Declared agents, with their newest version."""
+    desk = desk_of(request)
+    found = await definitions.current(desk.db, desk.tenant(request), "agent")
+    return _json({"items": [{"version": one.version, **one.body} for one in found.values()], "next": None})
+
+
+@router.get("/agents/{agent}/instances/{key:path}")
+async def show_instance(request: Request, agent: str, key: str) -> Response:
+    """An instance: its state, its conversation and its open runs."""
+    desk = desk_of(request)
+    view = await instances.get(desk.db, desk.tenant(request), agent, key)
+    return _json(asdict(view))
+
+
+@router.post("/events", status_code=202)
+async def publish(request: Request) -> Response:
+    """Accept a structured CloudEvent: the subscribed agents' mail is committed before the answer."""
+    desk = desk_of(request)
+    tenant = desk.tenant(request)
+    event = parse_event(await desk.body(request))
+    subscribed = (await definitions.subscriptions(desk.db, tenant)).get(tenant, [])
+    accepted = await desk.accept(route(tenant, event, subscribed))
+    return _json({"id": event.id, "runs": [one.run for one in accepted]}, 202)
+
+
+async def _start(request: Request, agent: str, key: str | None, wait: float, idempotency_key: str | None) -> Response:
+    desk = desk_of(request)
+    tenant, body = desk.tenant(request), await desk.body(request)
+    if not isinstance(body, dict) or "input" not in body:
+        raise BadInput(target=f"agent {agent!r}", reason='the body is not {"input": …}')
+    run = await desk.start(tenant, agent, key, body["input"], idempotency_key)
+    found = await _ended(desk, tenant, run, wait)
+    if wait and found.status.ended:
+        return _json(asdict(found))
+    links = {"self": f"/v1/runs/{run}", "journal": f"/v1/runs/{run}/journal", "cancel": f"/v1/runs/{run}/cancel"}
+    return _json({"run_id": run, "status": found.status, "links": links}, 202)
+
+
+async def _ended(desk: Desk, tenant: str, run: str, wait: float) -> runs.Run:
+    until = time.monotonic() + wait
+    while True:
+        found = await runs.get(desk.db, tenant, run)
+        if RunStatus(found.status).ended or time.monotonic() >= until:
+            return found
+        await asyncio.sleep(LOOK_EVERY)
+
+
+async def _tell(request: Request, run: str, kind: EnvelopeKind, name: str, idempotency_key: str | None) -> Response:
+    desk = desk_of(request)
+    tenant, body = desk.tenant(request), await desk.body(request)
+    found = await runs.get(desk.db, tenant, run)
+    said = {"name": name, "data": body} if kind is EnvelopeKind.SIGNAL else {"reason": _reason(body)}
+    message_id = f"{kind}:{run}:{name}:{idempotency_key or new_id()}"
+    await desk.accept([Envelope(tenant, found.agent, found.key, message_id, kind, said, run=run)], idempotency_key)
+    return _json({"run_id": run, "status": found.status}, 202)
+
+
+def _reason(body: Any) -> str:
+    return str(body.get("reason") or "cancelled over HTTP") if isinstance(body, dict) else "cancelled over HTTP"
+
+
+def _json(body: Any, status: int = 200) -> Response:
+    return Response(dumps(body), status_code=status, media_type="application/json")

@@ -1,0 +1,101 @@
+"""Runs the gateway: Postgres first, NATS whenever it can be reached, uvicorn until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+from contextlib import suppress
+from socket import socket
+
+import uvicorn
+
+from trunkline.bus.connection import Bus
+from trunkline.domain.errors import NotConfigured, Unavailable
+from trunkline.gateway.app import create_app
+from trunkline.gateway.desk import Desk
+from trunkline.observe import logs
+from trunkline.settings import Settings
+from trunkline.store import migrate
+from trunkline.store.database import Database
+
+log = logs.get("gateway")
+
+AGAIN = 1.0  # seconds between two attempts to reach NATS
+
+
+async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
+    """Serve until ``stop`` is set; ``on_ready`` gets the base URL when requests are taken.
+
+    Raises:
+        NotConfigured: it would listen beyond loopback without API keys.
+        Unavailable: Postgres cannot be reached.
+        SchemaMismatch: the database needs ``trunkline migrate``.
+    """
+    if not settings.api_keys and not _is_loopback(settings.host):
+        fix = "Set TRUNKLINE_API_KEYS=tenant=key, or listen on 127.0.0.1."
+        raise NotConfigured(what=f"An API key for a gateway on {settings.host}", fix=fix)
+    url, schema = settings.database_url.get_secret_value(), settings.database_schema
+    db = await Database.open(url, schema=schema, size=settings.database_pool)
+    try:
+        await migrate.check(db)
+        await _serve(Desk(settings, db), stop, on_ready)
+    finally:
+        await db.close()
+
+
+async def _serve(desk: Desk, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
+    settings = desk.settings
+    config = uvicorn.Config(
+        create_app(desk), host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off"
+    )
+    server = _Server(config, on_ready)
+    joining = asyncio.create_task(_join(desk))
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    await serving
+    for task in (joining, stopping):
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    if desk.bus is not None:
+        await desk.bus.close()
+
+
+async def _join(desk: Desk) -> None:
+    """Reach NATS, however long it takes; what is accepted meanwhile is woken by the supervisor."""
+    while desk.bus is None:
+        try:
+            bus = await Bus.connect(desk.settings, name="gateway")
+            await bus.declare()
+            desk.bus = bus
+        except Unavailable as error:
+            log.warning("nats is away: %s", error)
+            await asyncio.sleep(AGAIN)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process, and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def serve(self, sockets: list[socket] | None = None) -> None:
+        await self._serve(sockets)
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        self._on_ready(f"http://{host}:{port}")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
