@@ -8,13 +8,15 @@ from trunkline.domain.ids import is_id
 from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind
 from trunkline.domain.work import Outcome
+from trunkline.store import payloads
 from trunkline.store.accept import accept
 from trunkline.store.arrays import Ids
 from trunkline.store.database import Database
 
 
 async def post_outcomes(db: Database, outcomes: Sequence[Outcome]) -> list[Envelope]:
-    """Commit each outcome as a letter to its instance, once for each attempt of its step.
+    """Commit each outcome as a letter to its instance, once for each attempt of its step; with its value, if that was
+    kept aside.
 
     An outcome for an instance that the tenant does not have, or with ids that are none, is passed over.
 
@@ -27,7 +29,7 @@ async def post_outcomes(db: Database, outcomes: Sequence[Outcome]) -> list[Envel
     sound = [outcome for outcome in outcomes if is_id(outcome.instance) and is_id(outcome.run)]
     keys = await _keys(db, (outcome.instance for outcome in sound))
     letters = [
-        _letter(outcome, keys[address])
+        _letter(await _whole(db, outcome), keys[address])
         for outcome in sound
         if (address := (outcome.tenant, outcome.agent, outcome.instance.lower())) in keys
     ]
@@ -45,6 +47,17 @@ async def _keys(db: Database, instances: Iterable[str]) -> dict[tuple[str, str, 
             "select tenant, agent, id::text, key from instances where id = any(%s)", [wanted]
         )
         return {(tenant, agent, id_): key for tenant, agent, id_, key in await cursor.fetchall()}
+
+
+async def _whole(db: Database, outcome: Outcome) -> Outcome:
+    if not outcome.value_ref:
+        return outcome
+    try:
+        value = await payloads.get(db, outcome.tenant, outcome.value_ref)
+    except KeyError:
+        error = {"type": "PayloadMissing", "message": f"payload {outcome.value_ref} is not there", "retryable": True}
+        return outcome.model_copy(update={"value_ref": "", "error": error})
+    return outcome.model_copy(update={"value_ref": "", "value": value})
 
 
 def _letter(outcome: Outcome, key: str) -> Envelope:

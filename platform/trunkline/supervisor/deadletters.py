@@ -21,6 +21,7 @@ from trunkline.bus.stored import Stored
 from trunkline.domain.codec import loads
 from trunkline.domain.errors import BadJson
 from trunkline.domain.ids import derived_id
+from trunkline.domain.status import Effect
 from trunkline.domain.work import Outcome, WorkItem
 from trunkline.observe import logs, metrics
 from trunkline.settings import Settings
@@ -127,7 +128,9 @@ def _outcome(stream: str, message: Stored | None, advisory: Advisory) -> Outcome
         body = loads(message.data)
         if stream == "REPLY":
             return Outcome.model_validate(body)
-        return _undeliverable(WorkItem.model_validate(body), advisory)
+        item = WorkItem.model_validate(body)
+        # Whether an unsafe step took effect only its owner can judge: it knows of permits, and has deadlines for both.
+        return None if item.effect is Effect.UNSAFE else _undeliverable(item, advisory)
     except (BadJson, ValidationError):
         return None
 
