@@ -57,7 +57,9 @@ class Children:
         starting it again would not help: ``broken`` fails then, with NotUnderstood.
         """
         command = (*self._program, *arguments)
-        self._tasks.append(asyncio.create_task(self._keep(name, command), name=name))
+        task = asyncio.create_task(self._keep(name, command), name=name)
+        task.add_done_callback(self._kept)
+        self._tasks.append(task)
 
     async def __aenter__(self) -> Self:
         self._guard = subprocess.Popen(  # noqa: ASYNC220, S603 - a shell, once
@@ -93,12 +95,15 @@ class Children:
             if self._stopping.is_set():
                 return
             if status == USAGE:
-                self._give_up(name)
-                return
+                raise NotUnderstood(what=name, reason="it cannot start like this; see its last line")
             delay = FIRST_DELAY if time.monotonic() - begun > LONGEST_DELAY else delay
             self._tell(name, f"ended ({_how(status)}); starts again in {delay:g} s")
             await asyncio.sleep(delay)
             delay = min(delay * 2, LONGEST_DELAY)
+
+    def _kept(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) and not self.broken.done():
+            self.broken.set_exception(error)
 
     async def _once(self, name: str, command: Sequence[str]) -> int:
         assert self._guard is not None
@@ -130,10 +135,6 @@ class Children:
             if not line:
                 return
             self._tell(name, line.decode(errors="replace").rstrip())
-
-    def _give_up(self, name: str) -> None:
-        if not self.broken.done():
-            self.broken.set_exception(NotUnderstood(what=name, reason="it cannot start like this; see its last line"))
 
 
 def _how(status: int) -> str:

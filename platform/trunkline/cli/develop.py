@@ -24,6 +24,9 @@ def dev(
     NATS, Postgres, the gateway, a supervisor, workers and sensors, each a process. One that dies is started again.
     Ctrl-C stops them all.
     """
+    import asyncio
+    from functools import partial
+
     from trunkline.authoring.loading import load_app
     from trunkline.cli import process
     from trunkline.cli.configuration import load_settings
@@ -38,7 +41,8 @@ def dev(
     with Stack(data) as stack:
         settings = stack.settings()
         migrate.upgrade(stack.postgres.url, settings.database_schema)
-        status = process.run(lambda stop: serve(app, loaded, stack, settings, stop, workers=workers), given)
+        service = partial(serve, app, loaded, stack, settings, workers=workers)
+        status = process.run(service, given, loop_factory=asyncio.new_event_loop)
     raise typer.Exit(status)
 
 

@@ -51,7 +51,7 @@ async def serve(spec: str, app: App, stack: Stack, settings: Settings, stop: asy
         stopping.cancel()
         if children.broken.done():
             children.broken.result()
-        say("stopping …")
+        say("stopping … (once more ends it at once)")
 
 
 def parts_of(spec: str, app: App, workers: int) -> dict[str, tuple[str, ...]]:
@@ -88,13 +88,12 @@ def teller() -> Callable[[str, str], None]:
     def tell(name: str, line: str) -> None:
         prefix = Text(f"{name:<11}│ ", _COLOURS.get(name.partition(".")[0], "white"))
         console().print(prefix + Text(line))
+        sys.stdout.flush()
 
     return tell
 
 
-async def _announce(
-    url: str, parts: dict[str, tuple[str, ...]], stack: Stack, settings: Settings, app: App
-) -> None:
+async def _announce(url: str, parts: dict[str, tuple[str, ...]], stack: Stack, settings: Settings, app: App) -> None:
     wanted = Counter(part[1] for part in parts.values() if part[0] == "worker")
     db = await Database.open(stack.postgres.url, schema=settings.database_schema, size=1, wait=60)
     try:
@@ -112,7 +111,6 @@ async def _announce(
     say(f"  tools     {', '.join(tool.name for tool in tools) or 'none'}")
     say("In another terminal: trunkline run AGENT INPUT --follow; trunkline ps. Ctrl-C stops everything.")
     say("")
-    sys.stdout.flush()
 
 
 async def _joined(db: Database) -> Counter[str]:

@@ -32,6 +32,7 @@ def console() -> Console:
 def say(text: str, style: str = "") -> None:
     """One line; markup in it is not read."""
     console().print(text, style=style, markup=False)
+    sys.stdout.flush()
 
 
 def complain(text: str) -> None:

@@ -27,6 +27,7 @@ _URL_PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s/@]+@")
 _GIVEN_PASSWORD = re.compile(r"(password=)[^\s&'\"]+", re.IGNORECASE)
 _SECRET_NAMES = re.compile(r"password|secret|token$|api_?key|authorization|credential", re.IGNORECASE)
 _FIELDS = "trunkline_fields"
+_UTC = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
 def get(room: str) -> Log:
@@ -60,7 +61,8 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         raise ValueError(f"the log format is auto, console or json, not {form!r}")
     target = stream or sys.stderr
     handler = logging.StreamHandler(target)
-    handler.setFormatter(_Formatter(_renderer(form, target)))
+    console = form == "console" or (form == "auto" and target.isatty())
+    handler.setFormatter(_console(target) if console else _Formatter(structlog.processors.JSONRenderer()))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -73,11 +75,9 @@ def hide_secrets(text: str) -> str:
     return _GIVEN_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1:***@", text))
 
 
-def _renderer(form: str, stream: TextIO) -> Processor:
-    console = form == "console" or (form == "auto" and stream.isatty())
-    if console:
-        return structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=28, pad_level=False)
-    return structlog.processors.JSONRenderer()
+def _console(stream: TextIO) -> logging.Formatter:
+    renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=28, pad_level=False)
+    return _Formatter(renderer, stamp=structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False))
 
 
 def _to_record(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[tuple[str], dict[str, Any]]:
@@ -88,10 +88,9 @@ def _to_record(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[
 
 
 class _Formatter(logging.Formatter):
-    def __init__(self, renderer: Processor) -> None:
+    def __init__(self, renderer: Processor, stamp: Processor = _UTC) -> None:
         super().__init__()
-        self._render = renderer
-        self._stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+        self._render, self._stamp = renderer, stamp
 
     def format(self, record: logging.LogRecord) -> str:
         line: EventDict = {

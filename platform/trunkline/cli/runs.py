@@ -1,0 +1,77 @@
+"""``trunkline runs`` and ``trunkline journal``: what became of what was asked."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from trunkline.cli.arguments import AsJson, Cursor, Limit, Repeat, RunId
+
+app = typer.Typer(help="List, show and cancel runs.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    agent: Annotated[str, typer.Option(help="Only this agent's.")] = "",
+    key: Annotated[str, typer.Option(help="Only this instance's.")] = "",
+    status: Annotated[
+        str, typer.Option(help="Only accepted, running, waiting, parked, completed, failed or cancelled ones.")
+    ] = "",
+    limit: Limit = 50,
+    cursor: Cursor = "",
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first."""
+    from trunkline.cli import output, remote, views
+
+    page = remote.get("/v1/runs", agent=agent, key=key, status=status, limit=limit, cursor=cursor)
+    if as_json:
+        output.document(page)
+    else:
+        views.runs(page)
+
+
+@app.command("show")
+def show(run: RunId, as_json: AsJson = False) -> None:
+    """Show a run, why it is so, and what would free it."""
+    from trunkline.cli import output, remote, views
+
+    found = remote.get(f"/v1/runs/{remote.segment(run)}")
+    if as_json:
+        output.document(found)
+    else:
+        views.run(found)
+
+
+@app.command("cancel")
+def cancel(
+    run: RunId,
+    reason: Annotated[str, typer.Option(help="Told to the handler, and kept.")] = "cancelled from the command line",
+    repeat: Repeat = "",
+    as_json: AsJson = False,
+) -> None:
+    """Ask for a run's end; its handler may clean up first."""
+    from trunkline.cli import output, remote
+
+    answer = remote.post(f"/v1/runs/{remote.segment(run)}/cancel", {"reason": reason}, repeat=repeat)
+    if as_json:
+        output.document(answer)
+    else:
+        output.say(f"Run {run} was asked to end. See: trunkline runs show {run}")
+
+
+def journal(
+    run: RunId,
+    after: Annotated[int, typer.Option(min=0, help="Only entries behind this version.")] = 0,
+    limit: Limit = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was recorded of a run, in order."""
+    from trunkline.cli import output, remote, views
+
+    page = remote.get(f"/v1/runs/{remote.segment(run)}/journal", after=after, limit=limit)
+    if as_json:
+        output.document(page)
+    else:
+        views.journal(page)

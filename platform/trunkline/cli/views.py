@@ -1,0 +1,190 @@
+"""How the gateway's answers look to people: one function an answer. Scripts take the same answers with ``--json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trunkline.cli.output import cut, facts, moment, say, shown, table
+
+Body = Mapping[str, Any]
+
+HIDDEN = ("at", "seed", "options")  # of journal entries: not for the one line that there is
+
+
+def runs(page: Body) -> None:
+    """A page of runs."""
+    rows = (
+        (each["id"], each["agent"], cut(each["key"], 40), each["status"], moment(each["created_at"]), why(each))
+        for each in page["items"]
+    )
+    table(("RUN", "AGENT", "KEY", "STATUS", "ACCEPTED", "WHY"), rows, empty="There are no such runs.")
+    _more(page)
+
+
+def why(run_: Body) -> str:
+    """Why the run stands where it does, in a few words."""
+    error = run_.get("error") or {}
+    failed = f"{error.get('type')}: {error.get('message')}" if error else ""
+    return cut(run_.get("parked_reason") or failed, 60)
+
+
+def run(found: Body) -> None:
+    """One run: what was asked, what became of it, and what would free it."""
+    error = found.get("error") or {}
+    usage = found.get("usage") or {}
+    facts(
+        [
+            ("run", found["id"]),
+            ("agent", found["agent"]),
+            ("key", found["key"]),
+            ("handler", found.get("handler")),
+            ("status", found["status"]),
+            ("parked", found.get("parked_reason")),
+            ("because", found.get("parked_detail")),
+            ("input", found.get("input")),
+            ("output", found.get("output")),
+            ("error", f"{error.get('type')}: {error.get('message')}" if error else None),
+            ("accepted", moment(found.get("created_at"))),
+            ("started", moment(found.get("started_at"))),
+            ("ended", moment(found.get("ended_at"))),
+            ("model calls", usage.get("model_calls")),
+            ("tokens", _tokens(usage)),
+            ("cost", f"${found['cost_usd']:.6f}" if found.get("cost_usd") else None),
+            ("asked by", found.get("parent_run")),
+        ]
+    )
+    for number, action in enumerate(found.get("next_actions") or ()):
+        say(f"{'next' if number == 0 else '':<6}→ {action}", "yellow")
+
+
+def _tokens(usage: Body) -> str:
+    return f"{usage['input_tokens']} in, {usage['output_tokens']} out" if usage.get("model_calls") else ""
+
+
+def journal(page: Body) -> None:
+    """Entries in order, a line each."""
+    rows = (
+        (str(entry["version"]), moment(entry["at"]), entry["type"], cut(_gist(entry["body"]), 150))
+        for entry in page["items"]
+    )
+    table(("VERSION", "AT", "ENTRY", "WHAT"), rows, empty="Nothing is recorded of it yet.")
+    _more(page)
+
+
+def entry(found: Body) -> None:
+    """One entry as it comes."""
+    say(f"{found['version']:>5}  {moment(found['at'])}  {found['type']:<15}  {cut(_gist(found['body']), 150)}")
+
+
+def _gist(body: Body) -> str:
+    return "  ".join(f"{name}={shown(value)}" for name, value in body.items() if name not in HIDDEN)
+
+
+def agents(page: Body) -> None:
+    """Declared agents, with the events that wake them."""
+    rows = (
+        (
+            each["name"],
+            each["kind"],
+            each["app"],
+            str(each["version"]),
+            ", ".join(sorted({str(subscription["event_type"]) for subscription in each["subscriptions"]})),
+            cut(each["description"], 60),
+        )
+        for each in page["items"]
+    )
+    empty = "No agent is declared. Start a worker: trunkline worker agents APP"
+    table(("AGENT", "KIND", "APP", "VERSION", "EVENTS", "WHAT"), rows, empty=empty)
+
+
+def tools(page: Body) -> None:
+    """Declared tools, with how they may be repeated."""
+    rows = (
+        (
+            each["name"],
+            each["app"],
+            str(each["version"]),
+            each["effect"],
+            f"{each['timeout']:g} s",
+            str(each["retry"]["retries"]),
+            cut(each["description"], 60),
+        )
+        for each in page["items"]
+    )
+    empty = "No tool is declared. Start a worker: trunkline worker tools APP"
+    table(("TOOL", "APP", "VERSION", "EFFECT", "TIMEOUT", "RETRIES", "WHAT"), rows, empty=empty)
+
+
+def instances(page: Body) -> None:
+    """A page of instances."""
+    rows = (
+        (cut(each["key"], 60), str(each["head"]), each["owner"], moment(each["progress_at"])) for each in page["items"]
+    )
+    table(("KEY", "HEAD", "HELD BY", "LAST PROGRESS"), rows, empty="It has no instances.")
+    _more(page)
+
+
+def instance(found: Body) -> None:
+    """One instance: its state, its conversation's length, and what is under way."""
+    row = found["instance"]
+    facts(
+        [
+            ("agent", row["agent"]),
+            ("key", row["key"]),
+            ("head", row["head"]),
+            ("held by", row["owner"]),
+            ("state", found["state"]),
+            ("conversation", f"{len(found['conversation'])} messages" if found["conversation"] else None),
+        ]
+    )
+    if found["open_runs"]:
+        runs({"items": found["open_runs"]})
+
+
+def workers(page: Body) -> None:
+    """Processes at work."""
+    rows = (
+        (
+            each["worker"],
+            each["kind"],
+            each["app"],
+            f"{each['host']}:{each['pid']}",
+            str(each["held"]),
+            str(each["progress"]),
+            moment(each["started_at"]),
+            _condition(each),
+        )
+        for each in page["items"]
+    )
+    columns = ("WORKER", "KIND", "APP", "HOST:PID", "HOLDS", "PROGRESS", "SINCE", "STATE")
+    table(columns, rows, empty="No worker is at work.")
+
+
+def _condition(worker: Body) -> str:
+    if worker.get("dead_at"):
+        return "dead"
+    if worker.get("left_at"):
+        return "gone"
+    return "draining" if worker["draining"] else "at work"
+
+
+def dead_letters(page: Body) -> None:
+    """A page of dead letters."""
+    rows = (
+        (each["id"], moment(each["created_at"]), each["source"], cut(each["reason"], 40), cut(each["detail"], 80))
+        for each in page["items"]
+    )
+    table(("ID", "AT", "SOURCE", "REASON", "DETAIL"), rows, empty="There are no dead letters.")
+    _more(page)
+
+
+def dead_letter(found: Body) -> None:
+    """One dead letter, whole."""
+    at = ("at", moment(found["created_at"]))
+    facts([at, *((name, value) for name, value in found.items() if name not in ("created_at", "tenant"))])
+
+
+def _more(page: Body) -> None:
+    if page.get("next"):
+        say(f"There are more: --cursor {page['next']}", "dim")
