@@ -1,128 +1,120 @@
-"""Replaying any prefix of a journal gives the same steps and the same result as running live."""
+"""Replaying any prefix of a journal, and going on from there, gives the same journal as running live."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from property.living import Life, Move, Told, moves, stored
 from property.programs import Node, body_of, programs
-from trunkline.domain.codec import roundtrip
-from trunkline.domain.journal import (
-    DELIVERIES,
-    CancelRequested,
-    Entry,
-    RunStarted,
-    SignalReceived,
-    StepCompleted,
-    StepFailed,
-    decode,
-)
+from trunkline.domain.errors import Diverged
+from trunkline.domain.journal import Entry
 from trunkline.engine.fold import fold
 from trunkline.engine.replay import RunDriver
 
-STARTED = RunStarted("run", input=None, at=100.0, seed="seed", message_id="m")
 
-moves = st.lists(
-    st.tuples(st.sampled_from(["complete", "complete", "complete", "fail", "signal", "cancel"]), st.integers(0, 50)),
-    max_size=25,
-)
-
-
-def live(program: Node, chosen: list[tuple[str, int]]) -> tuple[list[Entry], RunDriver]:
-    """Run the program; after each block the next move decides what arrives."""
-    driver = RunDriver(STARTED, body_of(program), agent="agent")
-    driver.start()
-    entries: list[Entry] = [STARTED, *driver.take_commands()]
-    for turn, (move, number) in enumerate(chosen):
-        entry = _delivery(driver, move, number, 101.0 + turn)
-        if entry is not None and not driver.ended:
-            assert driver.deliver(entry)
-            entries += [entry, *driver.take_commands()]
+def resumed(program: Node, journal: Sequence[Told], cut: int) -> tuple[list[Entry], RunDriver]:
+    """Replay the first ``cut`` entries, and let what came from outside in the rest come again."""
+    prefix = [told.entry for told in journal[:cut]]
+    driver = RunDriver.replay(prefix, body_of(program), agent="agent")
+    entries = [*prefix, *map(stored, driver.take_commands())]
+    for told in journal[cut:]:
+        if not told.command:
+            assert driver.deliver(told.entry)
+            entries += [told.entry, *map(stored, driver.take_commands())]
     return entries, driver
-
-
-def _delivery(driver: RunDriver, move: str, number: int, at: float) -> Entry | None:
-    if move == "signal":
-        return SignalReceived("run", name="abc"[number % 3], data=number, at=at, message_id=f"s{number}")
-    if move == "cancel":
-        return CancelRequested("run", reason="test", at=at) if number < 10 else None
-    if not driver.open_steps:
-        return None
-    key = list(driver.open_steps)[number % len(driver.open_steps)]
-    if move == "complete":
-        return StepCompleted("run", key=key, value={"n": number}, at=at)
-    return StepFailed("run", key=key, error={"type": "Broken", "message": str(number)}, at=at)
-
-
-def stored(entry: Entry) -> Entry:
-    """The entry as a reader of the journal gets it."""
-    return decode("instance", entry.TYPE, entry.run, roundtrip(entry.body()))
 
 
 @settings(max_examples=300, deadline=None)
 @given(programs, moves)
-def test_every_prefix_replays_to_the_same_journal(program: Node, chosen: list[tuple[str, int]]) -> None:
-    entries, driver = live(program, chosen)
-    kept = [stored(entry) for entry in entries]
-    for cut in range(1, len(kept) + 1):
-        assert resumed(program, kept[:cut], kept[cut:]) == kept
-    driver.close()
+def test_every_prefix_replays_to_the_same_journal(program: Node, schedule: list[Move]) -> None:
+    life = Life(program, schedule)
+    for cut in range(1, len(life.journal) + 1):
+        entries, driver = resumed(program, life.journal, cut)
+        assert entries == life.entries
+        assert view(driver) == view(life.driver)
+        driver.close()
+    life.driver.close()
 
 
-def resumed(program: Node, prefix: list[Entry], rest: list[Entry]) -> list[Entry]:
-    """Replay ``prefix`` and let the deliveries of ``rest`` arrive; the commands are the driver's own."""
-    driver = RunDriver.replay(prefix, body_of(program), agent="agent")
-    entries = [*prefix, *map(stored, driver.take_commands())]
-    made = set(map(_identity, entries))
-    for entry in rest:
-        if isinstance(entry, DELIVERIES) and _identity(entry) not in made:
-            assert driver.deliver(entry)
-            commands = list(map(stored, driver.take_commands()))
-            entries += [entry, *commands]
-            made.update(map(_identity, commands))
-    driver.close()
-    return entries
-
-
-def _identity(entry: Entry) -> Any:
-    at = getattr(entry, "at", None) if isinstance(entry, SignalReceived | CancelRequested) else None
-    return entry.TYPE, getattr(entry, "key", None), at
+def view(driver: RunDriver) -> Any:
+    steps = {key: (stored(step.scheduled), step.attempt, step.started) for key, step in driver.open_steps.items()}
+    payloads = {key: driver.payload(key) for key in steps}
+    return driver.ended, driver.waiting, list(steps.items()), payloads, driver.leftover_signals(), driver.now
 
 
 @settings(max_examples=200, deadline=None)
 @given(programs, moves)
-def test_the_fold_agrees_with_the_driver(program: Node, chosen: list[tuple[str, int]]) -> None:
-    entries, driver = live(program, chosen)
-    run = fold(entries).runs["run"]
-    assert set(run.open_steps) == (set() if driver.ended else set(driver.open_steps))
-    assert run.status.ended == driver.ended
-    driver.close()
+def test_the_fold_of_every_prefix_agrees_with_the_driver(program: Node, schedule: list[Move]) -> None:
+    life = Life(program, schedule)
+    for cut in range(1, len(life.journal) + 1):
+        prefix = life.entries[:cut]
+        driver = RunDriver.replay(prefix, body_of(program), agent="agent")
+        run = fold([*prefix, *driver.take_commands()]).runs["run"]
+        assert run.status.ended == driver.ended
+        folded = [(key, step.scheduled, step.attempt, step.started) for key, step in run.open_steps.items()]
+        opened = [(key, step.scheduled, step.attempt, step.started) for key, step in driver.open_steps.items()]
+        assert folded == opened
+        driver.close()
+    life.driver.close()
 
 
 @settings(max_examples=100, deadline=None)
 @given(programs, moves, st.integers(0, 100))
-def test_folding_in_two_parts_is_folding_at_once(program: Node, chosen: list[tuple[str, int]], at: int) -> None:
-    entries, driver = live(program, chosen)
+def test_folding_in_two_parts_is_folding_at_once(program: Node, schedule: list[Move], at: int) -> None:
+    life = Life(program, schedule)
+    entries = life.entries
     cut = at % (len(entries) + 1)
-    assert fold(entries[cut:], fold(entries[:cut])) == fold(entries)
-    driver.close()
+    first = fold(entries[:cut])
+    assert fold(entries[cut:], first) == fold(entries)
+    assert first == fold(entries[:cut]), "what was folded on stays as it was"
+    life.driver.close()
 
 
 @settings(max_examples=200, deadline=None)
 @given(programs, moves)
-def test_every_step_has_at_most_one_outcome_and_none_is_open_at_the_end(
-    program: Node, chosen: list[tuple[str, int]]
-) -> None:
-    entries, driver = live(program, chosen)
-    ended = [
-        getattr(entry, "key", "") for entry in entries if entry.TYPE in ("StepCompleted", "StepFailed", "StepCancelled")
-    ]
-    scheduled = [getattr(entry, "key", "") for entry in entries if entry.TYPE == "StepScheduled"]
-    assert len(set(ended)) == len(ended)
+def test_every_step_has_at_most_one_outcome_and_none_is_open_at_the_end(program: Node, schedule: list[Move]) -> None:
+    life = Life(program, schedule)
+    outcomes = [key for entry in life.entries for key in [getattr(entry, "key", "")] if entry.TYPE in OUTCOMES]
+    scheduled = [getattr(entry, "key", "") for entry in life.entries if entry.TYPE == "StepScheduled"]
+    assert len(set(outcomes)) == len(outcomes)
     assert len(set(scheduled)) == len(scheduled)
-    assert set(ended) <= set(scheduled)
-    if driver.ended:
-        assert set(ended) == set(scheduled)
-    driver.close()
+    assert set(scheduled) - set(outcomes) == set(life.driver.open_steps)
+    if life.driver.ended:
+        assert not life.driver.open_steps
+        assert life.entries[-1].TYPE in ENDS
+    assert sum(entry.TYPE in ENDS for entry in life.entries) == life.driver.ended
+    life.driver.close()
+
+
+@settings(max_examples=200, deadline=None)
+@given(programs, moves, programs)
+def test_other_code_does_the_same_or_is_told_apart(program: Node, schedule: list[Move], other: Node) -> None:
+    life = Life(program, schedule)
+    try:
+        driver = RunDriver.replay(life.entries, body_of(other), agent="agent")
+    except Diverged as error:
+        assert program != other
+        assert "the journal has" in str(error) or "step" in str(error)  # noqa: PT017
+    else:
+        asked = [entry for entry in driver.take_commands() if entry.TYPE == "StepScheduled"]
+        known = {getattr(entry, "key", "") for entry in life.entries if entry.TYPE == "StepScheduled"}
+        assert not known & {getattr(entry, "key", "") for entry in asked}
+        driver.close()
+    life.driver.close()
+
+
+@settings(max_examples=100, deadline=None)
+@given(programs, moves)
+def test_leaving_memory_journals_nothing(program: Node, schedule: list[Move]) -> None:
+    life = Life(program, schedule)
+    life.driver.close()
+    assert life.driver.take_commands() == []
+    assert not life.driver.deliver(life.entries[0])
+
+
+OUTCOMES = {"StepCompleted", "StepFailed", "StepCancelled"}
+ENDS = {"RunCompleted", "RunFailed", "RunCancelled"}

@@ -7,11 +7,12 @@ awaits a handle that is not done. A handle that gets done tells the groups that 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 from trunkline.domain.errors import BadDeclaration, NotDurable
-from trunkline.engine.step import CANCELLED, OpenStep, Recorded, Step
+from trunkline.engine.ledger import Ledger
+from trunkline.engine.step import CANCELLED, Recorded, Step
 
 T = TypeVar("T")
 
@@ -120,14 +121,13 @@ class Group(Step[T]):
 
 
 class Loop:
-    """The queue of one handler's branches. ``steps`` are its open steps; ``dropped`` hears of each that is ended."""
+    """The queue of one handler's branches. ``room`` is what it may still ask for before the next delivery."""
 
-    __slots__ = ("agent", "branches", "current", "dropped", "main", "overrun", "ready", "room", "steps", "told")
+    __slots__ = ("agent", "branches", "current", "ledger", "main", "overrun", "ready", "room", "told")
 
-    def __init__(self, agent: str, steps: Mapping[str, OpenStep], dropped: Callable[[Recorded[Any]], None]) -> None:
+    def __init__(self, agent: str, ledger: Ledger) -> None:
         self.agent = agent
-        self.steps = steps
-        self.dropped = dropped
+        self.ledger = ledger
         self.main: Branch | None = None
         self.current: Branch | None = None
         self.branches: dict[Branch, None] = {}  # those under way besides the main one, oldest first
@@ -216,7 +216,10 @@ class Loop:
         self.settle(branch)
 
     def _raised(self, branch: Branch, error: BaseException) -> None:
-        branch.error = error
+        branch.closing = True
+        close(branch.coroutine)  # it may stand where it awaited something foreign, too often
+        traceback = error.__traceback__
+        branch.error = error.with_traceback(traceback.tb_next if traceback else None)  # without our own frame
         self.branches.pop(branch, None)
         self.settle(branch)
 
@@ -285,6 +288,7 @@ class Loop:
             self._close_one(self.main)
         self.ready.clear()
         self.told.clear()
+        self.main = None  # it holds this loop
 
     def _close(self, losers: set[Branch]) -> None:
         """Close ``losers`` and the branches that they opened, youngest first; then drop the steps of all of them."""
@@ -294,7 +298,7 @@ class Loop:
                 closing.add(branch)
         for branch in reversed([branch for branch in self.branches if branch in closing]):
             self._close_one(branch)
-        for step in [open_.handle for open_ in self.steps.values() if open_.handle.branch in closing]:
+        for step in [open_.handle for open_ in self.ledger.open.values() if open_.handle.branch in closing]:
             self._drop(step)
 
     def _close_one(self, branch: Branch) -> None:
@@ -309,7 +313,7 @@ class Loop:
         self._cancelled(branch)
 
     def _drop(self, step: Recorded[Any]) -> None:
-        self.dropped(step)
+        self.ledger.cancel(step)
         self._cancelled(step)
 
     def _cancelled(self, step: Step[Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trunkline.domain.journal import (
@@ -35,7 +35,10 @@ class FoldedStep:
 
 @dataclass(slots=True)
 class FoldedRun:
-    """A run as its entries tell it; ``state`` and ``conversation`` are the instance's as of the run's start."""
+    """A run as its entries tell it. Of an ended run only ``started`` and ``status`` are kept.
+
+    ``state`` and ``conversation`` are the instance's as of the run's start; ``entries`` are what a replay needs.
+    """
 
     started: RunStarted
     state: Any
@@ -45,10 +48,20 @@ class FoldedRun:
     parked: str = ""
     open_steps: dict[str, FoldedStep] = field(default_factory=dict)
 
+    def copy(self) -> FoldedRun:
+        """A copy that may be folded on."""
+        steps = {key: replace(step) for key, step in self.open_steps.items()}
+        return replace(self, entries=list(self.entries), open_steps=steps)
+
+    def end(self, status: RunStatus) -> None:
+        """Forget what only an open run needs."""
+        self.status, self.parked = status, ""
+        self.state, self.conversation, self.entries, self.open_steps = None, [], [], {}
+
 
 @dataclass(slots=True)
 class InstanceState:
-    """The fold of a whole journal, or of the beginning of one."""
+    """The fold of a whole journal, or of the beginning of one. ``runs`` are in the order in which they started."""
 
     state: Any = None
     conversation: list[dict[str, Any]] = field(default_factory=list)
@@ -64,16 +77,24 @@ _ENDS = {RunCompleted: RunStatus.COMPLETED, RunFailed: RunStatus.FAILED, RunCanc
 
 
 def fold(entries: Iterable[Entry], onto: InstanceState | None = None) -> InstanceState:
-    """Fold ``entries`` onto a state (which is changed and returned), or onto the empty one."""
-    state = InstanceState() if onto is None else onto
+    """What ``entries`` come to after ``onto`` (which stays as it is), or from the beginning.
+
+    ``fold(a + b) == fold(b, fold(a))``.
+    """
+    state = InstanceState() if onto is None else _copy(onto)
     for entry in entries:
         if isinstance(entry, RunStarted):
             state.runs[entry.run] = FoldedRun(entry, state.state, list(state.conversation))
         run = state.runs.get(entry.run)
-        if run is not None:
+        if run is not None and not run.status.ended:
             run.entries.append(entry)
             _apply(state, run, entry)
     return state
+
+
+def _copy(state: InstanceState) -> InstanceState:
+    runs = {id_: run if run.status.ended else run.copy() for id_, run in state.runs.items()}
+    return InstanceState(state.state, list(state.conversation), runs)
 
 
 def _apply(state: InstanceState, run: FoldedRun, entry: Entry) -> None:
@@ -84,9 +105,7 @@ def _apply(state: InstanceState, run: FoldedRun, entry: Entry) -> None:
     elif isinstance(entry, RunResumed):
         run.status, run.parked = RunStatus.RUNNING, ""
     elif type(entry) in _ENDS:
-        run.status = _ENDS[type(entry)]
-        run.open_steps.clear()
-        run.entries.clear()  # an ended run is not replayed
+        run.end(_ENDS[type(entry)])
     if isinstance(entry, RunCompleted):
         state.conversation.extend(entry.conversation)
         if entry.state is not None:
@@ -99,7 +118,7 @@ def _apply_step(run: FoldedRun, entry: Entry) -> None:
     elif isinstance(entry, StepCompleted | StepFailed | StepCancelled):
         run.open_steps.pop(entry.key, None)
     elif isinstance(entry, StepRetried) and entry.key in run.open_steps:
-        run.open_steps[entry.key].attempt = entry.attempt
-        run.open_steps[entry.key].started = None
+        step = run.open_steps[entry.key]
+        step.attempt, step.started = entry.attempt, None
     elif isinstance(entry, StepStarted) and entry.key in run.open_steps:
         run.open_steps[entry.key].started = entry

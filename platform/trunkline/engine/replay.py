@@ -26,34 +26,30 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 from trunkline.domain import errors
-from trunkline.domain.errors import BadDeclaration, ContextClosed, Diverged, NotDurable, TooManySteps, WaitsForItself
-from trunkline.domain.ids import derived_id
+from trunkline.domain.errors import BadDeclaration, ContextClosed, NotDurable, TooManySteps, WaitsForItself
 from trunkline.domain.journal import (
     CancelRequested,
     Entry,
-    RunCancelled,
-    RunFailed,
     RunParked,
     RunResumed,
     RunStarted,
     SignalReceived,
-    StepCancelled,
     StepCompleted,
     StepFailed,
     StepRetried,
-    StepScheduled,
     StepStarted,
 )
 from trunkline.engine.branches import LIMIT, Branch, Loop
-from trunkline.engine.difference import difference, same
+from trunkline.engine.checking import Check
 from trunkline.engine.ending import RunResult, raised, returned
 from trunkline.engine.groups import Gather, Map, Race, check_members, discard
-from trunkline.engine.signals import Signals
-from trunkline.engine.solitude import HANDLER, come_back, leave
-from trunkline.engine.step import OpenStep, Recorded, Step, as_json
+from trunkline.engine.ledger import Ledger
+from trunkline.engine.solitude import come_back, leave
+from trunkline.engine.step import OpenStep, Recorded, Step, as_json, fresh
 
 __all__ = ["OpenStep", "RunDriver", "RunResult", "Step"]
 
@@ -61,34 +57,24 @@ T = TypeVar("T")
 
 Body = Callable[["RunDriver"], Coroutine[Any, Any, Any]]
 
-_IDLE = frozenset({"sleep", "wait"})
-_NOTES = frozenset({StepRetried, StepStarted, RunParked, RunResumed})
 _REFUSALS = 1000  # ctx calls that a closing branch may try
 
 
 class RunDriver:
     """One run in memory. ``body`` is called once, with the driver; its coroutine returns a ``RunResult``."""
 
-    __slots__ = (
-        "_body", "_busy", "_closed", "_commands", "_loop", "_now", "_open", "_parked", "_refused", "_signals",
-        "agent", "ended", "run", "started",
-    )  # fmt: skip
+    __slots__ = ("_body", "_closed", "_ledger", "_loop", "_refused", "agent", "ended", "started")
 
     def __init__(self, started: RunStarted, body: Body, *, agent: str) -> None:
-        self.started = started
-        self.run = started.run
+        # The handler may change the input that it gets, and must not change the journal by it.
+        self.started = replace(started, input=fresh(started.input))
         self.agent = agent
         self.ended = False
         self._body = body
-        self._open: dict[str, OpenStep] = {}
-        self._busy = 0  # open steps that are neither sleeps nor waits
-        self._commands: list[Entry] = []
-        self._signals = Signals()
-        self._now = started.at
         self._closed = False
-        self._parked = False
         self._refused = 0
-        self._loop = Loop(agent, self._open, self._cancelled)
+        self._ledger = Ledger(started.run, started.at)
+        self._loop = Loop(agent, self._ledger)
 
     # --- for the worker ---------------------------------------------------------------------------------------------
 
@@ -97,7 +83,7 @@ class RunDriver:
         try:
             self._loop.begin(self._body(self))
         except Exception as error:  # noqa: BLE001 — it is the handler's
-            self._end(raised(self.run, error))
+            self._end(raised(self.started.run, error))
         else:
             self._go_on()
 
@@ -113,7 +99,7 @@ class RunDriver:
 
     def take_commands(self) -> list[Entry]:
         """What the handler did since this was last called; to be journalled right behind the delivery."""
-        commands, self._commands = self._commands, []
+        commands, self._ledger.commands = self._ledger.commands, []
         return commands
 
     @classmethod
@@ -128,40 +114,44 @@ class RunDriver:
             raise TypeError(f"a run's journal begins with RunStarted, not with {started.TYPE}")
         driver = cls(started, body, agent=agent)
         driver.start()
-        expected = driver.take_commands()[::-1]
-        for entry in entries[1:]:
-            driver._replay(entry, expected)
-        driver._commands = expected[::-1]
+        driver._ledger.commands = Check(driver).apply(entries[1:])
         return driver
 
     @property
     def open_steps(self) -> Mapping[str, OpenStep]:
         """Steps without an outcome by key, in the order in which they were asked for."""
-        return self._open
+        return self._ledger.open
 
     @property
     def waiting(self) -> bool:
         """Whether only sleeps and signals are waited for."""
-        return not self.ended and not self._busy and bool(self._open)
+        return bool(self._ledger.open) and not self._ledger.busy
 
     def payload(self, step_key: str) -> Any:
         """What carries out an open step gets: the payload that it was scheduled with, else its ``args``."""
-        step = self._open[step_key]
+        step = self._ledger.open[step_key]
         return step.scheduled.args if step.payload is None else step.payload
 
     def leftover_signals(self) -> list[SignalReceived]:
         """The signals that no wait has taken, in the order in which they came."""
-        return self._signals.leftover()
+        return self._ledger.signals.leftover()
 
     def close(self) -> None:
         """Leave memory: the handler is closed where it stands, nothing is journalled, later ``ctx`` calls raise."""
+        if self.ended or self._closed:
+            return
         self._closed = True
-        self._commands = []
         outside = leave()
         try:
             self._loop.close_all()
         finally:
             come_back(outside)
+        self._ledger.forget_all()
+
+    def abandon(self) -> None:
+        """The run was ended from outside: close the handler."""
+        self.close()
+        self.ended = True
 
     # --- for the context --------------------------------------------------------------------------------------------
 
@@ -191,18 +181,7 @@ class RunDriver:
         kind = str(kind)
         step_key = branch.next_key(f"{kind}:{name}") if key is None else branch.chosen_key(kind, key)
         step: Recorded[T] = Recorded(loop, step_key, kind, branch, as_json if decode is None else decode)
-        scheduled = StepScheduled(self.run, step_key, kind, name, args, {} if options is None else options)
-        self._commands.append(scheduled)
-        if kind == "emit":
-            self._complete(step, derived_id("emit", self.run, step_key), self._now)
-        elif kind == "wait" and (signal := self._signals.take(name)) is not None:
-            self._complete(step, signal.data, signal.at)
-        else:
-            self._open[step_key] = OpenStep(scheduled, step, payload)
-            if kind == "wait":
-                self._signals.wait(name, step)
-            elif kind not in _IDLE:
-                self._busy += 1
+        step.done = self._ledger.ask(step, name, args, options, payload)
         return step
 
     def gather(self, members: Sequence[Awaitable[Any]]) -> Step[tuple[Any, ...]]:
@@ -234,7 +213,7 @@ class RunDriver:
     @property
     def now(self) -> float:
         """Seconds since the epoch: the time of the last delivery."""
-        return self._now
+        return self._ledger.now
 
     @property
     def random(self) -> random.Random:
@@ -274,68 +253,70 @@ class RunDriver:
 
     # --- deliveries -------------------------------------------------------------------------------------------------
 
-    def _outcome(self, entry: StepCompleted | StepFailed) -> bool:
-        open_ = self._open.get(entry.key)
-        if open_ is None:
+    def _completed(self, entry: StepCompleted) -> bool:
+        step = self._ledger.take(entry.key)
+        if step is None:
             return False
-        self._now = entry.at
-        step = open_.handle
-        self._forget(step)
-        if isinstance(entry, StepCompleted):
-            step.value = entry.value
-        else:
-            step.error = entry.error
-        self._loop.settle(step)
-        self._go_on()
-        return True
+        step.value = entry.value
+        return self._settled(step, entry.at)
+
+    def _failed(self, entry: StepFailed) -> bool:
+        step = self._ledger.take(entry.key)
+        if step is None:
+            return False
+        step.error = entry.error
+        return self._settled(step, entry.at)
 
     def _signal(self, entry: SignalReceived) -> bool:
-        self._now = entry.at
-        step = self._signals.answer(entry)
+        step = self._ledger.answer(entry)
         if step is not None:
-            self._forget(step)
-            self._complete(step, entry.data, entry.at)
-            self._go_on()
+            return self._settled(step, entry.at)
+        self._ledger.now = entry.at
         return True
 
     def _cancel(self, entry: CancelRequested) -> bool:
-        self._now = entry.at
+        self._ledger.now = entry.at
         self._go_on(cancel=errors.RunCancelled(entry.reason))
         return True
 
     def _retried(self, entry: StepRetried) -> bool:
-        open_ = self._open.get(entry.key)
+        open_ = self._ledger.open.get(entry.key)
         if open_ is not None:
             open_.attempt, open_.started = entry.attempt, None
         return open_ is not None
 
     def _permitted(self, entry: StepStarted) -> bool:
-        open_ = self._open.get(entry.key)
+        open_ = self._ledger.open.get(entry.key)
         if open_ is not None:
             open_.started = entry
         return open_ is not None
 
-    def _parking(self, entry: RunParked | RunResumed) -> bool:
-        self._parked = isinstance(entry, RunParked)
+    def _noted(self, _: RunParked | RunResumed) -> bool:
         return True
 
     _APPLY: ClassVar[dict[type[Entry], Callable[[RunDriver, Any], bool]]] = {
-        StepCompleted: _outcome,
-        StepFailed: _outcome,
+        StepCompleted: _completed,
+        StepFailed: _failed,
         SignalReceived: _signal,
         CancelRequested: _cancel,
         StepRetried: _retried,
         StepStarted: _permitted,
-        RunParked: _parking,
-        RunResumed: _parking,
+        RunParked: _noted,
+        RunResumed: _noted,
     }
 
     # --- driving ----------------------------------------------------------------------------------------------------
 
+    def _settled(self, step: Recorded[Any], at: float) -> bool:
+        self._ledger.now = at
+        self._loop.settle(step)
+        self._go_on()
+        return True
+
     def _go_on(self, cancel: errors.RunCancelled | None = None) -> None:
         loop = self._loop
         loop.room = LIMIT
-        outside, handler = leave(), HANDLER.set(self.agent)
+        outside = leave()
         try:
             if cancel is not None:
                 loop.close_children()
@@ -343,66 +324,20 @@ class RunDriver:
             loop.run()
             self._look_for_the_end()
         finally:
-            HANDLER.reset(handler)
             come_back(outside)
 
     def _look_for_the_end(self) -> None:
-        main = self._loop.main
+        run, main = self.started.run, self._loop.main
         if self._loop.overrun:
-            self._end(raised(self.run, TooManySteps(agent=self.agent, limit=LIMIT)))
+            self._end(raised(run, TooManySteps(agent=self.agent, limit=LIMIT)))
         elif main is not None and main.done:
             error, main.error = main.error, None  # it holds frames, and they hold this driver
-            self._end(returned(self.run, self.agent, main.value) if error is None else raised(self.run, error))
-        elif not self._open:
-            self._end(raised(self.run, WaitsForItself(agent=self.agent)))
+            self._end(returned(run, self.agent, main.value) if error is None else raised(run, error))
+        elif not self._ledger.open:
+            self._end(raised(run, WaitsForItself(agent=self.agent)))
 
     def _end(self, entry: Entry) -> None:
         self._loop.close_all()
-        self._loop.cancel([open_.handle for open_ in self._open.values()])
-        self._commands.append(entry)
+        self._loop.cancel([open_.handle for open_ in self._ledger.open.values()])
+        self._ledger.commands.append(entry)
         self.ended = True
-
-    def _complete(self, step: Recorded[Any], value: Any, at: float) -> None:
-        self._commands.append(StepCompleted(self.run, step.key, value, at))
-        step.value = value
-        self._loop.settle(step)
-
-    def _cancelled(self, step: Recorded[Any]) -> None:
-        if not self._closed:
-            self._forget(step)
-            self._commands.append(StepCancelled(self.run, step.key))
-
-    def _forget(self, step: Recorded[Any]) -> None:
-        del self._open[step.key]
-        if step.kind == "wait":
-            self._signals.forget(step)
-        elif step.kind not in _IDLE:
-            self._busy -= 1
-
-    # --- replay -----------------------------------------------------------------------------------------------------
-
-    def _replay(self, entry: Entry, expected: list[Entry]) -> None:
-        """Apply one entry. ``expected`` are the commands that the journal did not have so far, the next one last."""
-        if type(entry) in _NOTES:
-            self.deliver(entry)
-        elif expected:
-            self._match(entry, expected.pop())
-        elif type(entry) in self._APPLY:
-            self.deliver(entry)
-            expected.extend(self.take_commands()[::-1])
-        elif self._parked and isinstance(entry, RunCancelled | RunFailed):
-            self.close()  # a parked run was ended from outside
-            self.ended = True
-        else:
-            self._diverge(entry, None)
-
-    def _match(self, recorded: Entry, now: Entry) -> None:
-        if not same(recorded, now):
-            self._diverge(recorded, now)
-        if isinstance(recorded, StepScheduled) and (open_ := self._open.get(recorded.key)) is not None:
-            open_.scheduled = recorded  # with the options that it was asked for
-
-    def _diverge(self, recorded: Entry, now: Entry | None) -> None:
-        text = difference(recorded, now, () if self.ended else self._open)
-        self.close()
-        raise Diverged(run=self.run, difference=text)

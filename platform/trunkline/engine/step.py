@@ -101,15 +101,15 @@ class Recorded(Step[T]):
         return value
 
     def _fail(self, error: Any) -> NoReturn:
-        raise step_error(self.kind, self.key, error)
+        raise step_error("" if error is CANCELLED else self.kind, self.key, error)
 
 
 @dataclass(slots=True)
 class OpenStep:
     """A step without an outcome: what was asked for, and the attempt it is at.
 
-    ``started`` is the last permit given for it. ``payload`` is what its worker needs beyond the journalled ``args``; it
-    is never journalled, because the handler makes it again on replay.
+    ``started`` is the permit given for this attempt. ``payload`` is what carries it out needs beyond the journalled
+    ``args``; it is never journalled, because the handler makes it again on replay.
     """
 
     scheduled: StepScheduled

@@ -1,0 +1,78 @@
+"""A run's open steps and signals, and the commands that tell of them: what its journal will say of the handler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trunkline.domain.ids import derived_id
+from trunkline.domain.journal import Entry, SignalReceived, StepCancelled, StepCompleted, StepScheduled
+from trunkline.engine.signals import Signals
+from trunkline.engine.step import OpenStep, Recorded
+
+
+class Ledger:
+    """``busy`` counts the open steps that are neither sleeps nor waits."""
+
+    __slots__ = ("busy", "commands", "now", "open", "run", "signals")
+
+    def __init__(self, run: str, now: float) -> None:
+        self.run = run
+        self.now = now
+        self.open: dict[str, OpenStep] = {}
+        self.busy = 0
+        self.commands: list[Entry] = []
+        self.signals = Signals()
+
+    def ask(self, step: Recorded[Any], name: str, args: Any, options: dict[str, Any] | None, payload: Any) -> bool:
+        """Record that the handler asks for ``step``; true when it is complete at once: an emit, or an early signal."""
+        kind, key = step.kind, step.key
+        scheduled = StepScheduled(self.run, key, kind, name, args, {} if options is None else options)
+        self.commands.append(scheduled)
+        if kind == "emit":
+            self._complete(step, derived_id("emit", self.run, key), self.now)
+            return True
+        if kind == "wait":
+            signal = self.signals.take(name)
+            if signal is not None:
+                self._complete(step, signal.data, signal.at)
+                return True
+            self.signals.wait(name, step)
+        elif kind != "sleep":
+            self.busy += 1
+        self.open[key] = OpenStep(scheduled, step, payload)
+        return False
+
+    def take(self, key: str) -> Recorded[Any] | None:
+        """The handle of an open step, which is open no longer."""
+        open_ = self.open.pop(key, None)
+        if open_ is None:
+            return None
+        step = open_.handle
+        if step.kind == "wait":
+            self.signals.forget(step)
+        elif step.kind != "sleep":
+            self.busy -= 1
+        return step
+
+    def answer(self, signal: SignalReceived) -> Recorded[Any] | None:
+        """Record that ``signal`` completes the oldest wait of its name; without one, keep it."""
+        step = self.signals.answer(signal)
+        if step is not None:
+            self.take(step.key)
+            self._complete(step, signal.data, signal.at)
+        return step
+
+    def cancel(self, step: Recorded[Any]) -> None:
+        """Record that nobody waits for ``step`` any more."""
+        self.take(step.key)
+        self.commands.append(StepCancelled(self.run, step.key))
+
+    def forget_all(self) -> None:
+        """Nothing of this is journalled any more."""
+        self.open.clear()
+        self.busy = 0
+        self.commands.clear()
+
+    def _complete(self, step: Recorded[Any], value: Any, at: float) -> None:
+        self.commands.append(StepCompleted(self.run, step.key, value, at))
+        step.value = value
