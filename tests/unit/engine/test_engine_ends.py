@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from unit.engine.driving import STARTED, Driven, sleep, tool, wait
 
 from trunkline.domain.codec import dumps
 from trunkline.domain.errors import ContextClosed, RunCancelled
 from trunkline.domain.journal import RunCompleted, StepCompleted
 from trunkline.engine.replay import RunDriver, RunResult
+from unit.engine.driving import STARTED, Driven, sleep, tool, wait
 
 
 class Verdict(BaseModel):
@@ -131,7 +131,7 @@ def test_a_cancelled_handler_that_lets_it_pass_is_cancelled() -> None:
     async def handler(driver: RunDriver) -> None:
         try:
             await driver.gather([wait(driver, "s"), tool(driver)])
-        except Exception:  # noqa: BLE001, S110 — the cancellation is none
+        except Exception:  # noqa: BLE001 — the cancellation is none
             pass
 
     assert Driven(handler).cancel("enough") == ["drops wait:s#1", "drops tool:a#1", "is cancelled: enough"]
@@ -214,7 +214,7 @@ def test_a_handler_that_goes_on_for_ever_is_stopped(act: Callable[[RunDriver], A
         while True:
             try:
                 await act(driver)
-            except Exception:  # noqa: BLE001
+            except Exception:
                 if not stubborn:
                     raise
 
@@ -310,7 +310,7 @@ def test_a_clean_up_that_never_gives_up_does_not_hold_the_worker() -> None:
                 try:
                     await tool(driver, "undo")
                     break
-                except Exception:  # noqa: BLE001, S112
+                except Exception:  # noqa: BLE001
                     continue
 
     run = Driven(again)
@@ -324,7 +324,7 @@ def test_a_clean_up_that_awaits_is_closed_all_the_same() -> None:
         for _ in range(50):
             try:
                 await step
-            except BaseException:  # noqa: BLE001, S112
+            except BaseException:  # noqa: BLE001
                 continue
 
     Driven(handler).driver.close()  # no warning of a coroutine that ignored its end

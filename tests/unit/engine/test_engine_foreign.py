@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 import pytest
-from unit.engine.driving import Driven, tool
 
 from trunkline.domain.errors import NotDurable
 from trunkline.engine.replay import RunDriver
+from unit.engine.driving import Driven, tool
 
 
 @types.coroutine

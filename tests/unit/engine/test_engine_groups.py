@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from unit.engine.driving import Driven, sleep, tool, wait
 
 from trunkline.domain.errors import BadDeclaration, StepError, ToolFailed
 from trunkline.engine.replay import RunDriver
+from unit.engine.driving import Driven, sleep, tool, wait
 
 
 async def twice(driver: RunDriver, name: str) -> Any:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from unit.engine.driving import Driven, sleep, tool, wait
-
 from trunkline.domain.errors import TimedOut
 from trunkline.domain.journal import StepCompleted
 from trunkline.engine.replay import RunDriver
+from unit.engine.driving import Driven, sleep, tool, wait
 
 
 def test_a_signal_answers_a_wait() -> None:

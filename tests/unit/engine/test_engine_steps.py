@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from unit.engine.driving import STARTED, Driven, sleep, tool, wait
 
 from trunkline.domain.errors import AskFailed, BadDeclaration, ModelFailed, StepError, TimedOut, ToolFailed
 from trunkline.domain.ids import derived_id
 from trunkline.domain.journal import RunStarted, StepCompleted, StepRetried, StepScheduled, StepStarted
 from trunkline.domain.status import StepKind
 from trunkline.engine.replay import RunDriver
+from unit.engine.driving import STARTED, Driven, sleep, tool, wait
 
 
 def test_keys_count_occurrences_of_kind_and_name() -> None:
