@@ -19,11 +19,15 @@ T = TypeVar("T")
 LIMIT = 10_000  # steps, groups and branches between two deliveries
 MAX_KEY = 200  # characters of a key= of the caller's
 MAX_PATH = 1000  # characters of a branch's path
-_PATIENCE = 100  # times that a coroutine may refuse to be closed
+_PATIENCE = 1000  # awaits of a coroutine that is being closed
 
 
 class Overrun(BaseException):
     """The handler goes on and on without waiting. A BaseException, so that no ``except Exception`` takes it."""
+
+
+class Closing(BaseException):
+    """Thrown into a branch that goes no further. A BaseException, so that it passes what handles errors."""
 
 
 class Branch(Step[Any]):
@@ -322,15 +326,17 @@ class Loop:
 
 
 def close(coroutine: Coroutine[Any, Any, Any]) -> None:
-    """Close a coroutine, also one whose clean-up raises, or awaits what it may not."""
+    """Close a coroutine, also one whose clean-up raises, or awaits what it may not.
+
+    Not by its own ``close``: that gives up on coroutines inside it when they await while they are cleaning up.
+    """
     for _ in range(_PATIENCE):
         try:
-            coroutine.close()
+            coroutine.throw(Closing())
         except KeyboardInterrupt:
             raise
-        except BaseException:  # noqa: BLE001, S112 — nobody is there to hear of it; the next round finds it closed
-            continue
-        return
+        except BaseException:  # noqa: BLE001 — nobody is there to hear of it
+            return
 
 
 def _foreign(awaited: object) -> str:

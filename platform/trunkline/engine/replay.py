@@ -43,7 +43,7 @@ from trunkline.domain.journal import (
     StepRetried,
     StepStarted,
 )
-from trunkline.engine.branches import LIMIT, Branch, Loop
+from trunkline.engine.branches import LIMIT, Branch, Closing, Loop
 from trunkline.engine.checking import Check
 from trunkline.engine.ending import RunResult, raised, returned
 from trunkline.engine.groups import Gather, Map, Race, check_members, discard
@@ -234,7 +234,7 @@ class RunDriver:
         if self._loop.current is not None:
             self._refused += 1
             if self._refused > _REFUSALS:
-                raise GeneratorExit  # a clean-up that tries again for ever must not hold the worker
+                raise Closing  # a clean-up that tries again for ever must not hold the worker
         elif not (self.ended or self._closed):
             raise NotDurable(agent=self.agent, what="something that runs beside it and uses ctx")
         raise ContextClosed
