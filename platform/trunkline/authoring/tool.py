@@ -18,7 +18,7 @@ from trunkline.authoring.tool_context import ToolContext
 from trunkline.domain.errors import BadDeclaration, BadOutput, NotDurable
 from trunkline.domain.ids import check_name
 from trunkline.domain.specs import ToolSpec
-from trunkline.engine.solitude import HANDLER
+from trunkline.engine.solitude import in_handler
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -124,9 +124,8 @@ class Tool(Generic[P, R]):
 
     def _plain(self, *args: Any, **kwargs: Any) -> Any:
         """Raises ``NotDurable`` when a handler calls it: nothing would be recorded."""
-        handler = HANDLER.get()
-        if handler:
-            raise NotDurable(agent=handler, what=f"tool {self.name!r} as a plain function")
+        if in_handler():
+            raise NotDurable(agent="this agent", what=f"tool {self.name!r} as a plain function")
         leading = (ToolContext.local(self.name),) if self.takes_context else ()
         return self._fn(*leading, *args, **kwargs)
 
