@@ -70,9 +70,7 @@ class Desk:
             UnknownAgent: no worker declared it.
             IdempotencyConflict: the idempotency key was used before with another input.
         """
-        known = await definitions.current(self.db, tenant, "agent")
-        if agent not in known:
-            raise UnknownAgent(agent=agent, known=", ".join(sorted(known)) or "none")
+        await self.known(tenant, agent)
         run = new_id()
         own = f"run-{derived_id('keyless', tenant, agent, idempotency_key) if idempotency_key else run}"
         letter = Envelope(
@@ -86,6 +84,16 @@ class Desk:
             digest=digest(value),
         )
         return (await self.accept([letter], idempotency_key))[0].run
+
+    async def known(self, tenant: str, agent: str) -> None:
+        """Return if a worker declared ``agent``.
+
+        Raises:
+            UnknownAgent: none did; the error names those that are.
+        """
+        known = await definitions.current(self.db, tenant, "agent")
+        if agent not in known:
+            raise UnknownAgent(agent=agent, known=", ".join(sorted(known)) or "none")
 
     async def accept(self, letters: Sequence[Envelope], idempotency_key: str | None = None) -> list[Accepted]:
         """Commit, then wake. A repeat finds what was accepted first."""

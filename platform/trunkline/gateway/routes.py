@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
-from trunkline.domain.codec import dumps
+from trunkline.domain.codec import digest, dumps
 from trunkline.domain.errors import BadInput
 from trunkline.domain.events import parse_event
-from trunkline.domain.ids import new_id
+from trunkline.domain.ids import check_key, new_id
 from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.engine.routing import route
@@ -65,14 +65,14 @@ async def list_runs(
     found, following = await runs.list_runs(
         desk.db, tenant, agent=agent, key=key, status=status, limit=limit, cursor=cursor
     )
-    return _json({"items": [asdict(run) for run in found], "next": following})
+    return as_json({"items": [asdict(run) for run in found], "next": following})
 
 
 @router.get("/runs/{run}")
 async def show_run(request: Request, run: str) -> Response:
     """One run: its status, and when it is parked the reason and the actions that would free it."""
     desk = desk_of(request)
-    return _json(asdict(await runs.get(desk.db, desk.tenant(request), run)))
+    return as_json(asdict(await runs.get(desk.db, desk.tenant(request), run)))
 
 
 @router.get("/runs/{run}/journal")
@@ -86,13 +86,28 @@ async def show_journal(request: Request, run: str, after: int = 0) -> Response:
         {"version": row.version, "epoch": row.epoch, "at": row.at, "type": row.entry.TYPE, "body": row.entry.body()}
         for row in rows
     ]
-    return _json({"items": items, "next": rows[-1].version if len(rows) == 1000 else None})
+    return as_json({"items": items, "next": rows[-1].version if len(rows) == 1000 else None})
 
 
 @router.post("/runs/{run}/signals/{name}", status_code=202)
 async def signal(request: Request, run: str, name: str, idempotency_key: IdempotencyKey = None) -> Response:
     """Give a run a named message; the body is its data."""
     return await _tell(request, run, EnvelopeKind.SIGNAL, name, idempotency_key)
+
+
+@router.post("/agents/{agent}/instances/{key:path}/signals/{name}", status_code=202)
+async def signal_instance(
+    request: Request, agent: str, key: str, name: str, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Give an instance a named message, for the run that it handles or the next; the body is its data."""
+    desk = desk_of(request)
+    tenant, data = desk.tenant(request), await desk.body(request)
+    await desk.known(tenant, agent)
+    message_id = f"{EnvelopeKind.SIGNAL}::{name}:{idempotency_key or new_id()}"
+    said = {"name": name, "data": data}
+    letter = Envelope(tenant, agent, check_key(key), message_id, EnvelopeKind.SIGNAL, said, digest=digest(data))
+    await desk.accept([letter], idempotency_key)
+    return as_json({"agent": agent, "key": key}, 202)
 
 
 @router.post("/runs/{run}/cancel", status_code=202)
@@ -106,7 +121,7 @@ async def list_agents(request: Request) -> Response:
     """Declared agents, with their newest version."""
     desk = desk_of(request)
     found = await definitions.current(desk.db, desk.tenant(request), "agent")
-    return _json({"items": [{"version": one.version, **one.body} for one in found.values()], "next": None})
+    return as_json({"items": [{"version": one.version, **one.body} for one in found.values()], "next": None})
 
 
 @router.get("/agents/{agent}/instances/{key:path}")
@@ -114,7 +129,7 @@ async def show_instance(request: Request, agent: str, key: str) -> Response:
     """An instance: its state, its conversation and its open runs."""
     desk = desk_of(request)
     view = await instances.get(desk.db, desk.tenant(request), agent, key)
-    return _json(asdict(view))
+    return as_json(asdict(view))
 
 
 @router.post("/events", status_code=202)
@@ -125,7 +140,7 @@ async def publish(request: Request) -> Response:
     event = parse_event(await desk.body(request))
     subscribed = (await definitions.subscriptions(desk.db, tenant)).get(tenant, [])
     accepted = await desk.accept(route(tenant, event, subscribed))
-    return _json({"id": event.id, "runs": [one.run for one in accepted]}, 202)
+    return as_json({"id": event.id, "runs": [one.run for one in accepted]}, 202)
 
 
 async def _start(request: Request, agent: str, key: str | None, wait: float, idempotency_key: str | None) -> Response:
@@ -136,9 +151,9 @@ async def _start(request: Request, agent: str, key: str | None, wait: float, ide
     run = await desk.start(tenant, agent, key, body["input"], idempotency_key)
     found = await _ended(desk, tenant, run, wait)
     if wait and found.status.ended:
-        return _json(asdict(found))
+        return as_json(asdict(found))
     links = {"self": f"/v1/runs/{run}", "journal": f"/v1/runs/{run}/journal", "cancel": f"/v1/runs/{run}/cancel"}
-    return _json({"run_id": run, "status": found.status, "links": links}, 202)
+    return as_json({"run_id": run, "status": found.status, "links": links}, 202)
 
 
 async def _ended(desk: Desk, tenant: str, run: str, wait: float) -> runs.Run:
@@ -157,12 +172,13 @@ async def _tell(request: Request, run: str, kind: EnvelopeKind, name: str, idemp
     said = {"name": name, "data": body} if kind is EnvelopeKind.SIGNAL else {"reason": _reason(body)}
     message_id = f"{kind}:{run}:{name}:{idempotency_key or new_id()}"
     await desk.accept([Envelope(tenant, found.agent, found.key, message_id, kind, said, run=run)], idempotency_key)
-    return _json({"run_id": run, "status": found.status}, 202)
+    return as_json({"run_id": run, "status": found.status}, 202)
 
 
 def _reason(body: Any) -> str:
     return str(body.get("reason") or "cancelled over HTTP") if isinstance(body, dict) else "cancelled over HTTP"
 
 
-def _json(body: Any, status: int = 200) -> Response:
+def as_json(body: Any, status: int = 200) -> Response:
+    """The answer, by the one codec."""
     return Response(dumps(body), status_code=status, media_type="application/json")
