@@ -135,7 +135,7 @@ class OpenAIServer:
             await _send_error(writer, ProviderError(404, f"There is no {method} {path}", "invalid_request_error"))
             return True
         try:
-            body = codec.loads(raw)
+            body = _object(raw)
         except BadJson as error:
             await _send_error(writer, ProviderError(400, str(error), "invalid_request_error"))
             return True
@@ -198,6 +198,13 @@ class _Line:
             return
         self.writer.transport.abort()
         raise ConnectionResetError
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    body = codec.loads(raw)
+    if not isinstance(body, dict):
+        raise BadJson(what="the body", reason="it is not an object")
+    return body
 
 
 def _chunks(call: Call, says: ModelSays) -> list[dict[str, Any]]:
