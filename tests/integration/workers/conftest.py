@@ -72,4 +72,7 @@ class Running:
 
     async def stop(self) -> None:
         self.stopping.set()
+        await self.ended()
+
+    async def ended(self) -> None:
         await asyncio.wait_for(asyncio.shield(self._task), 30)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -95,6 +96,20 @@ class Shop:
             await self.go_on.wait()
             return name
 
+        @app.tool(effect="unsafe")
+        async def unsafe(name: str) -> str:
+            self.began.put_nowait(name)
+            await self.go_on.wait()
+            return name
+
+        @app.tool(concurrency=1, timeout=0.2)
+        async def stubborn(n: int) -> int:
+            self.began.put_nowait(n)
+            while not self.go_on.is_set():
+                with suppress(asyncio.CancelledError):
+                    await self.go_on.wait()
+            return n
+
         @app.tool(rate=20.0)
         async def paced() -> float:
             return time.monotonic()
@@ -105,6 +120,7 @@ class Shop:
             await asyncio.to_thread(tc.progress, "done", {"percent": 100})
 
         self.stuck, self.held, self.single, self.paced, self.reports = stuck, held, single, paced, reports
+        self.unsafe, self.stubborn = unsafe, stubborn
 
 
 @pytest.fixture
@@ -226,6 +242,20 @@ async def test_a_stuck_thread_is_reported_and_does_not_block_others(shop: Shop, 
     assert [shop.began.get_nowait() for _ in range(3)] == [1, 2, 3]
 
 
+async def test_a_tool_that_will_not_be_stopped_is_left_behind_and_bounded(
+    shop: Shop, owner: Owner, serving: Serving
+) -> None:
+    await serving(service.serve, shop.app)
+    first = await owner.outcome(await owner.call(shop.stubborn, 1))
+    assert first.error is not None
+    assert first.error["type"] == "TimedOut"
+    second = await owner.call(shop.stubborn, 2)  # with a concurrency of 1, one may be left behind: this one waits
+    assert (await owner.outcome(await owner.call(shop.where))).error is None
+    assert shop.began.qsize() == 1
+    shop.go_on.set()
+    assert (await owner.outcome(second)).value == 2
+
+
 async def test_the_rate_is_kept(shop: Shop, owner: Owner, serving: Serving) -> None:
     await serving(service.serve, shop.app)
     items = [await owner.call(shop.paced) for _ in range(8)]
@@ -336,6 +366,51 @@ async def test_a_cancelled_call_is_stopped(shop: Shop, owner: Owner, serving: Se
     await eventually(lambda: _none(owner))
 
 
+async def test_an_unsafe_call_is_not_stopped_halfway(shop: Shop, owner: Owner, serving: Serving) -> None:
+    await serving(service.serve, shop.app)
+    item = await owner.call(shop.unsafe, "a")
+    await asyncio.wait_for(shop.began.get(), 10)
+    owner.cancel(item)
+    other = await owner.call(shop.held, "b")
+    await asyncio.wait_for(shop.began.get(), 10)
+    owner.cancel(other)
+    assert (await owner.outcome(other)).error is not None  # which was cancelled later
+    shop.go_on.set()
+    assert (await owner.outcome(item)).value == "a"
+
+
+async def test_an_unsafe_call_that_times_out_is_not_retryable(shop: Shop, owner: Owner, serving: Serving) -> None:
+    await serving(service.serve, shop.app)
+    error = (await owner.outcome(await owner.call(shop.unsafe, "a", timeout=0.2))).error
+    assert error is not None
+    assert (error["type"], error["retryable"]) == ("TimedOut", False)
+    assert error["message"].endswith("whether it took effect is not known")
+
+
+async def test_a_worker_that_was_declared_dead_ends(
+    shop: Shop, owner: Owner, serving: Serving, db: Database, eventually: Eventually
+) -> None:
+    running = await serving(service.serve, shop.app)
+    await eventually(lambda: _declared_dead(db))
+    await running.ended()
+
+
+async def test_what_runs_here_already_is_not_begun_again(
+    shop: Shop, owner: Owner, serving: Serving, eventually: Eventually
+) -> None:
+    await serving(service.serve, shop.app)
+    item = await owner.call(shop.held, "a")
+    await asyncio.wait_for(shop.began.get(), 10)
+    await owner.publish(item, owner.bus.subjects.tool("default", "shop", "held"))  # as if it were delivered again
+    assert (await owner.outcome(await owner.call(shop.where))).error is None
+    assert shop.began.empty()
+    owner.permit = lambda _: PermitAnswer(answer="refused", reason="it has ended")
+    shop.go_on.set()
+    assert (await owner.outcome(item)).value == "a"
+    await eventually(lambda: _none(owner))
+    assert len(owner.outcomes) == 2
+
+
 async def test_a_drain_lets_running_calls_finish_and_begins_no_others(
     shop: Shop, owner: Owner, serving: Serving, db: Database, eventually: Eventually
 ) -> None:
@@ -401,6 +476,11 @@ async def test_an_item_in_the_wrong_place_becomes_a_dead_letter(
     await owner.publish(item, owner.bus.subjects.tool("default", "shop", "refund"))
     assert len(await eventually(lambda: _letters(db))) == 1
     assert shop.calls == []
+
+
+async def _declared_dead(db: Database) -> bool:
+    [worker] = await workers.list_workers(db)
+    return await workers.declare_dead(db, worker.worker, worker.beat_at)
 
 
 async def _draining(db: Database) -> bool:

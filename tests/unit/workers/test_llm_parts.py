@@ -197,8 +197,8 @@ def test_what_cannot_be_stored_is_replaced() -> None:
     assert answer.value["tool_calls"] == [{"id": "call_0", "name": "n\ufffd", "arguments": "{}"}]
 
 
-def test_an_empty_answer_is_an_empty_text() -> None:
-    assert Answer().value == {"text": "", "tool_calls": [], "finish_reason": ""}
+def test_an_empty_answer_has_no_text() -> None:
+    assert Answer().value == {"text": None, "tool_calls": [], "finish_reason": ""}
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------

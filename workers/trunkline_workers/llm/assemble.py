@@ -43,7 +43,7 @@ class Answer:
         """``{"text", "tool_calls": [{"id", "name", "arguments": JSON text}], "finish_reason"}``."""
         calls = [self._call(index, call) for index, call in sorted(self.calls.items())]
         return {
-            "text": "".join(self.text) if self.text or not calls else None,
+            "text": "".join(self.text) or None,
             "tool_calls": calls,
             "finish_reason": self.finish_reason or "",
         }
