@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Generic, NotRequired, TypeVar
+from contextlib import suppress
+from typing import Any, Generic, NotRequired, TypeVar
 
-from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 from typing_extensions import TypedDict
 
 from trunkline.domain import codec
-from trunkline.domain.errors import BadDeclaration, BadInput, BadOutput, NotJson, TrunklineError
+from trunkline.domain.errors import BadDeclaration, BadInput, BadJson, BadOutput, NotJson, TrunklineError
 
 T = TypeVar("T")
 
@@ -54,12 +55,9 @@ class Shape(Generic[T]):
         """
         try:
             checked = self._adapter.validate_python(value)
-            plain = self._adapter.dump_python(checked, mode="json", by_alias=True, warnings="error")
         except ValidationError as error:
             raise self._misfit(target=self.target, reason=reason_of(error)) from None
-        except PydanticSerializationError as error:
-            raise NotJson(what=self.target, reason=str(error)) from None
-        return codec.roundtrip(plain, what=self.target)
+        return _json(self._adapter, checked, self.target)
 
     def decode(self, value: Any) -> T:
         """The Python value of JSON ``value``.
@@ -87,7 +85,8 @@ class Arguments:
         self._names = {parameter.name for parameter in parameters}
         positional_only = inspect.Parameter.POSITIONAL_ONLY
         self._leading = [parameter.name for parameter in parameters if parameter.kind is positional_only]
-        fields = {parameter.name: _field(parameter, descriptions.get(parameter.name)) for parameter in parameters}
+        self._notes = {parameter.name: _notes(parameter, descriptions) for parameter in parameters}
+        fields = {parameter.name: _field(parameter) for parameter in parameters}
         make: Any = TypedDict  # (the static form knows literal fields only)
         shape = make("arguments", fields)
         shape.__pydantic_config__ = ConfigDict(extra="forbid", title="Arguments")
@@ -97,6 +96,9 @@ class Arguments:
         """The JSON schema of the arguments object, as a model is shown it."""
         schema = _schema(self._adapter, "validation", "its parameters", self._target)
         schema.pop("title", None)
+        for name, property_ in schema["properties"].items():
+            for word, value in self._notes[name].items():
+                property_.setdefault(word, value)
         return schema
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,12 +114,9 @@ class Arguments:
             raise BadInput(target=self._target, reason=f"{error}; it takes {self._signature}") from None
         try:
             checked = self._adapter.validate_python(bound)
-            plain = self._adapter.dump_python(checked, mode="json", by_alias=True, warnings="error")
         except ValidationError as error:
             raise BadInput(target=self._target, reason=reason_of(error)) from None
-        except PydanticSerializationError as error:
-            raise NotJson(what=f"an argument of {self._target}", reason=str(error)) from None
-        arguments: dict[str, Any] = codec.roundtrip(plain, what=f"an argument of {self._target}")
+        arguments: dict[str, Any] = _json(self._adapter, checked, f"an argument of {self._target}")
         return arguments
 
     def check(self, arguments: Any) -> dict[str, Any]:
@@ -139,7 +138,7 @@ class Arguments:
         Raises:
             BadInput: it is no object, or does not fit.
         """
-        normal: dict[str, Any] = self._adapter.dump_python(self.check(arguments), mode="json", by_alias=True)
+        normal: dict[str, Any] = _json(self._adapter, self.check(arguments), f"an argument of {self._target}")
         return normal
 
     def spread(self, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -170,19 +169,34 @@ def as_object(schema: Mapping[str, Any], field: str) -> tuple[dict[str, Any], bo
     return outer, True
 
 
-def _field(parameter: inspect.Parameter, description: str | None) -> Any:
-    optional = parameter.default is not inspect.Parameter.empty
-    extra = _default(parameter.default) if optional else None
-    of: Any = parameter.annotation
-    annotation = Annotated[of, Field(description=description, json_schema_extra=extra)]
-    return NotRequired[annotation] if optional else annotation
+def _field(parameter: inspect.Parameter) -> Any:
+    annotation: Any = parameter.annotation
+    return annotation if parameter.default is inspect.Parameter.empty else NotRequired[annotation]
 
 
-def _default(value: Any) -> dict[str, Any] | None:
+def _notes(parameter: inspect.Parameter, descriptions: Mapping[str, str]) -> dict[str, Any]:
+    """What the schema says of a parameter besides its type, if the annotation does not say it itself."""
+    notes: dict[str, Any] = {}
+    if parameter.name in descriptions:
+        notes["description"] = descriptions[parameter.name]
+    if parameter.default is not inspect.Parameter.empty:
+        with suppress(NotJson):
+            notes["default"] = codec.roundtrip(parameter.default)
+    return notes
+
+
+def _json(adapter: TypeAdapter[Any], checked: Any, what: str) -> Any:
+    """A checked value as JSON of its own."""
     try:
-        return {"default": codec.roundtrip(value)}
-    except NotJson:
-        return None
+        text = adapter.dump_json(checked, by_alias=True, warnings="error")
+    except (PydanticSerializationError, UnicodeError, ValueError, RecursionError) as error:
+        raise NotJson(what=what, reason=" ".join(str(error).split())[:300]) from None
+    if b"null" in text:
+        codec.check_finite(checked, what=what)
+    try:
+        return codec.loads(text)
+    except BadJson as error:
+        raise NotJson(what=what, reason=error.fields["reason"]) from None
 
 
 def _adapter(annotation: Any, target: str) -> TypeAdapter[Any]:

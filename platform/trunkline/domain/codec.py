@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -59,8 +62,34 @@ def loads(text: bytes | str, *, what: str = "the body", limit: int | None = None
 
 
 def roundtrip(value: Any, *, what: str = "the value") -> Any:
-    """What a reader of the journal would get for ``value``: a live run must see the same."""
-    return from_json(dumps(value, what=what), allow_inf_nan=False)
+    """What a reader of the journal would get for ``value``: a live run must see the same.
+
+    Raises:
+        NotJson: as ``dumps``; also for NaN and infinities inside of models, which ``dumps`` writes as null.
+    """
+    text = dumps(value, what=what)
+    if b"null" in text:
+        check_finite(value, what=what)
+    return from_json(text, allow_inf_nan=False)
+
+
+def check_finite(value: Any, *, what: str = "the value") -> None:
+    """Look for NaN and infinities also inside of models and dataclasses, which are written as null there.
+
+    Raises:
+        NotJson: there is one.
+    """
+    left, seen = [value], set()
+    while left:
+        one = left.pop()
+        if isinstance(one, float):
+            if not math.isfinite(one):
+                raise NotJson(what=what, reason="NaN and infinities are not JSON numbers")
+        elif isinstance(one, str | bytes | int | None) or id(one) in seen:
+            continue
+        else:
+            seen.add(id(one))
+            left.extend(_parts(one))
 
 
 def digest(value: Any) -> str:
@@ -68,6 +97,17 @@ def digest(value: Any) -> str:
     plain = from_json(dumps(value), allow_inf_nan=False)
     canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    if isinstance(value, list | tuple | set | frozenset):
+        return value
+    if is_dataclass(value) or hasattr(type(value), "__pydantic_fields__"):
+        slots = getattr(type(value), "__dataclass_fields__", ())
+        return [*getattr(value, "__dict__", {}).values(), *(getattr(value, name, None) for name in slots)]
+    return ()
 
 
 def _objection(text: bytes) -> str:
