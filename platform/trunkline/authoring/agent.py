@@ -95,12 +95,12 @@ class Agent(AgentRef[I, O]):
         started = driver.started
         handler = self._handler(started)
         event = event_of(started)
-        frame = Frame(view, state=self.state.read(view.state), event=event)
+        frame = Frame(view, self.state, event)
         value = handler.input.decode(_input_of(started, event, handler))
         output = handler.output.encode(await handler.fn(Context(driver, frame), value))
         return RunResult(
             output=output,
-            state=self.state.changed(view.state, frame.state),
+            state=frame.changed_state(),
             conversation=tuple(frame.said),
         )
 

@@ -7,7 +7,6 @@ crash the handler runs from its beginning, and each step gives back what it gave
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, ParamSpec, TypeVarTuple, cast, overload
 
@@ -17,7 +16,7 @@ from typing_extensions import TypeVar
 from trunkline.authoring import calls
 from trunkline.authoring.agent_ref import AgentRef
 from trunkline.authoring.branching import Branching
-from trunkline.authoring.instance import InstanceView
+from trunkline.authoring.instance import InstanceView, StateType
 from trunkline.authoring.local_call import LocalCall, local_name, result_of
 from trunkline.authoring.names import check_duration, retry_policy
 from trunkline.authoring.schema import reason_of
@@ -45,14 +44,39 @@ S = TypeVar("S", default=Any)
 CANCEL_RUN = "trunkline.cancel"
 
 
-@dataclass(slots=True)
 class Frame:
-    """What all views of one run's context share. ``said`` are the messages that the run adds to the conversation."""
+    """What all views of one run's context share. ``said`` are the messages that the run adds to the conversation.
 
-    view: InstanceView
-    state: Any
-    event: CloudEvent | None
-    said: list[dict[str, Any]] = field(default_factory=list)
+    The state is read when it is first asked for: most runs never do, and then it cannot have changed.
+    """
+
+    __slots__ = ("_state", "_states", "_touched", "event", "said", "view")
+
+    def __init__(self, view: InstanceView, states: StateType, event: CloudEvent | None) -> None:
+        self.view = view
+        self.event = event
+        self.said: list[dict[str, Any]] = []
+        self._states = states
+        self._state: Any = None
+        self._touched = False
+
+    @property
+    def state(self) -> Any:
+        if not self._touched:
+            self.state = self._states.read(self.view.state)
+        return self._state
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        self._state, self._touched = value, True
+
+    def changed_state(self) -> Any:
+        """The JSON of the state if the run changed it, else None.
+
+        Raises:
+            BadOutput, NotJson: it does not fit its type, or has no JSON form.
+        """
+        return self._states.changed(self.view.state, self._state) if self._touched else None
 
 
 class Context(Branching, Generic[S]):

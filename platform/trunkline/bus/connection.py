@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from faststream.nats import NatsBroker
 from nats import errors
@@ -198,7 +199,7 @@ class Bus:
         if not self.connected:
             raise Unavailable(what="NATS", reason="there is no connection just now")
         try:
-            answer: Msg = await self.client.request(subject, body, timeout)
+            answer: Msg = await _for_certain(self.client.request(subject, body, timeout))
         except errors.NoRespondersError:
             raise Unavailable(what=subject, reason="nobody listens there") from None
         except errors.TimeoutError:
@@ -347,6 +348,19 @@ class Subscription:
             return
         if answer is not None and message.reply:
             self._bus.send(message.reply, answer)
+
+
+async def _for_certain(asking: Coroutine[Any, Any, Msg]) -> Msg:
+    """Await nats-py's request in a task of its own: inside it, Python 3.11's ``wait_for`` forgets a cancellation that
+    comes together with the answer, and whoever waits for the end of a cancelled task would wait for ever.
+    """
+    task = asyncio.ensure_future(asking)
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    return task.result()
 
 
 def _headers(msg_id: str | None, headers: Headers | None) -> Headers | None:

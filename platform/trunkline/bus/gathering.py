@@ -39,6 +39,7 @@ class Gathering:
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._stopped = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def put(self, delivery: Delivery) -> None:
@@ -55,13 +56,14 @@ class Gathering:
         self._waiting = []
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), self._alive_every)
+        self._stopped = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._hand_back(self._batch)
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopped:
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
@@ -73,7 +75,7 @@ class Gathering:
 
     async def _work_through(self, batch: Sequence[Delivery]) -> None:
         delay = _FIRST_DELAY
-        while True:
+        while not self._stopped:
             try:
                 await self._work(batch)
             except Unavailable:

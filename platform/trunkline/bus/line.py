@@ -15,7 +15,9 @@ import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from faststream.exceptions import SetupError
 from faststream.nats import NatsBroker
@@ -32,6 +34,7 @@ RECONNECT_EVERY = 0.2  # seconds
 PING_EVERY = 3  # seconds; a peer that is silent for three of them is given up
 FIRST_CONTACT = 3  # seconds that one attempt may take
 _LONGEST_DELAY = 2.0
+_CLOSE_WITHIN = 0.5
 _DENIED = "permissions violation"
 
 Callback = Callable[[], Awaitable[None]]
@@ -51,6 +54,12 @@ class _Client(Client):
         else:
             await self._process_op_err(error)
 
+    async def _connect_to_server(self, server: Any) -> None:
+        """An attempt whose handshake failed is closed first: nats-py forgets it with its socket open."""
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]
+        await super()._connect_to_server(server)
+
     def _connect_command(self) -> bytes:
         if self.options.get("tls") is not None and not self._server_info.get("tls_required"):
             raise errors.Error("the server offers no TLS")  # before the credentials are sent
@@ -65,7 +74,7 @@ class _Broker(NatsBroker):
         try:
             await client.connect(**self._connection_kwargs)
         except BaseException:
-            await client.close()
+            await _close(client)
             raise
         self.config.connect(client)
         return client
@@ -82,7 +91,7 @@ class Line:
 
     def __init__(self, settings: Settings, name: str, on_reconnected: Callback) -> None:
         self._settings, self._name = settings, name
-        self._servers = [part.strip() for part in settings.nats_url.split(",") if part.strip()]
+        self._servers = _servers(settings.nats_url)
         self._on_reconnected = on_reconnected
         self._established = False
         self._failures = 0
@@ -124,7 +133,7 @@ class Line:
         if self.client.is_connected:
             await self.broker.stop()
         else:
-            await self.client.close()
+            await _close(self.client)
 
     async def _attempt(self) -> str | None:
         """Why this attempt failed; ``None`` when it did not."""
@@ -180,6 +189,28 @@ class Line:
         if not self._away:
             log.warning("NATS is away: %s; reconnecting until it is back", reason)
         self._away = True
+
+
+async def _close(client: Client) -> None:
+    """Without a server. nats-py waits for ever for the end of a connection whose TLS handshake failed."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_WITHIN):
+            await client.close()
+
+
+def _servers(urls: str) -> list[str]:
+    servers = [part.strip() for part in urls.split(",") if part.strip()]
+    for server in servers or [""]:
+        try:
+            parts = urlsplit(server if "://" in server else f"nats://{server}")
+            usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise NotConfigured(
+                what="A usable TRUNKLINE_NATS_URL", fix=f"Write nats://host:4222 instead of {_shown([server])!r}."
+            )
+    return servers
 
 
 def _security(settings: Settings, servers: list[str]) -> NatsSecurity:

@@ -30,7 +30,7 @@ QUEUE = 4 * WINDOW  # core messages that wait for the socket at most
 ANSWER_WITHIN = 5.0  # seconds
 PATIENCE = 30.0  # seconds of a live connection in which a message must be taken
 _SWEEP_EVERY = 1.0
-_UNAVAILABLE = 503
+_NOT_UP = 10008  # "JetStream system temporarily unavailable"
 _HEADERS = 1024  # bytes that headers take at most
 
 Headers = dict[str, str]
@@ -210,13 +210,11 @@ class Publisher:
             self._refused(token, message, data)
 
     def _refused(self, token: str, message: _UnderWay, data: bytes) -> None:
-        code, reason = _error(data)
-        if code != _UNAVAILABLE:
+        reason = _refusal(data)
+        if reason:
             self._fail(token, Unavailable(what=f"A place for {message.subject} in JetStream", reason=reason))
         elif not self._suspect(message.subject):
-            self._fail(
-                token, Unavailable(what=f"A stream for {message.subject}", reason="none of Trunkline's takes it")
-            )
+            self._fail(token, Unavailable(what=f"A stream for {message.subject}", reason="none of ours takes it"))
         else:  # JetStream is starting, or the stream is being declared again: the next sweep sends it once more
             message.sent_at = -ANSWER_WITHIN
 
@@ -283,12 +281,13 @@ def _silence(subject: str) -> Unavailable:
     )
 
 
-def _error(data: bytes) -> tuple[int, str]:
-    """Code and description of a refusal. No body at all is the server's "no responders"."""
+def _refusal(data: bytes) -> str:
+    """Why JetStream refused for good; empty when it may take the message in a moment (no body: "no responders")."""
     if not data:
-        return _UNAVAILABLE, "no stream takes it"
+        return ""
     try:
         error = loads(data)["error"]
-        return int(error["code"]), str(error.get("description") or "no reason was given")
-    except (BadJson, KeyError, TypeError, ValueError):
-        return 500, "the answer was not understood"
+        passing = error.get("err_code") == _NOT_UP
+        return "" if passing else str(error.get("description") or "no reason was given")
+    except (BadJson, KeyError, TypeError, AttributeError):
+        return "its answer was not understood"

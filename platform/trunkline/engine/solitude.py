@@ -1,7 +1,7 @@
 """A handler must not see the asyncio task that drives it: ``asyncio.timeout`` would cancel the worker's own.
 
-With no current task they raise at once, inside the handler. (These two functions are asyncio's documented means for
-task implementations of others.) ``in_handler`` tells code that is called from a handler that it is.
+With no current task it and its like raise at once, inside the handler. (The two functions used here are asyncio's
+documented means for other implementations of tasks.) ``in_handler`` tells code that a handler called that it is so.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import NoReturn
 
 from trunkline.bus.connection import Bus
@@ -10,6 +9,7 @@ from trunkline.observe import metrics
 from trunkline.settings import Settings
 from trunkline.store import timers
 from trunkline.store.database import Database
+from trunkline.supervisor.supervise import rest
 from trunkline.supervisor.wakes import wake
 
 BATCH = 500
@@ -24,7 +24,7 @@ class Alarms:
     async def run(self) -> NoReturn:
         while True:
             await self.fire()
-            await asyncio.sleep(self._settings.alarm_every)
+            await rest(self._settings.alarm_every)
 
     async def fire(self) -> None:
         """Fire everything that is due now, a batch at a time."""

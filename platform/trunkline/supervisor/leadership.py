@@ -17,6 +17,7 @@ from trunkline.domain.errors import Unavailable
 from trunkline.observe import logs, metrics
 from trunkline.store import leaders
 from trunkline.store.database import Database
+from trunkline.supervisor.supervise import rest
 
 log = logs.get("supervisor")
 
@@ -56,11 +57,11 @@ class Leadership:
                 self._until = asked + self._ttl
             if self.leading:
                 return
-            await asyncio.sleep(self._ttl / 4)
+            await rest(self._ttl / 4)
 
     async def _renew_while(self, task: asyncio.Future[None]) -> None:
         while self.leading and self.epoch is not None and not task.done():
-            await asyncio.sleep(self._ttl / 4)
+            await rest(self._ttl / 4)
             asked = time.monotonic()
             with suppress(Unavailable, TimeoutError):
                 async with asyncio.timeout(max(self._until - asked, 0.0)):

@@ -16,6 +16,7 @@ from trunkline.domain.work import Heartbeat
 from trunkline.settings import Settings
 from trunkline.store import workers
 from trunkline.store.database import Database
+from trunkline.supervisor.supervise import rest
 
 
 class Presence:
@@ -54,7 +55,7 @@ class Presence:
                 self.worker = new_worker_id()
                 await workers.join(self._db, self.beat())
             self.missing = None
-            await asyncio.sleep(self._settings.heartbeat)
+            await rest(self._settings.heartbeat)
 
     async def leave(self) -> None:
         """Say goodbye, if Postgres answers within a lease; if not, the row is buried later."""

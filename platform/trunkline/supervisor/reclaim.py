@@ -18,6 +18,7 @@ from trunkline.store import reclaim, workers
 from trunkline.store.database import Database
 from trunkline.store.workers import Worker
 from trunkline.supervisor.replies import Replies
+from trunkline.supervisor.supervise import rest
 from trunkline.supervisor.wakes import wake
 
 log = logs.get("supervisor")
@@ -37,8 +38,10 @@ class Reclaim:
         while True:
             self.now.clear()
             await self.look()
+            await rest(0)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.now.wait(), self._settings.lease)
+                async with asyncio.timeout(self._settings.lease):
+                    await self.now.wait()
 
     async def look(self) -> None:
         """Free what departed workers hold, whoever they are.

@@ -7,7 +7,6 @@ not deployed), and no subject of INBOX is given more wakes than ``BACKLOG``.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -20,6 +19,7 @@ from trunkline.settings import Settings
 from trunkline.store import mailbox, reclaim
 from trunkline.store.database import Database
 from trunkline.supervisor.patience import Patience
+from trunkline.supervisor.supervise import rest
 from trunkline.supervisor.wakes import Address, wake
 
 log = logs.get("supervisor")
@@ -40,7 +40,7 @@ class Reconcile:
     async def run(self) -> NoReturn:
         while True:
             await self.look()
-            await asyncio.sleep(self._settings.reconcile_every)
+            await rest(self._settings.reconcile_every)
 
     async def look(self) -> int:
         """Wake all that is found waiting and whose turn it is. Returns how many.

@@ -6,7 +6,6 @@ when its letter is committed. A departed worker's consumer is deleted when nothi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
@@ -25,6 +24,7 @@ from trunkline.store.changes import DeadLetter
 from trunkline.store.database import Database
 from trunkline.store.dead_letters import add, readable
 from trunkline.store.replies import post_outcomes
+from trunkline.supervisor.supervise import rest
 from trunkline.supervisor.wakes import wake
 
 log = logs.get("supervisor")
@@ -43,7 +43,7 @@ class Replies:
     async def run(self) -> NoReturn:
         while True:
             await self.look()
-            await asyncio.sleep(self._settings.reconcile_every)
+            await rest(self._settings.reconcile_every)
 
     async def look(self) -> None:
         """Read what lies on departed workers' subjects, and delete their consumers."""

@@ -7,7 +7,6 @@ was seen, so a worker that has beaten since is not declared.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import NoReturn
@@ -24,6 +23,7 @@ from trunkline.store import workers
 from trunkline.store.database import Database
 from trunkline.supervisor.judge import Judge
 from trunkline.supervisor.presence import Presence
+from trunkline.supervisor.supervise import rest
 
 log = logs.get("supervisor")
 
@@ -48,7 +48,7 @@ class Roster:
             while True:
                 self._probe()
                 await self._look()
-                await asyncio.sleep(min(self._settings.heartbeat, self._settings.lease / LOOKS))
+                await rest(min(self._settings.heartbeat, self._settings.lease / LOOKS))
         finally:
             await subscription.unsubscribe()
 

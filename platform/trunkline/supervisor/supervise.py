@@ -28,7 +28,7 @@ async def keep(name: str, duty: Duty, *, first: float = FIRST_DELAY, longest: fl
         await _once(name, duty)
         if time.monotonic() - begun > longest:
             delay = first
-        await asyncio.sleep(delay)
+        await rest(delay)
         delay = min(delay * 2, longest)
 
 
@@ -40,6 +40,16 @@ async def _once(name: str, duty: Duty) -> None:
     except Exception:
         metrics.duty_failures.labels(duty=name).inc()
         log.exception("duty failed and is begun again", duty=name)
+
+
+async def rest(seconds: float) -> None:
+    """Sleep between two looks. A cancellation that was lost on the way here takes effect now: Python 3.11's
+    ``wait_for``, which libraries use, forgets one that comes together with what it waits for.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+    await asyncio.sleep(seconds)
 
 
 async def together(duties: dict[str, Duty]) -> None:

@@ -73,7 +73,7 @@ class Worker:
         self._settings, self._stop, self._ready = settings, asyncio.Event(), asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(serve(app, self._settings, self._stop, lambda _: self._ready.set()))
+        self._task = asyncio.create_task(serve(app, self._settings, self._stop, self._ready.set))
         ready = asyncio.create_task(self._ready.wait())
         await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()

@@ -33,7 +33,7 @@ async def patient(ctx: Context, word: str) -> str:
 async def http(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a gateway with a worker behind it."""
     stop, ready, at = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop().create_future()
-    worker = asyncio.create_task(agents.serve(app, settings, stop, lambda _: ready.set()))
+    worker = asyncio.create_task(agents.serve(app, settings, stop, ready.set))
     gateway = asyncio.create_task(serve(settings.model_copy(update={"port": 0}), stop, at.set_result))
     await asyncio.wait_for(ready.wait(), 20)
     async with httpx2.AsyncClient(base_url=await asyncio.wait_for(at, 20), timeout=20) as client:

@@ -42,7 +42,7 @@ async def serve(
     app: App,
     settings: Settings,
     stop: asyncio.Event,
-    on_ready: Callable[[str], None] | None = None,
+    on_ready: Callable[[], object] | None = None,
 ) -> None:
     """Run the agents of ``app`` until ``stop`` is set (then drain), or until this worker is declared dead.
 
@@ -55,7 +55,7 @@ async def serve(
         worker = AgentWorker(app, settings)
         await worker.start(stack)
         if on_ready is not None:
-            on_ready(worker.membership.worker_id)
+            on_ready()
         stopping = asyncio.create_task(stop.wait())
         dying = asyncio.create_task(worker.membership.dead.wait())
         await asyncio.wait({stopping, dying}, return_when=asyncio.FIRST_COMPLETED)

@@ -21,6 +21,12 @@ async def load() -> Any:
     return await asyncio.to_thread(_load)
 
 
+async def close(litellm: Any) -> None:
+    """Close the connections to providers, and forget their clients: they belong to the loop that is running."""
+    await litellm.close_litellm_async_clients()
+    litellm.in_memory_llm_clients_cache.flush_cache()
+
+
 def _load() -> Any:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or the import fetches prices from the network
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")  # or it reads a .env file of the working directory
@@ -46,5 +52,4 @@ async def _warm(litellm: Any) -> None:
     stream = await litellm.acompletion(model="openai/gpt-4o-mini", mock_response="warm", **common)
     async for _ in stream:
         pass  # to the end, where tokens are counted
-    await litellm.close_litellm_async_clients()
-    litellm.in_memory_llm_clients_cache.flush_cache()  # the clients belong to this loop, which ends here
+    await close(litellm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from trunkline.authoring.app import App
 from trunkline.settings import Settings
@@ -23,8 +24,11 @@ async def serve(
     The worker joins once litellm is imported, some seconds after the start. See ``hands.serve``.
     """
 
+    loaded: list[Any] = []
+
     async def furnish(lines: Lines) -> Sequence[Bench]:
-        caller = Caller(await library.load(), lines.bus, settings)
+        loaded.append(await library.load())
+        caller = Caller(loaded[0], lines.bus, settings)
         gate = asyncio.Semaphore(settings.llm_concurrency)
         return [
             Bench(
@@ -36,7 +40,11 @@ async def serve(
             for pool in pools(app)
         ]
 
-    await hands.serve("llm", app.name if app else "", settings, stop, furnish, on_ready=on_ready)
+    try:
+        await hands.serve("llm", app.name if app else "", settings, stop, furnish, on_ready=on_ready)
+    finally:
+        for litellm in loaded:
+            await library.close(litellm)
 
 
 def pools(app: App | None) -> list[str]:

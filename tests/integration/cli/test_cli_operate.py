@@ -1,0 +1,216 @@
+"""Operator commands as processes, against a real gateway, agent worker and tool worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from trunkline import App, Context
+from trunkline.domain.errors import NotJson
+from trunkline.gateway.server import serve
+from trunkline.settings import Settings
+from trunkline.store import dead_letters
+from trunkline.store.changes import DeadLetter
+from trunkline.store.database import Database
+from trunkline_workers.agent import service as agents
+from trunkline_workers.tool import service as tools
+
+KEY = "ä/b c.*>"
+
+app = App("shop")
+Go = app.signal("go", str)
+
+
+@app.tool(effect="idempotent", timeout=7, retries=2)
+async def refund(order: str) -> str:
+    """Give the money back."""
+    return f"refunded {order}"
+
+
+@app.agent("orders", on="order.placed", key="data.id")
+async def orders(ctx: Context, order: dict[str, str]) -> str:
+    """Handles orders."""
+    return await ctx.call(refund, order["id"])
+
+
+@app.agent("patient")
+async def patient(ctx: Context, word: str) -> str:
+    return f"{word} {await ctx.wait_for(Go)}"
+
+
+@app.agent("clumsy")
+async def clumsy(ctx: Context, word: str) -> str:
+    raise ValueError(word)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Trunkline = Callable[..., Awaitable[Done]]
+
+
+@pytest.fixture
+async def gateway(settings: Settings) -> AsyncIterator[str]:
+    """The URL of a gateway with workers behind it."""
+    stop, at = asyncio.Event(), asyncio.get_running_loop().create_future()
+    ready = [asyncio.Event(), asyncio.Event()]
+    serving = [
+        asyncio.create_task(agents.serve(app, settings, stop, ready[0].set)),
+        asyncio.create_task(tools.serve(app, settings, stop, ready[1].set)),
+        asyncio.create_task(serve(settings.model_copy(update={"port": 0}), stop, at.set_result)),
+    ]
+    for each in ready:
+        await asyncio.wait_for(each.wait(), 20)
+    yield await asyncio.wait_for(at, 20)
+    stop.set()
+    await asyncio.gather(*serving)
+
+
+@pytest.fixture
+def trunkline(gateway: str) -> Trunkline:
+    """Run ``trunkline …`` against the gateway."""
+
+    async def run(*arguments: str, stdin: str = "", **variables: str) -> Done:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "trunkline.cli.main", *arguments),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "TRUNKLINE_GATEWAY_URL": gateway, **variables},
+        )
+        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 30)
+        assert b"Traceback" not in err
+        assert b"\x1b[" not in out
+        return Done(process.returncode or 0, out.decode(), err.decode())
+
+    return run
+
+
+async def test_a_run_is_followed_to_its_end(trunkline: Trunkline) -> None:
+    done = await trunkline("run", "orders", '{"id": "o-1"}', "--key", KEY, "--follow")
+    assert done.status == 0, done.err
+    assert "StepCompleted" in done.out
+    assert "refunded o-1" in done.out
+    listed = await trunkline("runs", "list", "--agent", "orders", "--key", KEY)
+    assert "completed" in listed.out
+    assert KEY in listed.out
+
+
+async def test_a_failed_run_leaves_a_failed_command(trunkline: Trunkline) -> None:
+    done = await trunkline("run", "clumsy", "oh no", "--follow", "--json")
+    assert done.status == 1
+    *entries, run = [json.loads(line) for line in done.out.splitlines()]
+    assert [entry["type"] for entry in entries] == ["RunStarted", "RunFailed"]
+    assert (run["status"], run["error"]["type"]) == ("failed", "ValueError")
+    assert "ValueError: oh no" in (await trunkline("runs", "show", run["id"])).out
+
+
+async def test_a_repeat_starts_nothing(trunkline: Trunkline) -> None:
+    first = await trunkline("run", "patient", "x", "--idempotency-key", "k", "--json")
+    again = await trunkline("run", "patient", "x", "--idempotency-key", "k", "--json")
+    other = await trunkline("run", "patient", "y", "--idempotency-key", "k")
+    assert first.json["run_id"] == again.json["run_id"]
+    assert (other.status, other.err.count("\n")) == (1, 1)
+    assert "different body" in other.err
+
+
+async def test_signals_reach_runs_and_instances(trunkline: Trunkline) -> None:
+    run = (await trunkline("run", "patient", "hello", "--key", KEY, "--json")).json["run_id"]
+    assert (await trunkline("signal", f"patient/{KEY}", "go", '"there"')).status == 0
+    done = await trunkline("runs", "show", run, "--json")
+    while done.json["status"] != "completed":
+        done = await trunkline("runs", "show", run, "--json")
+    assert done.json["output"] == "hello there"
+    late = await trunkline("signal", run, "go", '"again"')
+    assert late.status == 1
+    assert "has ended" in late.err
+
+
+async def test_a_run_is_cancelled(trunkline: Trunkline) -> None:
+    run = (await trunkline("run", "patient", "hello", "--json")).json["run_id"]
+    assert "asked to end" in (await trunkline("runs", "cancel", run, "--reason", "no more")).out
+    done = await trunkline("runs", "show", run, "--json")
+    while done.json["status"] != "cancelled":
+        done = await trunkline("runs", "show", run, "--json")
+    assert "CancelRequested" in (await trunkline("journal", run)).out
+
+
+async def test_an_event_wakes_the_agent(trunkline: Trunkline) -> None:
+    given = ("publish", "order.placed", "-", "--id", "e-1", "--json")
+    first = await trunkline(*given, stdin='{"id": "o-7"}')
+    again = await trunkline(*given, stdin='{"id": "o-7"}')
+    assert first.json["runs"] == again.json["runs"]
+    assert len(first.json["runs"]) == 1
+    bad = await trunkline("publish", "no spaces", "{}")
+    assert bad.status == 2
+    assert "type" in bad.err
+
+
+async def test_the_catalog(trunkline: Trunkline) -> None:
+    await trunkline("run", "orders", '{"id": "o-1"}', "--key", KEY, "--follow")
+    shown = {name: (await trunkline(*name.split())).out for name in ("agents", "tools", "ps", "instances orders")}
+    assert "order.placed" in shown["agents"]
+    assert "idempotent" in shown["tools"]
+    assert "7 s" in shown["tools"]
+    assert "at work" in shown["ps"]
+    assert KEY in shown["instances orders"]
+    assert KEY in (await trunkline("instances", "orders", KEY)).out
+    assert [each["name"] for each in (await trunkline("tools", "--json")).json["items"]] == ["refund"]
+
+
+async def test_dead_letters(trunkline: Trunkline, settings: Settings) -> None:
+    assert "no dead letters" in (await trunkline("dead-letters", "list")).out
+    db = await Database.open(settings.database_url.get_secret_value(), schema=settings.database_schema, size=1)
+    letter = DeadLetter(settings.tenant, "event", "bad-event", "the attribute 'id' is missing", "tl.x", {"a": 1}, 1)
+    id_ = await dead_letters.add(db, letter)
+    await db.close()
+    assert id_ in (await trunkline("dead-letters", "list")).out
+    assert "the attribute 'id' is missing" in (await trunkline("dead-letters", "show", id_)).out
+    assert (await trunkline("dead-letters", "show", "nope")).status == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("run", "nobody", "1"), 1, "no agent 'nobody'"),
+        (("run", "orders", '{"id": '), 2, "INPUT is not acceptable JSON"),
+        (("run", "orders", "@/no/such/file"), 2, "No such file"),
+        (("run", "orders"), 2, "Missing argument"),
+        (("runs", "show", "no/such run"), 1, "There is no run"),
+        (("runs", "list", "--status", "odd"), 2, "status"),
+        (("runs", "list", "--cursor", "odd"), 2, "cursor"),
+        (("signal", "nope", "go"), 1, "There is no run"),
+        (("instances", "orders", "unknown"), 1, "no instance"),
+    ],
+)
+async def test_refusals_are_one_clear_line(
+    trunkline: Trunkline, arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    done = await trunkline(*arguments)
+    assert done.status == status, done.err
+    assert words in done.err
+    assert done.out == ""
+
+
+async def test_an_unreachable_gateway_is_told(trunkline: Trunkline) -> None:
+    away = await trunkline("agents", TRUNKLINE_GATEWAY_URL="http://127.0.0.1:1")
+    assert (away.status, away.err.count("\n")) == (3, 1)
+    assert "http://127.0.0.1:1" in away.err
+    assert (await trunkline("agents", TRUNKLINE_GATEWAY_URL="nonsense")).status == 2
