@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from trunkline import App, Context
-from trunkline.domain.errors import NotJson
 from trunkline.gateway.server import serve
 from trunkline.settings import Settings
 from trunkline.store import dead_letters
