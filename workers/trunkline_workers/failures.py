@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from trunkline.domain.codec import printable
 from trunkline.domain.errors import BadInput, BadOutput, NotJson, PayloadTooLarge
-from trunkline.store.dead_letters import printable
 
 MAX_MESSAGE = 2000  # characters
 
@@ -17,10 +17,7 @@ _FINAL = (BadInput, BadOutput, NotJson, PayloadTooLarge)  # the same arguments w
 
 def failure(type_: str, message: str, *, retryable: bool) -> dict[str, Any]:
     """An ``Outcome.error``. The message is cut to ``MAX_MESSAGE`` characters."""
-    text = printable(message)
-    if len(text) > MAX_MESSAGE:
-        text = text[: MAX_MESSAGE - 1] + "…"
-    return {"type": type_, "message": text, "retryable": retryable}
+    return {"type": type_, "message": printable(message, MAX_MESSAGE), "retryable": retryable}
 
 
 def failure_of(error: BaseException) -> dict[str, Any]:

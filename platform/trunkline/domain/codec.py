@@ -92,6 +92,13 @@ def check_finite(value: Any, *, what: str = "the value") -> None:
             left.extend(_parts(one))
 
 
+def printable(text: str, limit: int = 0) -> str:
+    """``text`` as it can be kept: NUL and lone surrogates replaced, and cut to ``limit`` characters (0: uncut)."""
+    if limit and len(text) > limit:
+        text = text[: limit - 1] + "…"
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
 def digest(value: Any) -> str:
     """SHA-256 (hex) of the canonical JSON of ``value``: equal for equal values whatever the order of their keys."""
     plain = from_json(dumps(value), allow_inf_nan=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trunkline.domain import errors
-from trunkline.domain.codec import roundtrip
+from trunkline.domain.codec import printable, roundtrip
 from trunkline.domain.journal import Entry, RunCancelled, RunCompleted, RunFailed
 
 MAX_MESSAGE = 2000  # characters
@@ -38,7 +38,7 @@ def returned(run: str, agent: str, result: RunResult) -> Entry:
 def raised(run: str, error: BaseException) -> Entry:
     """The end of a run whose handler raised."""
     if isinstance(error, errors.RunCancelled):
-        return RunCancelled(run, reason=_clean(str(error.reason)))
+        return RunCancelled(run, reason=printable(str(error.reason), MAX_MESSAGE))
     return RunFailed(run, error=describe(error))
 
 
@@ -48,10 +48,8 @@ def describe(error: BaseException) -> dict[str, Any]:
         message = str(error)
     except Exception:  # noqa: BLE001 — a broken __str__ must not hide the failure itself
         message = ""
-    return {"type": _clean(type(error).__name__), "message": _clean(message), "retryable": False}
-
-
-def _clean(text: str) -> str:
-    """``text`` as the journal can hold it: bounded, without NUL and lone surrogates."""
-    short = text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
-    return short.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return {
+        "type": printable(type(error).__name__, MAX_MESSAGE),
+        "message": printable(message, MAX_MESSAGE),
+        "retryable": False,
+    }

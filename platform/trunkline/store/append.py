@@ -65,9 +65,10 @@ class Appender:
         self._task: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
 
-    def start(self) -> None:
-        """Begin to commit. What was submitted before waited."""
+    def start(self) -> asyncio.Task[None]:
+        """Begin to commit. What was submitted before waited. The task ends after ``close``, else only by a fault."""
         self._task = asyncio.create_task(self._run(), name="appender")
+        return self._task
 
     async def close(self, grace: float = 5.0) -> None:
         """Commit what was submitted, for at most ``grace`` seconds and only while Postgres answers; fail the rest."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from trunkline.domain.codec import dumps
+from trunkline.domain.codec import dumps, printable
 from trunkline.domain.errors import UnknownDeadLetter
 from trunkline.domain.ids import is_id, new_id
 from trunkline.store import pages
@@ -86,8 +86,3 @@ async def list_dead_letters(
 def readable(data: bytes, limit: int = 64 * 1024) -> str:
     """Bytes that are not JSON as text that can be kept: undecodable bytes and NUL replaced, cut to ``limit`` bytes."""
     return printable(data[:limit].decode("utf-8", "replace"))
-
-
-def printable(text: str) -> str:
-    """``text`` without what Postgres cannot hold (NUL, lone surrogates)."""
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -41,7 +41,7 @@ with present as (
 ),
 free as (
     select id from instances
-    where id = any(%(instances)s) and owner is null and exists (select from present)
+    where id = any(%(instances)s) and (owner is null or owner = %(worker)s) and exists (select from present)
     order by id for no key update
 ),
 taken as (
@@ -63,7 +63,7 @@ select exists (select from present), id::text, tenant, agent, key, head, epoch, 
 from (select) as once left join (table taken union all table made) as leases on true
 """
 
-_HELD = "select id::text, owner from instances where id = any(%s) and owner is not null"
+_HELD = "select id::text, owner from instances where id = any(%s) and owner <> %s"
 
 _RELEASE = """
 with mine as (
@@ -78,7 +78,10 @@ _WAITING = "select distinct instance::text from mailbox where instance = any(%s)
 
 
 async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[list[Lease], list[Held]]:
-    """Take those of ``instances`` that nobody owns, each at its next epoch, and say who owns the others.
+    """Take those of ``instances`` that nobody else owns, each at its next epoch, and say who owns the others.
+
+    One that is leased to ``worker`` already is taken anew: the worker asks because it does not know so (the answer to
+    an earlier taking was lost, or its activation was dropped).
 
     One that has mail and was never taken up comes into being here. Ids without mail are passed over, and so is one that
     was let go at this very moment: its mail is woken again.
@@ -97,7 +100,7 @@ async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[lis
         missing = set(instances) - {lease.instance for lease in leases}
         if not missing:
             return leases, []
-        cursor = await connection.execute(_HELD, [Ids(missing)])
+        cursor = await connection.execute(_HELD, [Ids(missing), worker])
         return leases, [Held(*row) for row in await cursor.fetchall()]
 
 

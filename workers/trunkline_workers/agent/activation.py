@@ -8,31 +8,40 @@ A refused append means that another worker has the instance: the activation is d
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from trunkline.authoring.agent import Agent, InstanceView
 from trunkline.domain.codec import roundtrip
-from trunkline.domain.errors import NotJson
 from trunkline.domain.journal import Entry, RunStarted
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.domain.work import Outcome
 from trunkline.engine.replay import OpenStep, RunDriver
+from trunkline.observe import logs
 from trunkline.store.append import RunChange
 from trunkline.store.leases import Lease
-from trunkline_workers.agent import commands, mail, outcomes
+from trunkline_workers.agent import commands, mail, outcomes, parking
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.turn import Turn
+from trunkline_workers.failures import failure_of
 
-Lost = Callable[["Activation", BaseException], None]
+Lost = Callable[["Activation", BaseException, Iterable[int]], None]
+Work = Callable[[Turn], object]
+
+log = logs.get("activation")
 
 
 class Activation:
-    """``lost`` is called once, with the error, when the instance turns out not to be this worker's any more."""
+    """``lost`` is called once, with the error and the mail behind it, when a turn could not be made true.
+
+    ``refused`` is mail from which an earlier activation could make nothing that can be recorded, with the reason.
+    ``suspect`` says that worker after worker died with the instance: nothing of its code is run again.
+    """
 
     def __init__(self, lease: Lease, agent: Agent[Any, Any], office: Office, lost: Lost) -> None:
         self.lease = lease
@@ -48,6 +57,9 @@ class Activation:
         self.tasks: dict[tuple[str, str], asyncio.Task[None]] = {}  # local steps
         self.unsettled = 0  # commits under way
         self.touched = asyncio.get_running_loop().time()
+        self.due = math.inf  # the loop's time at which a step is to be looked after
+        self.refused: Mapping[int, str] = {}
+        self.suspect = lease.takeovers >= office.settings.takeovers
         self.closed = False
         self._lost = lost
 
@@ -60,9 +72,14 @@ class Activation:
                 return
             if letter.seq not in self.known:
                 self.known.add(letter.seq)
-                turn = Turn()
-                mail.HANDLERS[EnvelopeKind(letter.kind)](self, letter, turn)
-                self.submit(turn)
+                self.act(partial(self._take, letter), letters=(letter.seq,))
+
+    def _take(self, letter: Mail, turn: Turn) -> None:
+        reason = self.refused.get(letter.seq)
+        if reason is not None:
+            mail.refuse(self, letter, turn, reason)
+        else:
+            mail.HANDLERS[EnvelopeKind(letter.kind)](self, letter, turn)
 
     def current(self) -> Live | None:
         """The run that the instance handles now, if any; handlers of events run beside it and do not count."""
@@ -73,11 +90,7 @@ class Activation:
     def start(self, letter: Mail, turn: Turn) -> Live:
         """Begin the run that a request or an event asks for."""
         started = self._started(letter)
-        live = Live(
-            started,
-            RunDriver(started, self.body(self.state, self.conversation), agent=self.agent.name),
-            last_at=started.at,
-        )
+        live = Live(started, None, last_at=started.at)
         self.runs[live.run] = live
         turn.entries.append(started)
         turn.taken.append(letter.seq)
@@ -85,7 +98,11 @@ class Activation:
             run=live.run, status=RunStatus.RUNNING, started=True, definition=started.definition, code=started.code
         )
         turn.after.append(self.office.run_began)
-        self._driver(live).start()
+        if self.suspect:
+            parking.give_up(self, live, turn)
+            return live
+        live.driver = RunDriver(started, self.body(self.state, self.conversation), agent=self.agent.name)
+        live.driver.start()
         self.follow(live, turn)
         if live.main:
             mail.deliver_early(self, live, turn)
@@ -108,8 +125,10 @@ class Activation:
             if not turn.immediate:
                 break
             entry = turn.immediate.pop(0)
-            turn.entries.append(entry)
-            driver.deliver(entry)
+            if entry.key in live.pending:
+                live.settled(entry.key)
+                turn.entries.append(entry)
+                driver.deliver(entry)
         if live.run in self.runs:
             self._mark_waiting(live, driver, turn)
         elif live.main:
@@ -122,19 +141,23 @@ class Activation:
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
-    def outcome(self, outcome: Outcome, done: Callable[[], None]) -> None:
-        """An outcome came by the bus; ``done`` is called when it is recorded, or when it came too late to count."""
+    def outcome(self, outcome: Outcome, done: Callable[[], None]) -> bool:
+        """An outcome came by the bus; ``done`` is called when it is recorded, or when it came too late to count.
+
+        Returns:
+            False when it must be kept as mail, because its run is parked.
+        """
+        if outcomes.must_wait(self, outcome):
+            return False
         turn = Turn(after=[done])
-        outcomes.settle(self, outcome, turn)
-        if turn.empty:
+        self.act(partial(outcomes.settle, self, outcome), turn=turn)
+        if turn.empty and not self.closed:
             done()
-        self.submit(turn)
+        return True
 
     def retry(self, live: Live, step: OpenStep, reason: str) -> None:
         """Issue an open step again, as its next attempt."""
-        turn = Turn(progress=False)
-        outcomes.retry(self, live, step, turn, reason=reason)
-        self.submit(turn)
+        self.act(partial(outcomes.retry, self, live, step, reason=reason), turn=Turn(progress=False))
 
     def run_local(self, live: Live, key: str) -> None:
         """Carry out an open local step in this process."""
@@ -163,6 +186,20 @@ class Activation:
 
     # --- commits ----------------------------------------------------------------------------------------------------
 
+    def act(self, work: Work, *, turn: Turn | None = None, letters: Iterable[int] = ()) -> None:
+        """Do ``work`` on a turn, and submit it. A fault in it costs this activation, and no other."""
+        turn = turn or Turn()
+        self.guard(partial(work, turn), letters)
+        self.submit(turn)
+
+    def guard(self, work: Callable[[], object], letters: Iterable[int] = ()) -> None:
+        """Do ``work``; when it raises, this activation is lost."""
+        try:
+            work()
+        except Exception as error:
+            log.exception("a turn failed; the activation is dropped", instance=self.lease.instance)
+            self._lost(self, error, letters)
+
     def submit(self, turn: Turn) -> None:
         """Hand the turn to the appender; go on without waiting for it."""
         if turn.empty or self.closed:
@@ -179,7 +216,7 @@ class Activation:
             return
         error = done.exception()
         if error is not None:
-            self._lost(self, error)
+            self._lost(self, error, turn.taken)
             return
         self.known.difference_update(turn.taken)
         if turn.progress:
@@ -232,10 +269,11 @@ class Activation:
         value, error = None, None
         try:
             value = roundtrip(await self._driver(live).payload(key).run(), what=f"the result of {key}")
-        except Exception as raised:  # noqa: BLE001 - whatever the function raises is the step's outcome
-            permanent = isinstance(raised, NotJson)
-            error = {"type": type(raised).__name__, "message": str(raised)[:2000], "retryable": not permanent}
-        self.tasks.pop((live.run, key), None)
+        except BaseException as raised:
+            if (live.run, key) not in self.tasks or self.closed:
+                raise  # it was stopped from here
+            error = failure_of(raised)
+        del self.tasks[live.run, key]
         outcome = Outcome.model_construct(
             tenant=self.lease.tenant,
             instance=self.lease.instance,
@@ -247,9 +285,7 @@ class Activation:
             value=value,
             error=error,
         )
-        turn = Turn()
-        outcomes.settle(self, outcome, turn)
-        self.submit(turn)
+        self.act(partial(outcomes.settle, self, outcome))
 
     def _mark_waiting(self, live: Live, driver: RunDriver, turn: Turn) -> None:
         status = RunStatus.WAITING if driver.waiting else RunStatus.RUNNING

@@ -21,7 +21,7 @@ from trunkline.domain.journal import (
 )
 from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind, RunStatus, StepKind
-from trunkline.engine.replay import OpenStep
+from trunkline.observe import faults
 from trunkline.store.append import TimerSet
 from trunkline_workers.agent import parking
 from trunkline_workers.agent.ending import end
@@ -44,14 +44,14 @@ def scheduled(activation: Activation, live: Live, step: StepScheduled, turn: Tur
 
 def completed(_: Activation, live: Live, entry: StepCompleted, turn: Turn) -> None:
     """The handler's own completion of a wait (a signal was there) or an emit: its timer, if any, is off."""
-    step = live.pending.pop(entry.key)
+    step = live.settled(entry.key)
     if has_timer(step):
         turn.timers_done.append((live.run, step.key))
 
 
 def cancelled(activation: Activation, live: Live, entry: StepCancelled, turn: Turn) -> None:
     """Nobody waits for the step: its timer is off, and whoever carries it out is told (it may be too late)."""
-    step = live.pending.pop(entry.key)
+    step = live.settled(entry.key)
     if has_timer(step):
         turn.timers_done.append((live.run, step.key))
     elif step.kind == StepKind.LOCAL:
@@ -85,16 +85,12 @@ def issue(activation: Activation, live: Live, key: str) -> None:
     step = live.driver.open_steps.get(key)
     if step is None:
         return
+    faults.point("step-scheduled")
     if step.scheduled.kind == StepKind.LOCAL:
         activation.run_local(live, key)
     elif step.scheduled.kind in (StepKind.TOOL, StepKind.LLM):
         activation.office.dispatch.work(activation, live, step)
-        watch(activation, live, step)
-
-
-def watch(activation: Activation, live: Live, step: OpenStep) -> None:
-    """See to it that the step does not stay open for ever without anybody noticing."""
-    parking.watch_still(activation, live, step)
+        parking.watch(activation, live, step)
 
 
 # --- by kind --------------------------------------------------------------------------------------------------------

@@ -48,7 +48,9 @@ def end(
     turn.after.append(partial(office.run_ended, status, seconds))
 
 
-def end_unstarted(activation: Activation, letter: Mail, turn: Turn, status: RunStatus, reason: str) -> None:
+def end_unstarted(
+    activation: Activation, letter: Mail, turn: Turn, status: RunStatus, reason: str, *, type_: str = ""
+) -> None:
     """End a run whose handler never ran: the journal still says that it was taken, and why it ended."""
     body = letter.body
     started = RunStarted(
@@ -60,7 +62,7 @@ def end_unstarted(activation: Activation, letter: Mail, turn: Turn, status: RunS
         parent=body.get("parent"),
     )
     failed = status is RunStatus.FAILED
-    error = {"type": "InstanceBusy" if failed else "Cancelled", "message": reason, "retryable": False}
+    error = {"type": type_ or "Cancelled", "message": reason, "retryable": False}
     turn.taken.append(letter.seq)
     turn.entries += [started, RunFailed(letter.run, error=error) if failed else RunCancelled(letter.run, reason=reason)]
     turn.runs[letter.run] = RunChange(run=letter.run, status=status, error=error, started=True, ended=True)

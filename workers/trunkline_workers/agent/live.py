@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ class Permit:
     attempt: int
     execution: str
     worker: str
+    recorded: asyncio.Future[None] | None = None  # done when the permit of an unsafe step is committed
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ class Live:
     held: list[Mail] = field(default_factory=list)
     pending: dict[str, StepScheduled] = field(default_factory=dict)  # steps without an outcome, for their clean-up
     versions: dict[str, int] = field(default_factory=dict)  # of the StepScheduled of open tool and model steps
+    overdue: dict[str, float] = field(default_factory=dict)  # loop times at which open steps are looked after
     permits: dict[str, Permit] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     last_at: float = 0.0
@@ -72,6 +75,13 @@ class Live:
     @property
     def run(self) -> str:
         return self.started.run
+
+    def settled(self, key: str) -> StepScheduled:
+        """Forget an open step, which has its outcome now."""
+        self.versions.pop(key, None)
+        self.overdue.pop(key, None)
+        self.permits.pop(key, None)
+        return self.pending.pop(key)
 
     @property
     def main(self) -> bool:

@@ -7,13 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trunkline.domain.errors import Diverged
-from trunkline.domain.journal import StepScheduled
+from trunkline.domain.journal import StepRetried, StepScheduled
 from trunkline.domain.status import RunStatus, StepKind
 from trunkline.engine.fold import FoldedRun, fold
 from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.store.journal import Row
-from trunkline_workers.agent import commands, outcomes, parking
+from trunkline_workers.agent import outcomes, parking
 from trunkline_workers.agent.live import Live, Usage
+from trunkline_workers.agent.parking import DIVERGED
 from trunkline_workers.agent.turn import Turn
 
 if TYPE_CHECKING:
@@ -23,63 +24,59 @@ REISSUED = (StepKind.LOCAL, StepKind.TOOL, StepKind.LLM)
 
 
 def load(activation: Activation, rows: Sequence[Row], poison: str = "") -> None:
-    """Rebuild what is open. ``poison`` is why the last append of this worker was refused: its runs are parked then."""
+    """Rebuild what is open. ``poison`` is why a turn of this worker could not be recorded: its runs are parked then."""
     folded = fold(row.entry for row in rows)
     activation.state, activation.conversation = folded.state, folded.conversation
     versions = {(row.entry.run, row.entry.key): row.version for row in rows if isinstance(row.entry, StepScheduled)}
     for run in folded.open_runs:
-        live = _revive(activation, run)
+        live = _known(activation, run)
         live.versions = {key: versions[run.started.run, key] for key in run.open_steps}
-        if poison and not live.parked:
-            parking.park(activation, live, "unrecordable", poison)
-    _give_up_on_killers(activation)
-    for live in list(activation.runs.values()):
-        if not live.parked:
-            _go_on(activation, live)
+        if activation.suspect:
+            if not live.parked:
+                activation.act(partial(parking.give_up, activation, live))
+        elif _revived(activation, live, run, poison):
+            activation.act(partial(_go_on, activation, live, run), turn=Turn(progress=False))
 
 
-def _revive(activation: Activation, run: FoldedRun) -> Live:
-    """Replay the run. One that has diverged is parked with the difference."""
-    started = run.started
-    live = Live(started, None, status=RunStatus.RUNNING, parked=run.parked, usage=Usage.of(run.entries))
+def _known(activation: Activation, run: FoldedRun) -> Live:
+    live = Live(run.started, None, status=RunStatus.RUNNING, parked=run.parked, usage=Usage.of(run.entries))
     live.pending = {key: step.scheduled for key, step in run.open_steps.items()}
-    live.last_at = max((getattr(entry, "at", 0.0) for entry in run.entries), default=started.at)
+    live.last_at = max((getattr(entry, "at", 0.0) for entry in run.entries), default=run.started.at)
     activation.runs[live.run] = live
-    try:
-        live.driver = RunDriver.replay(
-            run.entries, activation.body(run.state, run.conversation), agent=activation.agent.name
-        )
-    except Diverged as error:
-        if not live.parked:
-            parking.park(activation, live, "diverged", str(error))
     return live
 
 
-def _give_up_on_killers(activation: Activation) -> None:
-    """A run that was taken over again and again without getting anywhere is parked: it may kill its worker."""
-    if activation.lease.takeovers < activation.office.settings.takeovers:
-        return
-    for live in list(activation.runs.values()):
+def _revived(activation: Activation, live: Live, run: FoldedRun, poison: str) -> bool:
+    """Replay the run. Returns whether it can go on; one that has diverged is parked with the difference."""
+    body = activation.body(run.state, run.conversation)
+    try:
+        live.driver = RunDriver.replay(run.entries, body, agent=activation.agent.name)
+    except Diverged as error:
         if not live.parked:
-            detail = f"{activation.lease.takeovers} workers died while they held it, and it made no progress"
-            parking.park(activation, live, "kills-its-worker", detail)
+            parking.park(activation, live, DIVERGED, str(error))
+        return False
+    if poison and not live.parked:
+        parking.park(activation, live, "unrecordable", poison)
+    return not live.parked or live.parked == DIVERGED
 
 
-def _go_on(activation: Activation, live: Live) -> None:
+def _go_on(activation: Activation, live: Live, run: FoldedRun, turn: Turn) -> None:
     """Take up the open steps: after a death they are issued again, after a hand-over outcomes are on their way."""
     assert live.driver is not None
-    turn = Turn(progress=False)
+    if live.parked:
+        outcomes.resume(activation, live, turn, by="the code fits the journal again")
     activation.follow(live, turn)
+    late = {entry.key for entry in run.entries if isinstance(entry, StepRetried) and entry.delay}
     for step in list(live.driver.open_steps.values()):
         if StepKind(step.scheduled.kind) in REISSUED and step.scheduled.key in live.versions:
-            _take_up(activation, live, step, turn)
-    activation.submit(turn)
+            _take_up(activation, live, step, turn, unsent=step.scheduled.key in late)
 
 
-def _take_up(activation: Activation, live: Live, step: OpenStep, turn: Turn) -> None:
+def _take_up(activation: Activation, live: Live, step: OpenStep, turn: Turn, *, unsent: bool) -> None:
+    """``unsent``: the attempt was to be issued after a delay, and may not have been when its worker left."""
     if step.started is not None:
-        parking.watch_unknown(activation, live, step)
-    elif step.scheduled.kind == StepKind.LOCAL or activation.lease.takeovers:
+        parking.watch(activation, live, step)
+    elif step.scheduled.kind == StepKind.LOCAL or activation.lease.takeovers or unsent:
         outcomes.retry(activation, live, step, turn, reason="takeover")
     else:
-        turn.after.append(partial(commands.watch, activation, live, step))
+        parking.watch(activation, live, step)

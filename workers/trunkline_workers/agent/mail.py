@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from trunkline.domain.journal import CancelRequested, RunCancelled, SignalReceived, StepCompleted, StepFailed
+from trunkline.domain.journal import (
+    CancelRequested,
+    RunCancelled,
+    SignalReceived,
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+)
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, OnBusy, RunStatus, StepKind
 from trunkline.domain.work import Outcome
 from trunkline.store.append import DeadLetter
-from trunkline_workers.agent import outcomes
+from trunkline_workers.agent import commands, outcomes
 from trunkline_workers.agent.ending import end, end_unstarted
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.turn import Turn
@@ -27,7 +34,9 @@ def request(activation: Activation, letter: Mail, turn: Turn) -> None:
         return
     policy = activation.agent.spec.on_busy
     if policy is OnBusy.REJECT:
-        end_unstarted(activation, letter, turn, RunStatus.FAILED, "the instance is busy with another run")
+        end_unstarted(
+            activation, letter, turn, RunStatus.FAILED, "the instance is busy with another run", type_="InstanceBusy"
+        )
         return
     activation.queue.append(letter)
     if policy is OnBusy.INTERRUPT and current is not None and not current.parked:
@@ -61,8 +70,12 @@ def deliver_early(activation: Activation, live: Live, turn: Turn) -> None:
 
 def reply(activation: Activation, letter: Mail, turn: Turn) -> None:
     """The outcome of a step, from a child run or from a worker that had another owner's address."""
+    outcome = Outcome.model_validate(letter.body)
+    if outcomes.must_wait(activation, outcome):
+        activation.runs[letter.run].held.append(letter)
+        return
     turn.taken.append(letter.seq)
-    outcomes.settle(activation, Outcome.model_validate(letter.body), turn)
+    outcomes.settle(activation, outcome, turn)
 
 
 def timer(activation: Activation, letter: Mail, turn: Turn) -> None:
@@ -76,7 +89,7 @@ def timer(activation: Activation, letter: Mail, turn: Turn) -> None:
     if live is None or step is None:
         return
     at, key = activation.now(live), step.scheduled.key
-    live.pending.pop(key, None)
+    live.settled(key)
     if step.scheduled.kind == StepKind.SLEEP:
         activation.deliver(live, StepCompleted(live.run, key=key, value=None, at=at), turn)
     else:
@@ -95,12 +108,36 @@ def cancel(activation: Activation, letter: Mail, turn: Turn) -> None:
         activation.queue.remove(waiting)
         end_unstarted(activation, waiting, turn, RunStatus.CANCELLED, reason)
     elif live is not None and live.parked:
-        turn.entries.append(RunCancelled(live.run, reason=reason))
-        turn.taken.extend(held.seq for held in live.held)
-        end(activation, live, turn, RunStatus.CANCELLED, error={"type": "Cancelled", "message": reason})
-        activation.start_next(turn)
+        _cancel_parked(activation, live, turn, reason)
     elif live is not None:
         activation.deliver(live, CancelRequested(live.run, reason=reason, at=activation.now(live)), turn)
+
+
+def refuse(activation: Activation, letter: Mail, turn: Turn, reason: str) -> None:
+    """What followed from the letter could not be recorded: its run fails before it begins, others become dead."""
+    if letter.kind in (EnvelopeKind.REQUEST, EnvelopeKind.EVENT):
+        end_unstarted(activation, letter, turn, RunStatus.FAILED, reason, type_="Unrecordable")
+    else:
+        _discard(activation, letter, turn, reason)
+
+
+def _cancel_parked(activation: Activation, live: Live, turn: Turn, reason: str) -> None:
+    """Its handler cannot be told: what the run has open is called off for it."""
+    for step in list(live.pending.values()):
+        entry = StepCancelled(live.run, key=step.key)
+        turn.entries.append(entry)
+        commands.cancelled(activation, live, entry, turn)
+    turn.entries.append(RunCancelled(live.run, reason=reason))
+    for held in live.held:
+        if held.kind is EnvelopeKind.SIGNAL:
+            _discard(activation, held, turn, "its run was cancelled while it was parked")
+        else:
+            turn.taken.append(held.seq)
+    end(activation, live, turn, RunStatus.CANCELLED, error={"type": "Cancelled", "message": reason, "retryable": False})
+    if live.driver is not None:
+        live.driver.abandon()
+    if live.main:
+        activation.start_next(turn)
 
 
 def _give(activation: Activation, live: Live, letter: Mail, turn: Turn) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import derived_id
@@ -42,7 +39,7 @@ class Clock:
 
 
 class Office:
-    """``deadlines`` are looked at by the registry's sweep: what to do when a step stays without an outcome too long."""
+    """One a worker, handed to every activation."""
 
     def __init__(
         self,
@@ -64,9 +61,6 @@ class Office:
         self._routes = routes
         self._definitions = definitions
         self._loop = asyncio.get_running_loop()
-        self._deadlines: list[tuple[float, int, Callable[[], None]]] = []
-        self._ticket = itertools.count()
-        self._background: set[asyncio.Task[None]] = set()
 
     @property
     def worker(self) -> str:
@@ -97,22 +91,7 @@ class Office:
     def soon(self, act: Callable[[], None]) -> None:
         self._loop.call_soon(act)
 
-    def at_deadline(self, delay: float, act: Callable[[], None]) -> None:
-        """Run ``act`` at the first sweep after ``delay`` seconds."""
-        heapq.heappush(self._deadlines, (self._loop.time() + delay, next(self._ticket), act))
-
-    def sweep_deadlines(self) -> None:
-        now = self._loop.time()
-        while self._deadlines and self._deadlines[0][0] <= now:
-            heapq.heappop(self._deadlines)[2]()
-
     # --- counters ---------------------------------------------------------------------------------------------------
-
-    def let_go(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something in the background that nobody waits for."""
-        task = self._loop.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
 
     def progressed(self, entries: int) -> None:
         self._membership.progress += entries

@@ -13,21 +13,32 @@ from trunkline.engine.replay import OpenStep
 from trunkline.engine.retry import next_delay
 from trunkline_workers.agent import commands
 from trunkline_workers.agent.live import Live
-from trunkline_workers.agent.parking import OUTCOME_UNKNOWN
+from trunkline_workers.agent.parking import OUTCOME_UNKNOWN, watch
 from trunkline_workers.agent.turn import Turn
 
 if TYPE_CHECKING:
     from trunkline_workers.agent.activation import Activation
 
 
+def must_wait(activation: Activation, outcome: Outcome) -> bool:
+    """Whether the outcome is for a parked run, and does not tell what that run is parked for: it is kept as mail."""
+    live = activation.runs.get(outcome.run)
+    if live is None or not live.parked:
+        return False
+    return live.parked != OUTCOME_UNKNOWN or not _tells(live, outcome)
+
+
 def settle(activation: Activation, outcome: Outcome, turn: Turn) -> None:
-    """Deliver the outcome if its step is still open. The first outcome counts, whichever attempt it is of."""
+    """Deliver the outcome if its step is still open. The first outcome counts, whichever attempt it is of.
+
+    A late outcome of an unsafe step whose outcome was unknown resumes its run. (See ``must_wait``.)
+    """
     live = activation.runs.get(outcome.run)
     step = live.driver.open_steps.get(outcome.step) if live and live.driver else None
     if live is None or step is None:
         return
-    if live.parked and not _unpark(activation, live, turn):
-        return
+    if live.parked:
+        resume(activation, live, turn, by="late outcome")
     live.usage.add(outcome.usage)
     if outcome.error is None:
         _complete(activation, live, outcome, turn)
@@ -36,8 +47,7 @@ def settle(activation: Activation, outcome: Outcome, turn: Turn) -> None:
 
 
 def _complete(activation: Activation, live: Live, outcome: Outcome, turn: Turn) -> None:
-    activation.office.step_ended(live.pending.pop(outcome.step).kind, "completed")
-    live.versions.pop(outcome.step, None)
+    activation.office.step_ended(live.settled(outcome.step).kind, "completed")
     entry = StepCompleted(
         live.run,
         key=outcome.step,
@@ -56,8 +66,7 @@ def _fail_or_retry(activation: Activation, live: Live, step: OpenStep, outcome: 
     if delay is not None:
         retry(activation, live, step, turn, reason="failed", delay=delay, error=error)
         return
-    activation.office.step_ended(live.pending.pop(outcome.step).kind, "failed")
-    live.versions.pop(outcome.step, None)
+    activation.office.step_ended(live.settled(outcome.step).kind, "failed")
     entry = StepFailed(
         live.run,
         key=outcome.step,
@@ -99,13 +108,18 @@ def retry(
     turn.after.append(partial(activation.office.later, delay, issue) if delay > 0 else issue)
 
 
-def _unpark(activation: Activation, live: Live, turn: Turn) -> bool:
-    """A late outcome settles a step whose outcome was unknown; a run parked for another reason stays parked."""
-    if live.parked != OUTCOME_UNKNOWN:
-        return False
-    live.parked = ""
-    turn.entries.append(RunResumed(live.run, by="late outcome", at=activation.now(live)))
-    live.status = RunStatus.RUNNING
+def resume(activation: Activation, live: Live, turn: Turn, *, by: str) -> None:
+    """A parked run goes on: its open steps are watched again, and it gets the mail that came meanwhile."""
+    assert live.driver is not None
+    live.parked, live.status = "", RunStatus.RUNNING
+    turn.entries.append(RunResumed(live.run, by=by, at=activation.now(live)))
     activation.change(live, turn).status = RunStatus.RUNNING
+    for step in live.driver.open_steps.values():
+        if step.scheduled.key in live.versions:
+            watch(activation, live, step)
     activation.office.soon(partial(activation.take_held, live))
-    return True
+
+
+def _tells(live: Live, outcome: Outcome) -> bool:
+    step = live.driver.open_steps.get(outcome.step) if live.driver else None
+    return step is not None and step.started is not None

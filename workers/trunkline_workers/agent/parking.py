@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
+from trunkline.domain.codec import printable
 from trunkline.domain.journal import RunParked
 from trunkline.domain.status import Effect, RunStatus
 from trunkline.engine.replay import OpenStep
@@ -15,9 +18,13 @@ from trunkline_workers.agent.turn import Turn
 if TYPE_CHECKING:
     from trunkline_workers.agent.activation import Activation
 
+DIVERGED = "diverged"
 OUTCOME_UNKNOWN = "outcome-unknown"
+MOST_DETAIL = 2000  # characters
 GRACE = 5.0  # seconds, on top of an unsafe step's begin-by and timeout
 QUEUE_WAIT = 60.0  # seconds that an item may lie in its queue before it is issued again
+DEFAULT_TIMEOUT = 60.0  # seconds
+MOST_PATIENT = 60.0  # times longer at most that a later attempt is waited for
 
 ACTIONS = {
     "diverged": ("put the old code back and restart the agent workers", "trunkline runs cancel"),
@@ -29,56 +36,63 @@ ACTIONS = {
 
 def park(activation: Activation, live: Live, reason: str, detail: str) -> None:
     """The run goes no further until it is freed; it says why, and what would free it."""
-    turn = Turn(progress=False)
-    actions = list(ACTIONS[reason])
+    activation.act(partial(_park, activation, live, reason=reason, detail=detail), turn=Turn(progress=False))
+
+
+def _park(activation: Activation, live: Live, turn: Turn, reason: str, detail: str) -> None:
+    turn.progress = False
+    detail, actions = printable(detail, MOST_DETAIL), list(ACTIONS[reason])
     live.parked, live.status = reason, RunStatus.PARKED
-    turn.entries.append(RunParked(live.run, reason=reason, detail=detail[:2000], actions=actions))
+    turn.entries.append(RunParked(live.run, reason=reason, detail=detail, actions=actions))
     change = activation.change(live, turn)
-    change.status, change.parked_reason, change.parked_detail = RunStatus.PARKED, reason, detail[:2000]
+    change.status, change.parked_reason, change.parked_detail = RunStatus.PARKED, reason, detail
     change.next_actions = actions
-    metrics.parked.labels(reason=reason).inc()
-    activation.submit(turn)
+    turn.after.append(metrics.parked.labels(reason=reason).inc)
 
 
-def watch_unknown(activation: Activation, live: Live, step: OpenStep) -> None:
-    """An unsafe step has begun somewhere: if it says nothing by its time, its outcome is unknown."""
-    assert step.started is not None
-    timeout = float(step.scheduled.options.get("timeout") or 60.0)
-    left = step.started.begin_by + timeout + GRACE - activation.office.clock.now()
-    activation.office.at_deadline(
-        max(left, 0.0), partial(_still_unknown, activation, live, step.scheduled.key, step.attempt)
-    )
+def give_up(activation: Activation, live: Live, turn: Turn) -> None:
+    """Worker after worker died with the instance: its runs may be why, and are parked before their code runs."""
+    detail = f"{activation.lease.takeovers} workers died while they held it, and it made no progress"
+    _park(activation, live, turn, "kills-its-worker", detail)
 
 
-def watch_still(activation: Activation, live: Live, step: OpenStep) -> None:
-    """A published item may be lost with the bus: an attempt that is still without an outcome long after is repeated."""
-    timeout = float(step.scheduled.options.get("timeout") or 60.0)
-    wait = (timeout + QUEUE_WAIT) * min(2.0 ** (step.attempt - 1), 60.0)
-    activation.office.at_deadline(wait, partial(_still_open, activation, live, step.scheduled.key, step.attempt))
+def watch(activation: Activation, live: Live, step: OpenStep) -> None:
+    """See to it that the step does not stay open for ever without anybody noticing.
+
+    An unsafe one that has begun somewhere is unknown when it says nothing by its time; of any other the item may be
+    lost with the bus, and is issued again.
+    """
+    timeout = float(step.scheduled.options.get("timeout") or DEFAULT_TIMEOUT)
+    if step.started is not None:
+        wait = step.started.begin_by + timeout + GRACE - activation.office.clock.now()
+    else:
+        wait = (timeout + QUEUE_WAIT) * min(2.0 ** (step.attempt - 1), MOST_PATIENT)
+    at = asyncio.get_running_loop().time() + max(wait, 0.0)
+    live.overdue[step.scheduled.key] = at
+    activation.due = min(activation.due, at)
 
 
-def _still_unknown(activation: Activation, live: Live, key: str, attempt: int) -> None:
-    step = _open(activation, live, key, attempt)
-    if step is not None and step.started is not None:
-        detail = f"step {key}: worker {step.started.worker} began it and was not heard of again"
-        park(activation, live, OUTCOME_UNKNOWN, detail)
+def look_after(activation: Activation, now: float) -> None:
+    """Do something about the steps that are overdue at the loop's time ``now``."""
+    activation.due = math.inf
+    for live in list(activation.runs.values()):
+        for key, at in list(live.overdue.items()):
+            if at > now:
+                activation.due = min(activation.due, at)
+            elif not live.parked and live.driver is not None:
+                del live.overdue[key]
+                _overdue(activation, live, live.driver.open_steps[key])
 
 
-def _still_open(activation: Activation, live: Live, key: str, attempt: int) -> None:
-    step = _open(activation, live, key, attempt)
-    if step is not None and step.started is None:
+def _overdue(activation: Activation, live: Live, step: OpenStep) -> None:
+    if step.started is None:
         reissue(activation, live, step, "stalled")
+    else:
+        detail = f"step {step.scheduled.key}: worker {step.started.worker} began it and was not heard of again"
+        park(activation, live, OUTCOME_UNKNOWN, detail)
 
 
 def reissue(activation: Activation, live: Live, step: OpenStep, reason: str) -> None:
     """Issue the step again as its next attempt. An unsafe step that has begun never is."""
-    if step.started is not None and step.scheduled.options.get("effect") == Effect.UNSAFE:
-        return
-    activation.retry(live, step, reason)
-
-
-def _open(activation: Activation, live: Live, key: str, attempt: int) -> OpenStep | None:
-    if activation.closed or live.parked or live.driver is None:
-        return None
-    step = live.driver.open_steps.get(key)
-    return step if step is not None and step.attempt == attempt else None
+    if step.started is None or step.scheduled.options.get("effect") != Effect.UNSAFE:
+        activation.retry(live, step, reason)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -17,6 +18,7 @@ from trunkline.domain.journal import StepStarted
 from trunkline.domain.status import Effect
 from trunkline.domain.work import Heartbeat, PermitAnswer, PermitRequest
 from trunkline.engine.replay import OpenStep
+from trunkline.observe import faults
 from trunkline.store import leases
 from trunkline.store.database import Database
 from trunkline_workers.agent import parking
@@ -75,9 +77,9 @@ class Permits:
             answer = self._contested(step, given)
             if answer is not None:
                 return answer
-        live.permits[request.step] = Permit(request.attempt, request.execution, request.worker)
         if step.scheduled.options.get("effect") == Effect.UNSAFE:
             return await self._permit_unsafe(activation, live, step, request)
+        live.permits[request.step] = Permit(request.attempt, request.execution, request.worker)
         return PermitAnswer(answer="go")
 
     def _contested(self, step: OpenStep, given: Permit) -> PermitAnswer | None:
@@ -92,23 +94,30 @@ class Permits:
         self, activation: Activation, live: Live, step: OpenStep, request: PermitRequest
     ) -> PermitAnswer:
         """The permit is journalled before the "go"; the same execution gets the same answer."""
-        assert live.driver is not None
         if step.started is None:
-            entry = StepStarted(
-                live.run,
-                key=request.step,
-                attempt=request.attempt,
-                execution=request.execution,
-                worker=request.worker,
-                begin_by=activation.office.clock.now() + BEGIN_WITHIN,
-            )
-            committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            turn = Turn(entries=[entry], after=[lambda: committed.set_result(None)])
-            live.driver.deliver(entry)
-            activation.submit(turn)
-            parking.watch_unknown(activation, live, step)
-            await asyncio.wait_for(committed, FORWARD_TIMEOUT)
-        started = step.started
+            self._record(activation, live, step, request)
+        permit, started = live.permits.get(request.step), step.started
         if started is None or started.execution != request.execution:
             return PermitAnswer(answer="refused", reason="it has begun already")
+        if permit is not None and permit.recorded is not None:
+            await asyncio.wait({permit.recorded}, timeout=FORWARD_TIMEOUT)
+            if not permit.recorded.done():
+                return PermitAnswer(answer="later", reason="the permit could not be recorded yet")
+        await faults.reach("permit-recorded")
         return PermitAnswer(answer="go", begin_by=started.begin_by)
+
+    def _record(self, activation: Activation, live: Live, step: OpenStep, request: PermitRequest) -> None:
+        assert live.driver is not None
+        entry = StepStarted(
+            live.run,
+            key=request.step,
+            attempt=request.attempt,
+            execution=request.execution,
+            worker=request.worker,
+            begin_by=activation.office.clock.now() + BEGIN_WITHIN,
+        )
+        recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        live.permits[request.step] = Permit(request.attempt, request.execution, request.worker, recorded)
+        live.driver.deliver(entry)
+        parking.watch(activation, live, step)
+        activation.submit(Turn(entries=[entry], after=[partial(recorded.set_result, None)]))

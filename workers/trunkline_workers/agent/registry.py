@@ -6,21 +6,23 @@ Everything that touches Postgres goes in batches: what was woken while the last 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from trunkline.authoring.agent import Agent
 from trunkline.bus.connection import Bus
-from trunkline.domain.codec import dumps
-from trunkline.domain.errors import AppendRefused, Fenced, JournalCorrupt
+from trunkline.domain.codec import dumps, printable
+from trunkline.domain.errors import Fenced, JournalCorrupt
 from trunkline.domain.work import Wake
-from trunkline.observe import logs, metrics
+from trunkline.observe import faults, logs, metrics
 from trunkline.store import journal, leases, mailbox
 from trunkline.store.database import Database, Unreachable
 from trunkline.store.journal import Row
 from trunkline.store.leases import Held, Lease
-from trunkline_workers.agent import loading
+from trunkline_workers.agent import loading, parking
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.office import Office
 
@@ -28,6 +30,8 @@ log = logs.get("registry")
 
 BATCH = 256
 SWEEP = 0.25  # seconds
+AGAIN_AFTER = 1.0  # seconds from a turn that could not be recorded to the next try
+MOST_REASON = 1000  # characters
 
 
 class Registry:
@@ -38,17 +42,22 @@ class Registry:
         self._held: dict[str, Activation] = {}
         self._wanted: dict[str, Wake] = {}
         self._stirred: set[str] = set()
-        self._poisoned: dict[str, str] = {}
+        self._poisoned: dict[str, Poison] = {}
         self._work = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.closed = False
 
-    def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._serve()), asyncio.create_task(self._sweep())]
+    def start(self) -> list[asyncio.Task[None]]:
+        """Begin. The tasks end with ``stop``, else only by a fault: then the worker is deaf, and must end."""
+        self._tasks = [
+            asyncio.create_task(self._serve(), name="registry"),
+            asyncio.create_task(self._sweep(), name="registry's sweep"),
+        ]
+        return self._tasks
 
     def look(self, wake: Wake) -> None:
         """Look at this instance: read its mail if it is here, else try for its lease."""
-        if self.closed:
+        if self.closed or wake.agent not in self._agents:
             return
         if wake.instance in self._held:
             self._stirred.add(wake.instance)
@@ -100,10 +109,12 @@ class Registry:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP)
-            self._office.sweep_deadlines()
             self._office.held(len(self._held))
-            before = asyncio.get_running_loop().time() - self._office.settings.idle_after
-            idle = [one for one in self._held.values() if one.idle and one.touched < before]
+            now = asyncio.get_running_loop().time()
+            for overdue in [one for one in self._held.values() if one.due <= now]:
+                parking.look_after(overdue, now)
+            before = now - self._office.settings.idle_after
+            idle = [one for one in self._held.values() if one.touched < before and one.idle]
             if idle:
                 await self._patiently(partial(self._release, idle[:BATCH]))
 
@@ -118,19 +129,17 @@ class Registry:
 
     async def _take_wanted(self) -> None:
         while self._wanted:
-            batch = dict(list(self._wanted.items())[:BATCH])
-            taken, held = await leases.take(self._db, self._office.worker, list(batch))
+            batch = dict(islice(self._wanted.items(), BATCH))
+            taken, held = await leases.take(self._db, self._office.worker, [one for one in batch if not self.find(one)])
+            await faults.reach("lease-taken")
+            await self._activate(taken)
             for instance in batch:
                 self._wanted.pop(instance, None)
             for other in held:
                 self._forward(batch[other.instance], other)
-            await self._activate(taken)
 
     def _forward(self, wake: Wake, held: Held) -> None:
-        if held.owner != self._office.worker:
-            self._bus.send(self._bus.subjects.worker_wake(held.owner), dumps(wake))
-        elif wake.instance not in self._held:
-            log.warning("an instance is leased here but not in memory", instance=wake.instance)
+        self._bus.send(self._bus.subjects.worker_wake(held.owner), dumps(wake))
 
     async def _activate(self, taken: Sequence[Lease]) -> None:
         if not taken:
@@ -141,21 +150,24 @@ class Registry:
         for lease in taken:
             activation = Activation(lease, self._agents[lease.agent], self._office, self._lose)
             self._held[lease.instance] = activation
+            self._stirred.add(lease.instance)
             self._load(activation, journals.get(lease.instance, []))
-        self._stirred.update(lease.instance for lease in taken)
 
     def _load(self, activation: Activation, rows: list[Row] | JournalCorrupt) -> None:
         instance = activation.lease.instance
+        poison = self._poisoned.pop(instance, NO_POISON)
+        activation.refused = dict.fromkeys(poison.letters, poison.reason)
         if isinstance(rows, JournalCorrupt):
             log.error("an instance is refused: %s", rows, instance=instance)
             activation.close()
         elif rows:
-            loading.load(activation, rows, self._poisoned.pop(instance, ""))
+            activation.guard(partial(loading.load, activation, rows, poison.reason))
 
     async def _read_mail(self) -> None:
         while self._stirred:
-            batch = [one for one in list(self._stirred)[:BATCH] if one in self._held and not self._held[one].closed]
-            self._stirred.difference_update(list(self._stirred)[:BATCH])
+            stirred = list(islice(self._stirred, BATCH))
+            self._stirred.difference_update(stirred)
+            batch = [one for one in stirred if one in self._held and not self._held[one].closed]
             known = [seq for one in batch for seq in self._held[one].known]
             try:
                 found = await mailbox.pending(self._db, batch, known)
@@ -186,22 +198,31 @@ class Registry:
             if one.lease.instance in waiting or (self.closed and one.runs):
                 self._office.dispatch.wake(one.lease.tenant, one.lease.agent, one.lease.instance)
 
-    def _lose(self, activation: Activation, error: BaseException) -> None:
-        """An append was refused: the instance is another's now, or its data cannot be recorded. Start over."""
+    def _lose(self, activation: Activation, error: BaseException, letters: Iterable[int]) -> None:
+        """A turn was refused: the instance is another's now, or what it holds cannot be recorded. Look again."""
         if activation.closed:
             return
         activation.close()
         lease = activation.lease
         self._held.pop(lease.instance, None)
-        metrics.leases.labels(event="fenced").inc()
         if isinstance(error, Unreachable):
-            return
+            return  # the worker is ending
         log.warning("an activation was dropped: %s", error, instance=lease.instance)
-        if isinstance(error, AppendRefused):
-            self._poisoned[lease.instance] = str(error)
-        if not isinstance(error, Fenced):
-            self._office.let_go(self._give_back(lease))
+        wake = Wake(tenant=lease.tenant, agent=lease.agent, instance=lease.instance)
+        if isinstance(error, Fenced):
+            metrics.leases.labels(event="fenced").inc()
+            self.look(wake)
+        else:
+            self._poisoned[lease.instance] = Poison(printable(str(error), MOST_REASON), frozenset(letters))
+            self._office.later(AGAIN_AFTER, partial(self.look, wake))
 
-    async def _give_back(self, lease: Lease) -> None:
-        await leases.release(self._db, self._office.worker, [(lease.instance, lease.epoch)])
-        self.look(Wake(tenant=lease.tenant, agent=lease.agent, instance=lease.instance))
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """Why a turn could not be recorded, and the mail behind it."""
+
+    reason: str
+    letters: frozenset[int] = frozenset()
+
+
+NO_POISON = Poison("")

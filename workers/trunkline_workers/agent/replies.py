@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trunkline.bus.consume import Delivery
 from trunkline.domain.work import Outcome
-from trunkline.observe import logs
+from trunkline.observe import faults, logs
 from trunkline.store import payloads
 from trunkline.store.database import Database
 from trunkline.store.replies import post_outcomes
@@ -31,10 +31,9 @@ class Replies:
         if outcome.value_ref:
             value = await payloads.get(self._db, outcome.tenant, outcome.value_ref)
             outcome = outcome.model_copy(update={"value": value, "value_ref": ""})
+        await faults.reach("outcome-received")
         activation = self._registry.find(outcome.instance)
-        if activation is not None and not activation.closed:
-            activation.outcome(outcome, delivery.ack)
-        else:
+        if activation is None or activation.closed or not activation.outcome(outcome, delivery.ack):
             for letter in await post_outcomes(self._db, [outcome]):
                 self._dispatch.wake(letter.tenant, letter.agent, letter.instance)
             delivery.ack()

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from hashlib import sha256
-from typing import Any
 
 from pydantic import ValidationError
 
 from trunkline.authoring.app import App
 from trunkline.bus.connection import Bus, CoreMessage
-from trunkline.bus.consume import Consumer, Delivery
+from trunkline.bus.consume import Consumer, Consumption, Delivery
 from trunkline.domain.codec import dumps
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.work import Wake
@@ -56,16 +55,7 @@ async def serve(
         await worker.start(stack)
         if on_ready is not None:
             on_ready()
-        stopping = asyncio.create_task(stop.wait())
-        dying = asyncio.create_task(worker.membership.dead.wait())
-        await asyncio.wait({stopping, dying}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (stopping, dying):
-            task.cancel()
-        if worker.membership.dead.is_set():
-            await worker.registry.stop()
-            raise Unavailable(
-                what="this worker", reason="the supervisor declared it dead; its instances went elsewhere"
-            )
+        await worker.until(stop)
         await worker.drain()
 
 
@@ -79,7 +69,8 @@ class AgentWorker:
 
     def __init__(self, app: App, settings: Settings) -> None:
         self._app, self._settings = app, settings
-        self._consumptions: list[Any] = []
+        self._consumptions: list[Consumption] = []
+        self._parts: list[asyncio.Task[None]] = []  # none ends by itself
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start every part; ``stack`` ends them."""
@@ -97,9 +88,29 @@ class AgentWorker:
         stack.push_async_callback(self.membership.stop)
         office = await self._office(stack)
         self.registry = Registry(self.db, self.bus, office, self._app.agents)
-        self.registry.start()
+        self._parts += self.registry.start()
         stack.push_async_callback(self.registry.stop)
         await self._listen()
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set.
+
+        Raises:
+            Unavailable: this worker was declared dead, or one of its parts came to an end: it must not go on deaf.
+        """
+        stopping = asyncio.create_task(stop.wait())
+        dying = asyncio.create_task(self.membership.dead.wait())
+        await asyncio.wait({stopping, dying, *self._parts}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (stopping, dying):
+            task.cancel()
+        if self.membership.dead.is_set():
+            await self.registry.stop()
+            reason = "the supervisor declared it dead; its instances went elsewhere"
+            raise Unavailable(what="this worker", reason=reason)
+        for part in self._parts:
+            if part.done():
+                await self.registry.stop()
+                raise Unavailable(what=f"this worker's {part.get_name()}", reason="it ended") from part.exception()
 
     async def drain(self) -> None:
         """Take nothing new, let what runs locally end, and give back every lease."""
@@ -120,7 +131,7 @@ class AgentWorker:
         await self._router.start()
         stack.push_async_callback(self._router.stop)
         appender = Appender(self.db)
-        appender.start()
+        self._parts.append(appender.start())
         stack.push_async_callback(appender.close)
         self._dispatch = Dispatch(self.bus, self.db, self._settings, self.membership.worker_id)
         office = Office(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from trunkline.domain.journal import Entry
+from trunkline.domain.journal import Entry, StepFailed
 from trunkline.domain.mail import Envelope
 from trunkline.store.append import Append, DeadLetter, RunChange, TimerSet
 from trunkline.store.leases import Lease
@@ -23,7 +23,7 @@ class Turn:
     timers: list[TimerSet] = field(default_factory=list)
     timers_done: list[tuple[str, str]] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
-    immediate: list[Entry] = field(default_factory=list)
+    immediate: list[StepFailed] = field(default_factory=list)
     after: list[Callable[[], None]] = field(default_factory=list)
 
     @property

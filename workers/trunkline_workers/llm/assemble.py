@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from trunkline.store.dead_letters import printable
+from trunkline.domain.codec import printable
 
 
 @dataclass(slots=True)
