@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 
 from trunkline.domain.codec import dumps
 from trunkline.domain.errors import TrunklineError
@@ -20,6 +21,7 @@ def install(app: FastAPI) -> None:
     """Have every error leave as a problem document, without a traceback."""
     app.add_exception_handler(TrunklineError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _unrouted)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -42,6 +44,13 @@ async def _invalid(_: Request, error: Exception) -> Response:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return problem(422, "bad-input", f"{where}: {first['msg']}")
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    words = {404: "There is nothing at", 405: f"{request.method} is not understood at"}
+    detail = f"{words.get(error.status_code, error.detail)} {request.url.path}. See /docs for what there is."
+    return problem(error.status_code, error.detail.lower().replace(" ", "-"), detail)
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:

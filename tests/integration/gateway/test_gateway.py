@@ -97,6 +97,8 @@ async def test_an_event_is_mail_before_the_answer(http: httpx2.AsyncClient) -> N
         ("/v1/agents/greeter/runs", b'"' + b"x" * 5_000_000 + b'"', 413),
         ("/v1/runs/none/cancel", b"", 404),
         ("/v1/events", b'{"specversion": "1.0"}', 422),
+        ("/v1/nothing", b"", 404),
+        ("/v1/tools", b"", 405),
     ],
 )
 async def test_bad_input_gets_a_problem_document(http: httpx2.AsyncClient, path: str, body: bytes, status: int) -> None:
