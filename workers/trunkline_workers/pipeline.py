@@ -3,7 +3,8 @@
     decode → args → gate (rate, concurrency) → permit → perform, within its timeout → publish the outcome → acknowledge
 
 All the way the broker is told that the item is in progress. Whatever cannot be carried out is handed back; nothing is
-carried out twice by this worker on purpose: retries are the owner's decision.
+carried out twice by this worker on purpose: retries are the owner's decision, and an attempt that was finished here is
+told again rather than executed again.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from trunkline.store.database import Database, Unreachable
 from trunkline_workers.cancel import Cancellations
 from trunkline_workers.execution import Execution, HandBack, Nonsense, Refused, Result, Station, Stop
 from trunkline_workers.failures import failure
+from trunkline_workers.finished import Finished
 from trunkline_workers.intake import args_of, bury, decode
 from trunkline_workers.outcomes import body_of, outcome_of
 from trunkline_workers.permits import Permits
@@ -61,6 +63,7 @@ class Pipeline:
         self._cancellations = Cancellations(bus, settings.tenant)
         self._held: dict[Delivery, asyncio.Task[None]] = {}
         self._begun: dict[tuple[str, str, int], Execution] = {}  # from the asking of the permit to the end
+        self._finished = Finished()
         self._keeping_alive: asyncio.Task[None] | None = None
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -129,6 +132,10 @@ class Pipeline:
     async def _through(self, station: Station, execution: Execution) -> str:
         """Carry it out, hand it back, or let it be: what became of it, for the metrics."""
         delivery, item = execution.delivery, execution.item
+        if told := self._finished.find(execution.attempt):
+            await _until_taken(lambda: self._bus.publish(item.reply, told))
+            delivery.ack()
+            return "told_again"
         try:
             result = await self._finish(station, execution)
         except HandBack as reason:
@@ -173,6 +180,8 @@ class Pipeline:
             raise self._hand_back(execution, blocked)
         if execution.attempt in self._begun:  # the broker lost sight of us, and delivered it again
             raise self._hand_back(execution, "it runs here already")
+        if self._finished.find(execution.attempt):  # while this delivery waited at the gate
+            raise HandBack("it has just been finished here")
         self._begun[execution.attempt] = execution
 
     async def _carry_out(self, station: Station, execution: Execution) -> Result:
@@ -223,6 +232,7 @@ class Pipeline:
         body = await _until_taken(lambda: body_of(self._db, outcome, self._settings.max_payload, offload_over))
         reply, msg_id = execution.item.reply, execution.id or None
         await _until_taken(lambda: self._bus.publish(reply, body, msg_id=msg_id))
+        self._finished.remember(execution.attempt, body)
 
     # --- what is not carried out ------------------------------------------------------------------------------------
 

@@ -404,11 +404,27 @@ async def test_what_runs_here_already_is_not_begun_again(
     await owner.publish(item, owner.bus.subjects.tool("default", "shop", "held"))  # as if it were delivered again
     assert (await owner.outcome(await owner.call(shop.where))).error is None
     assert shop.began.empty()
-    owner.permit = lambda _: PermitAnswer(answer="refused", reason="it has ended")
     shop.go_on.set()
-    assert (await owner.outcome(item)).value == "a"
+    assert [(await owner.outcome(item)).value for _ in range(2)] == ["a", "a"]  # told for each delivery
     await eventually(lambda: _none(owner))
-    assert len(owner.outcomes) == 2
+    assert shop.began.empty()
+    assert owner.permits.empty()
+
+
+async def test_what_was_finished_here_is_told_again_and_not_executed_again(
+    shop: Shop, owner: Owner, serving: Serving, eventually: Eventually
+) -> None:
+    await serving(service.serve, shop.app)
+    item = await owner.call(shop.refund, "o1", 1)
+    first = await owner.outcome(item)
+    await owner.publish(item, owner.bus.subjects.tool("default", "shop", "refund"))  # as if the broker forgot the end
+    assert await owner.outcome(item) == first
+    assert len(shop.calls) == 1
+    later = item.model_copy(update={"attempt": 2})
+    await owner.publish(later, owner.bus.subjects.tool("default", "shop", "refund"))
+    assert (await owner.outcome(later)).attempt == 2
+    assert len(shop.calls) == 2
+    await eventually(lambda: _none(owner))
 
 
 async def test_a_drain_lets_running_calls_finish_and_begins_no_others(
