@@ -185,6 +185,7 @@ class Pipeline:
         self._begun[execution.attempt] = execution
 
     async def _carry_out(self, station: Station, execution: Execution) -> Result:
+        await reach("item-published")
         await self._permit(execution)
         result = await self._perform(station, execution)
         await reach("executed")
@@ -263,9 +264,8 @@ def _result(execution: Execution, work: asyncio.Task[Result]) -> Result:
     item = execution.item
     unsafe = item.effect is Effect.UNSAFE
     message = f"{item.name} gave no result within {item.timeout:g} s"
-    if unsafe:
-        message += "; whether it took effect is not known"
-    return Result(error=failure("TimedOut", message, retryable=not unsafe))
+    error = failure("TimedOut", message, retryable=not unsafe)
+    return Result(error={**error, "unknown": True} if unsafe else error)
 
 
 def _let_stray(station: Station, execution: Execution, work: asyncio.Task[Result]) -> None:

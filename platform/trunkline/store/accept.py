@@ -15,6 +15,7 @@ from psycopg.rows import tuple_row
 from trunkline.domain.errors import RunEnded, UnknownRun
 from trunkline.domain.mail import Accepted, Envelope
 from trunkline.domain.status import EnvelopeKind
+from trunkline.observe import faults
 from trunkline.store.arrays import Bools, Ids, Texts, register_arrays
 from trunkline.store.database import Connection, Database, Unreachable, quoted
 from trunkline.store.post import COLUMNS, PARAMETERS, Letter, columns, encode
@@ -75,12 +76,14 @@ async def accept(db: Database, envelopes: Sequence[Envelope]) -> list[Accepted]:
     batch = _Batch(envelopes)
     try:
         async with db.connection() as connection:
-            return await _accept(connection, batch, db.schema)
+            accepted = await _accept(connection, batch, db.schema)
     except Unreachable as error:
         if not error.sent:
             raise
         async with db.connection() as connection:
-            return await _accept(connection, batch, db.schema, again=True)
+            accepted = await _accept(connection, batch, db.schema, again=True)
+    await faults.reach("mailbox-committed")
+    return accepted
 
 
 async def accept_in(connection: Any, envelopes: Sequence[Envelope], *, schema: str = "public") -> list[Accepted]:

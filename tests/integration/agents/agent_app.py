@@ -6,7 +6,7 @@ import asyncio
 
 from pydantic import BaseModel
 
-from trunkline import App, Context
+from trunkline import App, Context, RetryPolicy
 
 app = App("agents_under_test")
 Go = app.signal("go", str)
@@ -65,3 +65,61 @@ async def echoing(ctx: Context, thing: dict[str, str]) -> str:
 @app.agent("listening", on="thing.echoed", key="data.id")
 async def listening(ctx: Context, thing: dict[str, str]) -> str:
     return f"heard {thing['id']}"
+
+
+class UnreadableError(Exception):
+    def __str__(self) -> str:
+        return "nul \x00 and \ud800"
+
+
+async def leave(_: int) -> int:
+    raise SystemExit(3)
+
+
+async def cancel_itself(_: int) -> int:
+    raise asyncio.CancelledError
+
+
+async def raise_unreadable(_: int) -> int:
+    raise UnreadableError
+
+
+@app.agent("exiting")
+async def exiting(ctx: Context, number: int) -> int:
+    return await ctx.step(leave, number, retries=0)
+
+
+@app.agent("cancelling")
+async def cancelling(ctx: Context, number: int) -> int:
+    return await ctx.step(cancel_itself, number, retries=0)
+
+
+@app.agent("unreadable")
+async def unreadable(ctx: Context, number: int) -> int:
+    return await ctx.step(raise_unreadable, number, retries=0)
+
+
+@app.tool(effect="unsafe", timeout=1)
+async def wire(cents: int) -> str:
+    raise AssertionError("the tests' hands carry it out")
+
+
+@app.tool(effect="pure", timeout=30, retries=RetryPolicy(retries=2, base=0.01))
+async def look_up(cents: int) -> str:
+    raise AssertionError("the tests' hands carry it out")
+
+
+@app.agent("payer")
+async def payer(ctx: Context, cents: int) -> str:
+    return await ctx.call(wire, cents)
+
+
+@app.agent("finder")
+async def finder(ctx: Context, cents: int) -> str:
+    return await ctx.call(look_up, cents)
+
+
+@app.agent("double_payer")
+async def double_payer(ctx: Context, cents: int) -> str:
+    paid, found = await ctx.gather(ctx.call(wire, cents), ctx.call(look_up, cents))
+    return f"{paid} {found}"

@@ -10,14 +10,15 @@ from typing import Any, Self
 import pytest
 
 from integration.agents.agent_app import app
+from trunkline import App
 from trunkline.bus.connection import Bus
 from trunkline.domain.codec import dumps
-from trunkline.domain.ids import new_id
+from trunkline.domain.ids import instance_id, new_id
 from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind
 from trunkline.domain.work import Wake
 from trunkline.settings import Settings
-from trunkline.store import journal, runs
+from trunkline.store import journal, leases, runs
 from trunkline.store.accept import accept
 from trunkline.store.database import Database
 from trunkline_workers.agent.service import serve
@@ -52,6 +53,16 @@ class Exchange:
         found: runs.Run = await self.eventually(look)
         return found
 
+    async def until_held(self, agent: str, key: str) -> None:
+        """Wake the instance, and wait until somebody holds it."""
+        wake = Wake(tenant="default", agent=agent, instance=self.instance(agent, key))
+        await self.bus.publish(self.bus.subjects.inbox("default", agent), dumps(wake))
+        await self.eventually(lambda: leases.owner_of(self.db, wake.instance))
+
+    @staticmethod
+    def instance(agent: str, key: str) -> str:
+        return instance_id("default", agent, key)
+
     async def entries(self, run: str) -> list[str]:
         return [row.entry.TYPE for row in await journal.read_run(self.db, "default", run)]
 
@@ -69,17 +80,21 @@ async def exchange(settings: Settings, eventually: Any) -> AsyncIterator[Exchang
 class Worker:
     """An agent worker that a test starts and stops."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings, self._stop, self._ready = settings, asyncio.Event(), asyncio.Event()
+    def __init__(self, settings: Settings, app: App = app) -> None:
+        self._app, self._settings, self._stop, self._ready = app, settings, asyncio.Event(), asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(serve(app, self._settings, self._stop, self._ready.set))
+        self._task = asyncio.create_task(serve(self._app, self._settings, self._stop, self._ready.set))
         ready = asyncio.create_task(self._ready.wait())
         await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
         if self._task.done():
             await self._task
         return self
+
+    @property
+    def ended(self) -> asyncio.Task[None]:
+        return self._task
 
     async def __aexit__(self, *_: object) -> None:
         self._stop.set()

@@ -9,6 +9,7 @@ from trunkline.domain.journal import RunCancelled, RunFailed, RunStarted
 from trunkline.domain.mail import Envelope, Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.domain.work import Outcome
+from trunkline.observe import faults
 from trunkline.store.append import DeadLetter, RunChange
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.turn import Turn
@@ -108,4 +109,5 @@ def _answer_parent(
 
 def _tell(activation: Activation, run: str, status: RunStatus, turn: Turn) -> None:
     office, tenant = activation.office, activation.lease.tenant
+    turn.after.insert(0, partial(faults.point, "run-completed"))
     turn.after.append(partial(office.dispatch.ended, tenant, run, status))

@@ -136,6 +136,7 @@ def _cancel_parked(activation: Activation, live: Live, turn: Turn, reason: str) 
     end(activation, live, turn, RunStatus.CANCELLED, error={"type": "Cancelled", "message": reason, "retryable": False})
     if live.driver is not None:
         live.driver.abandon()
+    activation.suspect = False  # somebody has looked at it: what comes next may run
     if live.main:
         activation.start_next(turn)
 

@@ -11,9 +11,9 @@ from trunkline.domain.status import RunStatus
 from trunkline.domain.work import Outcome
 from trunkline.engine.replay import OpenStep
 from trunkline.engine.retry import next_delay
-from trunkline_workers.agent import commands
+from trunkline_workers.agent import commands, parking
 from trunkline_workers.agent.live import Live
-from trunkline_workers.agent.parking import OUTCOME_UNKNOWN, watch
+from trunkline_workers.agent.parking import OUTCOME_UNKNOWN
 from trunkline_workers.agent.turn import Turn
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ def settle(activation: Activation, outcome: Outcome, turn: Turn) -> None:
     live = activation.runs.get(outcome.run)
     step = live.driver.open_steps.get(outcome.step) if live and live.driver else None
     if live is None or step is None:
+        return
+    if outcome.error and outcome.error.get("unknown"):
+        if not live.parked:
+            parking.unknown(activation, live, turn, f"step {outcome.step}: {outcome.error.get('message')}")
         return
     if live.parked:
         resume(activation, live, turn, by="late outcome")
@@ -116,7 +120,7 @@ def resume(activation: Activation, live: Live, turn: Turn, *, by: str) -> None:
     activation.change(live, turn).status = RunStatus.RUNNING
     for step in live.driver.open_steps.values():
         if step.scheduled.key in live.versions:
-            watch(activation, live, step)
+            parking.watch(activation, live, step)
     activation.office.soon(partial(activation.take_held, live))
 
 

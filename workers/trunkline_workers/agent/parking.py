@@ -56,6 +56,11 @@ def give_up(activation: Activation, live: Live, turn: Turn) -> None:
     _park(activation, live, turn, "kills-its-worker", detail)
 
 
+def unknown(activation: Activation, live: Live, turn: Turn, detail: str) -> None:
+    """An unsafe step has begun, and nobody can say whether it took effect."""
+    _park(activation, live, turn, OUTCOME_UNKNOWN, detail)
+
+
 def watch(activation: Activation, live: Live, step: OpenStep) -> None:
     """See to it that the step does not stay open for ever without anybody noticing.
 

@@ -1,0 +1,171 @@
+"""Who may carry out a step: the owner's answers to those who ask, and what it does about one who fell silent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from integration.agents.conftest import Exchange, Worker
+from trunkline.bus.consume import Consumer, Consumption, Delivery
+from trunkline.domain.codec import dumps
+from trunkline.domain.ids import new_id
+from trunkline.domain.work import Outcome, PermitAnswer, PermitRequest, WorkItem
+from trunkline.store import leases
+from trunkline_workers.agent import parking, permits
+
+
+@dataclass
+class Hands:
+    """A tool worker that does nothing by itself: it holds the items that came, and asks and answers when told."""
+
+    exchange: Exchange
+    items: asyncio.Queue[WorkItem] = field(default_factory=asyncio.Queue)
+
+    async def item(self) -> WorkItem:
+        return await asyncio.wait_for(self.items.get(), 10)
+
+    async def ask(self, item: WorkItem, execution: str, *, attempt: int = 0) -> PermitAnswer:
+        request = PermitRequest(
+            tenant=item.tenant, instance=item.instance, agent=item.agent, run=item.run, step=item.step,
+            attempt=attempt or item.attempt, epoch=item.epoch, worker="hands", execution=execution,
+        )  # fmt: skip
+        bus = self.exchange.bus
+        answer = await bus.request(bus.subjects.permit(item.tenant, item.agent), dumps(request), 5)
+        return PermitAnswer.model_validate_json(answer)
+
+    async def answer(self, item: WorkItem, value: object = None, error: dict[str, object] | None = None) -> None:
+        outcome = Outcome(
+            tenant=item.tenant, instance=item.instance, agent=item.agent, run=item.run, step=item.step,
+            attempt=item.attempt, worker="hands", value=value, error=error,
+        )  # fmt: skip
+        await self.exchange.bus.publish(item.reply, dumps(outcome))
+
+
+@pytest.fixture
+async def hands(exchange: Exchange) -> AsyncIterator[Hands]:
+    hands = Hands(exchange)
+    consumptions: list[Consumption] = []
+
+    def take(delivery: Delivery) -> None:
+        hands.items.put_nowait(WorkItem.model_validate_json(delivery.data))
+        delivery.ack()
+
+    for tool in ("wire", "look_up"):
+        subject = exchange.bus.subjects.tool("default", "agents_under_test", tool)
+        consumer = Consumer("WORK", f"hands-{tool}", subject, 30.0)
+        consumptions.append(await exchange.bus.consume(consumer, take, capacity=16))
+    yield hands
+    for consumption in consumptions:
+        await consumption.stop()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(permits, "BEGIN_WITHIN", 0.1)
+    monkeypatch.setattr(parking, "GRACE", 0.1)
+
+
+async def test_an_unsafe_step_begins_once_and_its_permit_is_recorded_first(
+    exchange: Exchange, worker: Worker, hands: Hands
+) -> None:
+    run = await exchange.request("payer", "one", 5)
+    item = await hands.item()
+    mine, other = new_id(), new_id()
+    first = await hands.ask(item, mine)
+    assert first.answer == "go"
+    assert first.begin_by > 0
+    assert (await exchange.entries(run))[-1] == "StepStarted"
+    assert await hands.ask(item, mine) == first, "the same execution gets the same answer"
+    assert (await hands.ask(item, other)).answer == "refused"
+    await hands.answer(item, "paid")
+    assert (await exchange.until(run, "completed")).output == "paid"
+    assert (await hands.ask(item, mine)).answer == "refused", "the step has ended"
+
+
+async def test_an_unsafe_step_that_has_begun_is_not_issued_again_by_the_next_owner(
+    exchange: Exchange, hands: Hands
+) -> None:
+    async with Worker(exchange.settings):
+        run = await exchange.request("payer", "moved", 5)
+        item = await hands.item()
+        assert (await hands.ask(item, "first")).answer == "go"
+    async with exchange.db.connection() as connection:
+        await connection.execute("update instances set takeovers = 1 where key = 'moved'")
+    async with Worker(exchange.settings):
+        await exchange.until_held("payer", "moved")
+        assert (await hands.ask(item, "second")).answer == "refused"
+        owner = await leases.owner_of(exchange.db, item.instance)
+        assert owner is not None
+        here = exchange.bus.subjects.reply("default", owner)
+        await hands.answer(item.model_copy(update={"reply": here}), "paid")
+        assert (await exchange.until(run, "completed")).output == "paid"
+    assert hands.items.empty()
+    assert (await exchange.entries(run)).count("StepStarted") == 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_silence_after_the_permit_parks_the_run_until_a_late_outcome_comes(
+    exchange: Exchange, worker: Worker, hands: Hands
+) -> None:
+    run = await exchange.request("payer", "silent", 5)
+    item = await hands.item()
+    await hands.ask(item, "mine")
+    parked = await exchange.until(run, "parked")
+    assert parked.parked_reason == "outcome-unknown"
+    assert "hands began it" in parked.parked_detail
+    await hands.answer(item, "paid after all")
+    ended = await exchange.until(run, "completed")
+    assert (ended.output, ended.parked_reason) == ("paid after all", "")
+    assert hands.items.empty(), "it was not tried again"
+
+
+async def test_an_unsafe_tool_that_was_cut_off_leaves_the_outcome_unknown(
+    exchange: Exchange, worker: Worker, hands: Hands
+) -> None:
+    run = await exchange.request("payer", "cut", 5)
+    item = await hands.item()
+    await hands.ask(item, "mine")
+    error = {"type": "TimedOut", "message": "gave no result within 1 s", "retryable": False, "unknown": True}
+    await hands.answer(item, error=error)
+    parked = await exchange.until(run, "parked", "failed")
+    assert parked.parked_reason == "outcome-unknown"
+    assert "gave no result" in parked.parked_detail
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_comes_for_other_steps_meanwhile_is_kept(exchange: Exchange, worker: Worker, hands: Hands) -> None:
+    run = await exchange.request("double_payer", "parallel", 5)
+    items = {item.name: item for item in (await hands.item(), await hands.item())}
+    await hands.ask(items["wire"], "mine")
+    await exchange.until(run, "parked")
+    await hands.answer(items["look_up"], "found")
+
+    async def kept() -> bool:
+        async with exchange.db.connection() as connection:
+            cursor = await connection.execute("select count(*) from mailbox where kind = 'reply' and taken_at is null")
+            return (await cursor.fetchone())[0] == 1
+
+    await exchange.eventually(kept)
+    assert (await exchange.until(run, "parked")).status == "parked", "the other step's outcome does not free it"
+    await hands.answer(items["wire"], "paid")
+    assert (await exchange.until(run, "completed")).output == "paid found"
+
+
+async def test_a_step_that_was_issued_again_refuses_the_attempt_before(
+    exchange: Exchange, worker: Worker, hands: Hands
+) -> None:
+    run = await exchange.request("finder", "again", 5)
+    first = await hands.item()
+    await hands.answer(first, error={"type": "Away", "message": "try again", "retryable": True})
+    second = await hands.item()
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert first.idempotency_key == second.idempotency_key
+    assert (await hands.ask(first, "old")).answer == "refused"
+    assert (await hands.ask(second, "new")).answer == "go"
+    await hands.answer(second, "found")
+    assert (await exchange.until(run, "completed")).output == "found"
+    await hands.answer(first, "late")
+    assert (await exchange.entries(run)).count("StepCompleted") == 1
