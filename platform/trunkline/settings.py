@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     alarm_every: float = Field(0.1, gt=0, description="Seconds between two looks for due timers.")
     idle_after: float = Field(20.0, ge=0, description="Seconds after which an activation without work leaves memory.")
     drain: float = Field(20.0, ge=0, description="Seconds that SIGTERM gives to steps that are running.")
+    blocked_after: float = Field(
+        5.0, gt=0, description="Seconds without a turn of its event loop after which a process ends itself."
+    )
     takeovers: int = Field(3, ge=1, description="Takeovers without progress at which an instance's runs are parked.")
 
     # --- bounds ---

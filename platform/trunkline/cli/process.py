@@ -15,6 +15,7 @@ from typing import Any
 
 from trunkline.cli.failures import FAILED, OK, deliberate, exit_code, one_line
 from trunkline.observe import faults, logs
+from trunkline.observe.watchdog import Watchdog
 from trunkline.settings import Settings
 
 log = logs.get("process")
@@ -45,7 +46,7 @@ def run(service: Service, settings: Settings, *, loop_factory: LoopFactory = fas
     prepare(settings)
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            return runner.run(_until_stopped(service, settings))
+            return runner.run(_watched(service, settings))
     except Exception as error:
         if deliberate(error) is None:
             log.exception("ended by an unexpected error")
@@ -58,6 +59,11 @@ def prepare(settings: Settings) -> None:
     """Configure what a process writes, and the faults that a test asked for."""
     logs.configure(settings.log_level, settings.log_format)
     faults.configure(settings.fault)
+
+
+async def _watched(service: Service, settings: Settings) -> int:
+    with Watchdog(settings.blocked_after):
+        return await _until_stopped(service, settings)
 
 
 async def _until_stopped(service: Service, settings: Settings) -> int:

@@ -70,7 +70,10 @@ class Outcome(Message):
     execution: str = ""
     value: Any = None
     value_ref: str = Field(default="", description="id of an offloaded payload that holds the value")
-    error: dict[str, Any] | None = Field(default=None, description='{"type", "message", "retryable"}; "unknown": true when an unsafe step may have taken effect')
+    error: dict[str, Any] | None = Field(
+        default=None,
+        description='{"type", "message", "retryable"}; "unknown": true when an unsafe step may have taken effect',
+    )
     usage: dict[str, Any] | None = Field(
         default=None, description='{"model", "input_tokens", "output_tokens", "cost_usd", "duration_s"}'
     )
