@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from trunkline.domain.errors import BadEvent
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import child_run_id, derived_id, instance_id
 from trunkline.domain.journal import (
@@ -151,10 +150,7 @@ def _emit(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -
         time=activation.office.clock.at(live.last_at),
         **_attributes(step.args),
     )
-    try:
-        copies = activation.office.route(tenant, event)
-    except BadEvent:
-        copies = []  # the router keeps the bus's copy as a dead letter, with the reason
+    copies = activation.office.route(tenant, event)
     turn.mail.extend(copies)
     turn.after.append(partial(dispatch.event, tenant, event))
     for copy in copies:

@@ -76,11 +76,7 @@ class Office:
         return derived_id("seed", run)
 
     def route(self, tenant: str, event: CloudEvent) -> list[Envelope]:
-        """The mailbox rows of the agents that subscribe to ``event``.
-
-        Raises:
-            BadEvent: a subscription's key cannot be taken from it.
-        """
+        """The mailbox rows of the agents that subscribe to ``event``; what is wrong with it the router tells."""
         return self._routes.route(tenant, event)
 
     # --- later ------------------------------------------------------------------------------------------------------
