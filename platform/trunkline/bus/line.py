@@ -3,7 +3,8 @@
 Both need correcting for that, each in one place below:
 
 * nats-py closes for good on most errors that a server sends to a live connection ("authentication expired" among them),
-  and speaks plain TCP to a server that offers no TLS even when TLS was asked for.
+  speaks plain TCP to a server that offers no TLS even when TLS was asked for, and now and then loses the word of a
+  server that refuses it.
 * FastStream's error callback raises on some errors, which ends nats-py's reconnecting without a word, and prints a
   traceback for each of the others.
 """
@@ -24,6 +25,7 @@ from faststream.nats import NatsBroker
 from faststream.nats.security import NatsCredentials, NatsSecurity, NatsToken
 from nats import errors
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 
 from trunkline.domain.errors import NotConfigured, Unavailable
 from trunkline.settings import Settings
@@ -44,6 +46,26 @@ class Refused(Exception):
     """An attempt at first contact failed. Not an error of nats-py's family, which its loops would swallow."""
 
 
+class _Transport(TcpTransport):
+    """Sends CONNECT together with the PING behind it. A server that refuses the one hangs up, and were the other still
+    to come then, its reset would overtake the reason.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._held = b""
+
+    def __bool__(self) -> bool:
+        return True  # or nats-py puts its own in place of it before the first connection
+
+    def write(self, payload: bytes) -> None:
+        if payload.startswith(b"CONNECT "):
+            self._held = payload
+            return
+        super().write(self._held + payload)  # type: ignore[no-untyped-call]
+        self._held = b""
+
+
 class _Client(Client):
     """nats-py's client. Every error that ends a connection leads to the next attempt."""
 
@@ -58,6 +80,8 @@ class _Client(Client):
         """An attempt whose handshake failed is closed first: nats-py forgets it with its socket open."""
         if self._transport is not None:
             self._transport.close()  # type: ignore[no-untyped-call]
+        elif server.uri.scheme not in ("ws", "wss"):
+            self._transport = _Transport()
         await super()._connect_to_server(server)
 
     def _connect_command(self) -> bytes:
@@ -93,7 +117,7 @@ class Line:
         self._settings, self._name = settings, name
         self._servers = _servers(settings.nats_url)
         self._on_reconnected = on_reconnected
-        self._established = False
+        self._established = self._closed = False
         self._failures = 0
         self._away = False
         self._denied = ""
@@ -129,7 +153,7 @@ class Line:
 
     async def close(self) -> None:
         """End the connection; what was written is sent first if there is a server."""
-        self._established = False
+        self._established, self._closed = False, True
         if self.client.is_connected:
             await self.broker.stop()
         else:
@@ -165,6 +189,8 @@ class Line:
 
     async def _on_error(self, error: Exception) -> None:
         text = _reason(error)
+        if self._closed:
+            return
         if not self._established:
             self._failures += 1
             if self._failures >= len(self._servers):
@@ -192,8 +218,10 @@ class Line:
 
 
 async def _close(client: Client) -> None:
-    """Without a server. nats-py waits for ever for the end of a connection whose TLS handshake failed."""
-    with suppress(TimeoutError):
+    """Without a server. nats-py waits for ever for the end of a connection whose TLS handshake failed, and raises what
+    ended others.
+    """
+    with suppress(TimeoutError, OSError):
         async with asyncio.timeout(_CLOSE_WITHIN):
             await client.close()
 

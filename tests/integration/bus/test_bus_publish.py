@@ -64,7 +64,9 @@ async def test_a_full_stream_refuses_with_its_reason(connect: Connect, monkeypat
         await bus.publish(bus.subjects.llm("default", "p"), b"2")
 
 
-async def test_nothing_is_lost_when_nats_is_killed_in_mid_stream(nats: EmbeddedNats, connect: Connect) -> None:
+async def test_nothing_is_lost_when_nats_is_killed_in_mid_stream(
+    nats: EmbeddedNats, connect: Connect, eventually: Any
+) -> None:
     bus = await connect()
     subject = bus.subjects.llm("default", "p")
     bodies = {str(number).encode() for number in range(5000)}
@@ -75,6 +77,7 @@ async def test_nothing_is_lost_when_nats_is_killed_in_mid_stream(nats: EmbeddedN
     await asyncio.to_thread(nats.start)
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*publishing)
+    await eventually(lambda: bus.connected)
     heard = Heard()
     await bus.consume(Consumer("WORK", "llm", subject), heard, capacity=1000)
     await heard.all_of(bodies)
