@@ -194,7 +194,7 @@ def _json(adapter: TypeAdapter[Any], checked: Any, what: str) -> Any:
     if b"null" in text:
         codec.check_finite(checked, what=what)
     try:
-        return codec.loads(text)
+        return codec.loads(text, what=what, limit=codec.MOST_BYTES)
     except BadJson as error:
         raise NotJson(what=what, reason=error.fields["reason"]) from None
 

@@ -18,6 +18,8 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from trunkline.domain.errors import BadJson, NotJson, PayloadTooLarge
 
+MOST_BYTES = 16 * 1024 * 1024  # of one value in a journal; not a setting, for a replay must come to the same
+
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _HUGE = re.compile(rb"[0-9]{300}|[0-9][eE]\+?[0-9]{3,}\s*(?:[,}\]]|\Z)")
 # The same, roughly, by what is ten times as fast on long texts: every digit as 1, and no other letter than e.
@@ -66,8 +68,11 @@ def roundtrip(value: Any, *, what: str = "the value") -> Any:
 
     Raises:
         NotJson: as ``dumps``; also for NaN and infinities inside of models, which ``dumps`` writes as null.
+        PayloadTooLarge: it is longer than ``MOST_BYTES``.
     """
     text = dumps(value, what=what)
+    if len(text) > MOST_BYTES:
+        raise PayloadTooLarge(what=what, size=len(text), limit=MOST_BYTES)
     if b"null" in text:
         check_finite(value, what=what)
     return from_json(text, allow_inf_nan=False)

@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from trunkline import App, Context, testing
+from trunkline.domain import codec
 
 app = App("bad")
 
@@ -58,6 +59,14 @@ async def deep(ctx: Context, _: Any) -> Any:
     return nest
 
 
+async def bulky(ctx: Context, _: Any) -> str:
+    return "x" * (codec.MOST_BYTES + 1)
+
+
+async def bulky_step(ctx: Context, _: Any) -> int:
+    return await ctx.step(len, "x" * (codec.MOST_BYTES + 1))
+
+
 async def forever(ctx: Context, _: Any) -> Any:
     return await ctx.sleep(1) if False else await forever_in_itself(ctx)
 
@@ -82,6 +91,8 @@ async def forever_in_itself(ctx: Context) -> Any:
         (nul, "NotJson", "NUL"),
         (surrogate, "NotJson", "surrogate"),
         (deep, "NotJson", ""),
+        (bulky, "PayloadTooLarge", "keep the bulk elsewhere"),
+        (bulky_step, "PayloadTooLarge", "keep the bulk elsewhere"),
         (forever, "RecursionError", "maximum recursion depth"),
     ],
 )
