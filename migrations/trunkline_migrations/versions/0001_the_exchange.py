@@ -41,7 +41,7 @@ create table mailbox (
     taken_at   timestamptz,
     primary key (seq),
     unique (tenant, instance, message_id),
-    constraint mailbox_kind_check check (kind in ('request', 'event', 'signal', 'reply', 'timer', 'cancel'))
+    constraint mailbox_kind_check check (kind in ('request', 'event', 'signal', 'reply', 'timer', 'cancel', 'resolve'))
 );
 create index mailbox_untaken on mailbox (instance, seq) where taken_at is null;
 

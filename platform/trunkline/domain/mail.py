@@ -21,6 +21,7 @@ class Envelope:
     * reply: an outcome's JSON (``work.Outcome``)
     * timer: ``{"step": key}``
     * cancel: ``{"reason": …}``
+    * resolve: ``{"outcome": "happened" | "failed" | "again", "step": key | "", "value": …, "reason": …, "by": …}``
     """
 
     tenant: str

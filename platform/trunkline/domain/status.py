@@ -61,3 +61,12 @@ class EnvelopeKind(StrEnum):
     REPLY = "reply"  # the outcome of a step: a child run's, or one that reached a worker that does not own the instance
     TIMER = "timer"
     CANCEL = "cancel"
+    RESOLVE = "resolve"  # somebody says how a parked run may go on
+
+
+class Resolution(StrEnum):
+    """What somebody found out about a parked run."""
+
+    HAPPENED = "happened"  # the step took effect, and this is its result
+    FAILED = "failed"  # it did not, and is not to be tried again
+    AGAIN = "again"  # it did not, or what was wrong is mended: go on

@@ -20,7 +20,7 @@ from trunkline.store.arrays import Bools, Ids, Texts, register_arrays
 from trunkline.store.database import Connection, Database, Unreachable, quoted
 from trunkline.store.post import COLUMNS, PARAMETERS, Letter, columns, encode
 
-_TO_A_RUN = (EnvelopeKind.SIGNAL, EnvelopeKind.CANCEL)
+_TO_A_RUN = (EnvelopeKind.SIGNAL, EnvelopeKind.CANCEL, EnvelopeKind.RESOLVE)
 
 # One statement, so that a letter and its run become true together. A letter to a run that has ended, or never was,
 # keeps the whole batch out (unless it was accepted before: a repeat is told what the first was told). The instance's

@@ -90,7 +90,9 @@ mailbox = Table(
     _time("taken_at", null=True),
     PrimaryKeyConstraint("seq"),
     UniqueConstraint("tenant", "instance", "message_id"),
-    CheckConstraint("kind in ('request', 'event', 'signal', 'reply', 'timer', 'cancel')", name="mailbox_kind_check"),
+    CheckConstraint(
+        "kind in ('request', 'event', 'signal', 'reply', 'timer', 'cancel', 'resolve')", name="mailbox_kind_check"
+    ),
 )
 Index("mailbox_untaken", mailbox.c.instance, mailbox.c.seq, postgresql_where=text("taken_at is null"))
 

@@ -12,9 +12,12 @@ from integration.agents.conftest import Exchange, Worker
 from trunkline.bus.consume import Consumer, Consumption, Delivery
 from trunkline.domain.codec import dumps
 from trunkline.domain.ids import new_id
+from trunkline.domain.status import EnvelopeKind
 from trunkline.domain.work import Outcome, PermitAnswer, PermitRequest, WorkItem
-from trunkline.store import leases
+from trunkline.store import dead_letters, leases
 from trunkline_workers.agent import parking, permits
+
+RESOLVE = EnvelopeKind.RESOLVE
 
 
 @dataclass
@@ -169,3 +172,53 @@ async def test_a_step_that_was_issued_again_refuses_the_attempt_before(
     assert (await exchange.until(run, "completed")).output == "found"
     await hands.answer(first, "late")
     assert (await exchange.entries(run)).count("StepCompleted") == 1
+
+
+async def unknown(exchange: Exchange, hands: Hands, key: str) -> tuple[str, WorkItem]:
+    """A run that is parked because nobody knows what became of its unsafe step."""
+    run = await exchange.request("payer", key, 5)
+    item = await hands.item()
+    await hands.ask(item, "mine")
+    error = {"type": "TimedOut", "message": "gave no result", "retryable": False, "unknown": True}
+    await hands.answer(item, error=error)
+    await exchange.until(run, "parked")
+    return run, item
+
+
+async def test_somebody_says_that_it_happened(exchange: Exchange, worker: Worker, hands: Hands) -> None:
+    run, _ = await unknown(exchange, hands, "happened")
+    await exchange.post("payer", "happened", RESOLVE, {"outcome": "happened", "value": "paid", "by": "ann"}, run=run)
+    assert (await exchange.until(run, "completed", "failed")).output == "paid"
+    assert "RunResumed" in await exchange.entries(run)
+
+
+async def test_somebody_says_that_it_failed(exchange: Exchange, worker: Worker, hands: Hands) -> None:
+    run, _ = await unknown(exchange, hands, "failed")
+    await exchange.post("payer", "failed", RESOLVE, {"outcome": "failed", "reason": "the bank refused"}, run=run)
+    ended = await exchange.until(run, "completed", "failed")
+    assert ended.status == "failed"
+    assert "the bank refused" in str(ended.error)
+
+
+async def test_somebody_says_that_it_is_to_be_tried_again(exchange: Exchange, worker: Worker, hands: Hands) -> None:
+    run, first = await unknown(exchange, hands, "again")
+    await exchange.post("payer", "again", RESOLVE, {"outcome": "again"}, run=run)
+    second = await hands.item()
+    assert (second.attempt, second.idempotency_key) == (2, first.idempotency_key)
+    assert (await hands.ask(first, "mine")).answer == "refused"
+    assert (await hands.ask(second, "anew")).answer == "go"
+    await hands.answer(second, "paid")
+    assert (await exchange.until(run, "completed")).output == "paid"
+
+
+async def test_what_is_resolved_too_late_is_kept_as_a_dead_letter(
+    exchange: Exchange, worker: Worker, hands: Hands
+) -> None:
+    run = await exchange.request("patient", "fine", "well")
+    await exchange.until(run, "waiting")
+    await exchange.post("patient", "fine", RESOLVE, {"outcome": "happened", "value": 1}, run=run)
+
+    async def kept() -> list[str]:
+        return [letter.reason for letter in (await dead_letters.list_dead_letters(exchange.db, "default"))[0]]
+
+    assert await exchange.eventually(kept) == ["its run is not parked"]

@@ -68,6 +68,18 @@ async def test_a_run_that_killed_its_workers_is_parked_before_its_code_runs(exch
         await exchange.until(again, "waiting")
 
 
+async def test_a_run_that_is_tried_again_runs(exchange: Exchange) -> None:
+    async with Worker(exchange.settings):
+        run = await exchange.request("patient", "mended", "well")
+        await exchange.until(run, "waiting")
+    await suspect(exchange, "mended")
+    async with Worker(exchange.settings):
+        await exchange.post("patient", "mended", SIGNAL, GO, run=run)
+        await exchange.until(run, "parked")
+        await exchange.post("patient", "mended", EnvelopeKind.RESOLVE, {"outcome": "again", "by": "ann"}, run=run)
+        assert (await exchange.until(run, "completed")).output == "well on 2"
+
+
 async def test_a_request_that_killed_its_workers_at_once_is_parked(exchange: Exchange) -> None:
     """Nothing of it was ever recorded: its code died before the first commit."""
     async with Worker(exchange.settings):

@@ -30,14 +30,15 @@ from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.turn import Turn
 from trunkline_workers.failures import failure_of
 
-Lost = Callable[["Activation", BaseException, Iterable[int]], None]
+Lost = Callable[["Activation", BaseException | None, Iterable[int]], None]
 Work = Callable[[Turn], object]
 
 log = logs.get("activation")
 
 
 class Activation:
-    """``lost`` is called once, with the error and the mail behind it, when a turn could not be made true.
+    """``lost`` is called once, with the error and the mail behind it, when a turn could not be made true; with no error
+    when the instance is to be loaded anew.
 
     ``refused`` is mail from which an earlier activation could make nothing that can be recorded, with the reason.
     ``suspect`` says that worker after worker died with the instance: nothing of its code is run again.
@@ -198,7 +199,11 @@ class Activation:
             work()
         except Exception as error:
             log.exception("a turn failed; the activation is dropped", instance=self.lease.instance)
-            self._lost(self, error, letters)
+            self.leave(error, letters)
+
+    def leave(self, error: BaseException | None, letters: Iterable[int] = ()) -> None:
+        """Have the registry drop this activation, and load the instance anew if it is still this worker's."""
+        self._lost(self, error, letters)
 
     def submit(self, turn: Turn) -> None:
         """Hand the turn to the appender; go on without waiting for it."""
@@ -216,7 +221,7 @@ class Activation:
             return
         error = done.exception()
         if error is not None:
-            self._lost(self, error, turn.taken)
+            self.leave(error, turn.taken)
             return
         self.known.difference_update(turn.taken)
         if turn.progress:

@@ -16,8 +16,8 @@ from trunkline.domain.journal import (
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, OnBusy, RunStatus, StepKind
 from trunkline.domain.work import Outcome
-from trunkline.store.append import DeadLetter
-from trunkline_workers.agent import commands, outcomes
+from trunkline_workers.agent import commands, outcomes, resolving
+from trunkline_workers.agent.discarding import discard
 from trunkline_workers.agent.ending import end, end_unstarted
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.turn import Turn
@@ -51,7 +51,7 @@ def signal(activation: Activation, letter: Mail, turn: Turn) -> None:
         if not letter.run or any(waiting.run == letter.run for waiting in activation.queue):
             activation.early.append(letter)
         else:
-            _discard(activation, letter, turn, "its run has ended")
+            discard(activation, letter, turn, "its run has ended")
     elif live.parked:
         live.held.append(letter)
     else:
@@ -118,7 +118,7 @@ def refuse(activation: Activation, letter: Mail, turn: Turn, reason: str) -> Non
     if letter.kind in (EnvelopeKind.REQUEST, EnvelopeKind.EVENT):
         end_unstarted(activation, letter, turn, RunStatus.FAILED, reason, type_="Unrecordable")
     else:
-        _discard(activation, letter, turn, reason)
+        discard(activation, letter, turn, reason)
 
 
 def _cancel_parked(activation: Activation, live: Live, turn: Turn, reason: str) -> None:
@@ -130,7 +130,7 @@ def _cancel_parked(activation: Activation, live: Live, turn: Turn, reason: str) 
     turn.entries.append(RunCancelled(live.run, reason=reason))
     for held in live.held:
         if held.kind is EnvelopeKind.SIGNAL:
-            _discard(activation, held, turn, "its run was cancelled while it was parked")
+            discard(activation, held, turn, "its run was cancelled while it was parked")
         else:
             turn.taken.append(held.seq)
     end(activation, live, turn, RunStatus.CANCELLED, error={"type": "Cancelled", "message": reason, "retryable": False})
@@ -153,19 +153,6 @@ def _give(activation: Activation, live: Live, letter: Mail, turn: Turn) -> None:
     activation.deliver(live, entry, turn)
 
 
-def _discard(activation: Activation, letter: Mail, turn: Turn, reason: str) -> None:
-    turn.taken.append(letter.seq)
-    turn.dead.append(
-        DeadLetter(
-            tenant=activation.lease.tenant,
-            source="mailbox",
-            reason=reason,
-            subject=f"{activation.lease.agent}/{activation.lease.key}",
-            body={"kind": letter.kind, "run": letter.run, "message_id": letter.message_id, "body": letter.body},
-        )
-    )
-
-
 HANDLERS: dict[EnvelopeKind, Callable[[Activation, Mail, Turn], None]] = {
     EnvelopeKind.REQUEST: request,
     EnvelopeKind.EVENT: request,
@@ -173,4 +160,5 @@ HANDLERS: dict[EnvelopeKind, Callable[[Activation, Mail, Turn], None]] = {
     EnvelopeKind.REPLY: reply,
     EnvelopeKind.TIMER: timer,
     EnvelopeKind.CANCEL: cancel,
+    EnvelopeKind.RESOLVE: resolving.resolve,
 }

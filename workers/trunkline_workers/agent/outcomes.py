@@ -31,7 +31,7 @@ def must_wait(activation: Activation, outcome: Outcome) -> bool:
 def settle(activation: Activation, outcome: Outcome, turn: Turn) -> None:
     """Deliver the outcome if its step is still open. The first outcome counts, whichever attempt it is of.
 
-    A late outcome of an unsafe step whose outcome was unknown resumes its run. (See ``must_wait``.)
+    That of an unsafe step whose outcome was unknown resumes its run, be it late or found out. (See ``must_wait``.)
     """
     live = activation.runs.get(outcome.run)
     step = live.driver.open_steps.get(outcome.step) if live and live.driver else None
@@ -42,7 +42,7 @@ def settle(activation: Activation, outcome: Outcome, turn: Turn) -> None:
             parking.unknown(activation, live, turn, f"step {outcome.step}: {outcome.error.get('message')}")
         return
     if live.parked:
-        resume(activation, live, turn, by="late outcome")
+        resume(activation, live, turn, by=outcome.worker or "a late outcome")
     live.usage.add(outcome.usage)
     if outcome.error is None:
         _complete(activation, live, outcome, turn)

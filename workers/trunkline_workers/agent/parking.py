@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 DIVERGED = "diverged"
 OUTCOME_UNKNOWN = "outcome-unknown"
+CANCEL = "trunkline runs cancel RUN"
+AGAIN = "trunkline runs resolve RUN --again"
 MOST_DETAIL = 2000  # characters
 GRACE = 5.0  # seconds, on top of an unsafe step's begin-by and timeout
 QUEUE_WAIT = 60.0  # seconds that an item may lie in its queue before it is issued again
@@ -27,10 +29,16 @@ DEFAULT_TIMEOUT = 60.0  # seconds
 MOST_PATIENT = 60.0  # times longer at most that a later attempt is waited for
 
 ACTIONS = {
-    "diverged": ("put the old code back and restart the agent workers", "trunkline runs cancel"),
-    "outcome-unknown": ("find out what happened", "trunkline runs cancel"),
-    "kills-its-worker": ("look at the workers' logs", "mend the code", "trunkline runs cancel"),
-    "unrecordable": ("look at the detail", "mend the code", "trunkline runs cancel"),
+    DIVERGED: ("deploy code that fits the journal", AGAIN, CANCEL),
+    OUTCOME_UNKNOWN: (
+        "find out whether it took effect",
+        "trunkline runs resolve RUN --happened RESULT",
+        "trunkline runs resolve RUN --failed REASON",
+        AGAIN,
+        CANCEL,
+    ),
+    "kills-its-worker": ("look at the workers' logs, mend the code", AGAIN, CANCEL),
+    "unrecordable": ("mend the code", AGAIN, CANCEL),
 }
 
 
@@ -41,7 +49,7 @@ def park(activation: Activation, live: Live, reason: str, detail: str) -> None:
 
 def _park(activation: Activation, live: Live, turn: Turn, reason: str, detail: str) -> None:
     turn.progress = False
-    detail, actions = printable(detail, MOST_DETAIL), list(ACTIONS[reason])
+    detail, actions = printable(detail, MOST_DETAIL), [action.replace("RUN", live.run) for action in ACTIONS[reason]]
     live.parked, live.status = reason, RunStatus.PARKED
     turn.entries.append(RunParked(live.run, reason=reason, detail=detail, actions=actions))
     change = activation.change(live, turn)

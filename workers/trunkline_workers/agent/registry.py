@@ -198,7 +198,7 @@ class Registry:
             if one.lease.instance in waiting or (self.closed and one.runs):
                 self._office.dispatch.wake(one.lease.tenant, one.lease.agent, one.lease.instance)
 
-    def _lose(self, activation: Activation, error: BaseException, letters: Iterable[int]) -> None:
+    def _lose(self, activation: Activation, error: BaseException | None, letters: Iterable[int]) -> None:
         """A turn was refused: the instance is another's now, or what it holds cannot be recorded. Look again."""
         if activation.closed:
             return
@@ -207,8 +207,11 @@ class Registry:
         self._held.pop(lease.instance, None)
         if isinstance(error, Unreachable):
             return  # the worker is ending
-        log.warning("an activation was dropped: %s", error, instance=lease.instance)
         wake = Wake(tenant=lease.tenant, agent=lease.agent, instance=lease.instance)
+        if error is None:
+            self.look(wake)
+            return
+        log.warning("an activation was dropped: %s", error, instance=lease.instance)
         if isinstance(error, Fenced):
             metrics.leases.labels(event="fenced").inc()
             self.look(wake)

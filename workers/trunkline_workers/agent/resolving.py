@@ -1,0 +1,80 @@
+"""A parked run goes on: somebody has found out what became of its step, or has mended what was wrong."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from trunkline.domain.journal import RunResumed
+from trunkline.domain.mail import Mail
+from trunkline.domain.status import Resolution, RunStatus
+from trunkline.domain.work import Outcome
+from trunkline.engine.replay import OpenStep
+from trunkline_workers.agent import outcomes
+from trunkline_workers.agent.discarding import discard
+from trunkline_workers.agent.live import Live
+from trunkline_workers.agent.parking import OUTCOME_UNKNOWN
+from trunkline_workers.agent.turn import Turn
+
+if TYPE_CHECKING:
+    from trunkline_workers.agent.activation import Activation
+
+
+def resolve(activation: Activation, letter: Mail, turn: Turn) -> None:
+    """Do with a parked run what somebody decided. What does not fit (any more) becomes a dead letter."""
+    live = activation.runs.get(letter.run)
+    outcome = Resolution(letter.body["outcome"])
+    if outcome is Resolution.AGAIN and live is not None and not live.parked:
+        turn.taken.append(letter.seq)  # it goes on already
+    elif live is None or not live.parked:
+        discard(activation, letter, turn, "its run is not parked")
+    elif live.parked == OUTCOME_UNKNOWN:
+        _of_step(activation, live, letter, outcome, turn)
+    elif outcome is Resolution.AGAIN:
+        _anew(activation, live, letter, turn)
+    else:
+        discard(activation, letter, turn, f"its run is parked as {live.parked}, and can only be tried again")
+
+
+def _of_step(activation: Activation, live: Live, letter: Mail, resolution: Resolution, turn: Turn) -> None:
+    step = _unknown(live, letter.body.get("step") or "")
+    if step is None:
+        discard(activation, letter, turn, "it does not name the one step whose outcome is unknown")
+        return
+    turn.taken.append(letter.seq)
+    if resolution is Resolution.AGAIN:
+        outcomes.resume(activation, live, turn, by=_who(letter))
+        outcomes.retry(activation, live, step, turn, reason="resolved")
+        return
+    error = {"type": "Resolved", "message": str(letter.body.get("reason") or ""), "retryable": False}
+    outcome = Outcome(
+        tenant=activation.lease.tenant,
+        instance=activation.lease.instance,
+        agent=activation.lease.agent,
+        run=live.run,
+        step=step.scheduled.key,
+        attempt=step.attempt,
+        worker=_who(letter),
+        value=letter.body.get("value") if resolution is Resolution.HAPPENED else None,
+        error=error if resolution is Resolution.FAILED else None,
+    )
+    outcomes.settle(activation, outcome, turn)
+
+
+def _anew(activation: Activation, live: Live, letter: Mail, turn: Turn) -> None:
+    """Load the instance anew. The commit counts as progress, so that takeovers before it are forgotten."""
+    turn.taken.append(letter.seq)
+    turn.entries.append(RunResumed(live.run, by=_who(letter), at=activation.now(live)))
+    activation.change(live, turn).status = RunStatus.RUNNING
+    turn.after.append(partial(activation.leave, None))
+
+
+def _unknown(live: Live, key: str) -> OpenStep | None:
+    """The step that is meant; without ``key`` the only one."""
+    steps = live.driver.open_steps if live.driver else {}
+    begun = [step for step in steps.values() if step.started is not None and key in ("", step.scheduled.key)]
+    return begun[0] if len(begun) == 1 else None
+
+
+def _who(letter: Mail) -> str:
+    return str(letter.body.get("by") or "somebody")
