@@ -94,6 +94,11 @@ class EmbeddedPostgres:
         self._server.signal(signal.SIGINT)
         self._forget_socket()
 
+    def abandon(self) -> None:
+        """End at once and write nothing out: the data is not wanted any more."""
+        self._server.signal(signal.SIGQUIT)
+        self._forget_socket()
+
     def kill(self) -> None:
         """SIGKILL, as the out-of-memory killer would. Returns when the server's children are gone too."""
         self._server.signal(signal.SIGKILL)

@@ -76,7 +76,7 @@ class ServerProcess:
             NotConfigured: a server of another process is at work in the directory.
             Unavailable: it ended, or was not ready in time; the end of its log is the reason.
         """
-        lock = self._lock()
+        lock = self._lock(FREE_WITHIN)
         try:
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(  # noqa: S603
@@ -108,7 +108,7 @@ class ServerProcess:
         if self._guard is not None:
             self._guard.communicate(b"\n")
             self._guard = None
-        os.close(self._lock())
+        os.close(self._lock(STOP_WITHIN))
 
     def _wait_until(self, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_WITHIN
@@ -123,10 +123,10 @@ class ServerProcess:
         lines = self.log.read_text(errors="replace").splitlines()
         return " / ".join(lines[-3:])[:1000] or "it said nothing"
 
-    def _lock(self) -> int:
+    def _lock(self, within: float) -> int:
         """A descriptor that holds the directory's lock."""
         descriptor = os.open(self.directory / f"{self.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        deadline = time.monotonic() + FREE_WITHIN
+        deadline = time.monotonic() + within
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

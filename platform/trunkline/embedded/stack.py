@@ -42,7 +42,7 @@ class Stack:
 
     def stop(self) -> None:
         if self.postgres.running:
-            self.postgres.stop()
+            self.postgres.abandon() if self._temporary else self.postgres.stop()
         if self.nats.running:
             self.nats.stop()
         if self._temporary:

@@ -53,6 +53,7 @@ async def _serve(settings: Settings, on_ready: Callable[[], object] | None) -> N
     async with AsyncExitStack() as stack:
         db = await _database(settings)
         stack.push_async_callback(db.close)
+        await migrate.check(db)
         bus = await Bus.connect(settings, name="supervisor", wait=FOREVER)
         stack.push_async_callback(bus.close)
         await _declare(bus)
@@ -86,14 +87,12 @@ def _duties(db: Database, bus: Bus, settings: Settings, presence: Presence) -> d
 
 
 async def _database(settings: Settings) -> Database:
-    db = await Database.open(
+    return await Database.open(
         settings.database_url.get_secret_value(),
         schema=settings.database_schema,
         size=settings.database_pool,
         wait=FOREVER,
     )
-    await migrate.check(db)
-    return db
 
 
 async def _declare(bus: Bus) -> None:
