@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +16,12 @@ from trunkline.settings import Settings
 
 Check = Callable[[], Any | Awaitable[Any]]
 Eventually = Callable[..., Awaitable[Any]]
+Ready = Callable[..., object]  # a service calls it, perhaps with a value, once it is ready
+Service = Callable[[asyncio.Event, Ready], Awaitable[None]]
+RunService = Callable[[Service], Awaitable[Any]]
+
+READY_WITHIN = 60.0  # seconds
+ENDED_WITHIN = 40.0
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +48,32 @@ def settings(stack: Stack, namespace: str) -> Iterator[Settings]:
     yield stack.settings(namespace=namespace, database_schema=namespace)
     with psycopg.connect(stack.postgres.url, autocommit=True) as connection:
         connection.execute(f"set client_min_messages = warning; drop schema {namespace} cascade")
+
+
+@pytest.fixture
+async def run_service() -> AsyncIterator[RunService]:
+    """``told = await run_service(lambda stop, ready: serve(app, settings, stop, ready))``: a service in this process.
+
+    Returns what the service called ``ready`` with; if the service ends before, its error is raised at once. After the
+    test the services are asked to stop, the last one first, and one that does not is cancelled and fails the test.
+    """
+    under_way: list[tuple[asyncio.Event, asyncio.Future[None]]] = []
+
+    async def run(service: Service) -> Any:
+        stop, told = asyncio.Event(), asyncio.get_running_loop().create_future()
+        task = asyncio.ensure_future(service(stop, lambda value=None: told.done() or told.set_result(value)))
+        under_way.append((stop, task))
+        await asyncio.wait({task, told}, timeout=READY_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            under_way.pop()
+            task.result()
+        assert told.done(), f"a service was not ready within {READY_WITHIN:g} s"
+        return told.result()
+
+    yield run
+    for stop, task in reversed(under_way):
+        stop.set()
+        await asyncio.wait_for(task, ENDED_WITHIN)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,20 +66,12 @@ Trunkline = Callable[..., Awaitable[Done]]
 
 
 @pytest.fixture
-async def gateway(settings: Settings) -> AsyncIterator[str]:
+async def gateway(settings: Settings, run_service: Any) -> str:
     """The URL of a gateway with workers behind it."""
-    stop, at = asyncio.Event(), asyncio.get_running_loop().create_future()
-    ready = [asyncio.Event(), asyncio.Event()]
-    serving = [
-        asyncio.create_task(agents.serve(app, settings, stop, ready[0].set)),
-        asyncio.create_task(tools.serve(app, settings, stop, ready[1].set)),
-        asyncio.create_task(serve(settings.model_copy(update={"port": 0}), stop, at.set_result)),
-    ]
-    for each in ready:
-        await asyncio.wait_for(each.wait(), 20)
-    yield await asyncio.wait_for(at, 20)
-    stop.set()
-    await asyncio.gather(*serving)
+    await run_service(lambda stop, ready: agents.serve(app, settings, stop, ready))
+    await run_service(lambda stop, ready: tools.serve(app, settings, stop, ready))
+    free = settings.model_copy(update={"port": 0})
+    return await run_service(lambda stop, ready: serve(free, stop, ready))
 
 
 @pytest.fixture

@@ -30,16 +30,13 @@ async def patient(ctx: Context, word: str) -> str:
 
 
 @pytest.fixture
-async def http(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+async def http(settings: Settings, run_service: Any) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a gateway with a worker behind it."""
-    stop, ready, at = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop().create_future()
-    worker = asyncio.create_task(agents.serve(app, settings, stop, ready.set))
-    gateway = asyncio.create_task(serve(settings.model_copy(update={"port": 0}), stop, at.set_result))
-    await asyncio.wait_for(ready.wait(), 20)
-    async with httpx2.AsyncClient(base_url=await asyncio.wait_for(at, 20), timeout=20) as client:
+    await run_service(lambda stop, ready: agents.serve(app, settings, stop, ready))
+    free = settings.model_copy(update={"port": 0})
+    url = await run_service(lambda stop, ready: serve(free, stop, ready))
+    async with httpx2.AsyncClient(base_url=url, timeout=20) as client:
         yield client
-    stop.set()
-    await asyncio.gather(worker, gateway)
 
 
 async def started(http: httpx2.AsyncClient, path: str, body: Any, **headers: str) -> Any:

@@ -35,13 +35,8 @@ def own(own_stack: Stack) -> Settings:
 
 
 @pytest.fixture
-async def serving(own: Settings) -> AsyncIterator[None]:
-    stop, ready = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(serve(own, stop, on_ready=ready.set))
-    await asyncio.wait_for(ready.wait(), 20)
-    yield
-    stop.set()
-    await asyncio.wait_for(task, 20)
+async def serving(own: Settings, run_service: Any) -> None:
+    await run_service(lambda stop, ready: serve(own, stop, on_ready=ready))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from trunkline.domain.ids import derived_id, new_id
 from trunkline.domain.work import Outcome, PermitAnswer, PermitRequest, StreamChunk, WorkItem
 from trunkline.settings import Settings
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 
 
 class Owner:
@@ -56,7 +56,7 @@ class Owner:
             "name": name,
             "args": args,
             "idempotency_key": derived_id("step", self.run, step),
-            "timeout": 10.0,
+            "timeout": 60.0,
             "published_at": time.time(),
         }
         return WorkItem.model_validate(fields | changes)
