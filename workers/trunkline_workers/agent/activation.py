@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 from trunkline.authoring.agent import Agent, InstanceView
-from trunkline.domain.codec import roundtrip
 from trunkline.domain.journal import Entry, RunStarted
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
@@ -27,6 +26,7 @@ from trunkline.store.leases import Lease
 from trunkline_workers.agent import commands, mail, outcomes, parking
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.office import Office
+from trunkline_workers.agent.outcomes import StepResult
 from trunkline_workers.agent.turn import Turn
 from trunkline_workers.failures import failure_of
 
@@ -148,10 +148,11 @@ class Activation:
         Returns:
             False when it must be kept as mail, because its run is parked.
         """
-        if outcomes.must_wait(self, outcome):
+        result = StepResult.of(outcome)
+        if outcomes.must_wait(self, result):
             return False
         turn = Turn(after=[done])
-        self.act(partial(outcomes.settle, self, outcome), turn=turn)
+        self.act(partial(outcomes.settle, self, result), turn=turn)
         if turn.empty and not self.closed:
             done()
         return True
@@ -273,24 +274,14 @@ class Activation:
         key, attempt = step.scheduled.key, step.attempt
         value, error = None, None
         try:
-            value = roundtrip(await self._driver(live).payload(key).run(), what=f"the result of {key}")
+            value = await self._driver(live).payload(key).run()
         except BaseException as raised:
             if (live.run, key) not in self.tasks or self.closed:
                 raise  # it was stopped from here
             error = failure_of(raised)
         del self.tasks[live.run, key]
-        outcome = Outcome.model_construct(
-            tenant=self.lease.tenant,
-            instance=self.lease.instance,
-            agent=self.lease.agent,
-            run=live.run,
-            step=key,
-            attempt=attempt,
-            worker=self.office.worker,
-            value=value,
-            error=error,
-        )
-        self.act(partial(outcomes.settle, self, outcome))
+        result = StepResult(live.run, key, attempt, self.office.worker, value, error)
+        self.act(partial(outcomes.settle, self, result))
 
     def _mark_waiting(self, live: Live, driver: RunDriver, turn: Turn) -> None:
         status = RunStatus.WAITING if driver.waiting else RunStatus.RUNNING

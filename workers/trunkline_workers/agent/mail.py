@@ -20,6 +20,7 @@ from trunkline_workers.agent import commands, outcomes, resolving
 from trunkline_workers.agent.discarding import discard
 from trunkline_workers.agent.ending import end, end_unstarted
 from trunkline_workers.agent.live import Live
+from trunkline_workers.agent.outcomes import StepResult
 from trunkline_workers.agent.turn import Turn
 
 if TYPE_CHECKING:
@@ -70,12 +71,12 @@ def deliver_early(activation: Activation, live: Live, turn: Turn) -> None:
 
 def reply(activation: Activation, letter: Mail, turn: Turn) -> None:
     """The outcome of a step, from a child run or from a worker that had another owner's address."""
-    outcome = Outcome.model_validate(letter.body)
-    if outcomes.must_wait(activation, outcome):
+    result = StepResult.of(Outcome.model_validate(letter.body))
+    if outcomes.must_wait(activation, result):
         activation.runs[letter.run].held.append(letter)
         return
     turn.taken.append(letter.seq)
-    outcomes.settle(activation, outcome, turn)
+    outcomes.settle(activation, result, turn)
 
 
 def timer(activation: Activation, letter: Mail, turn: Turn) -> None:

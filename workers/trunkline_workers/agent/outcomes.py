@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,65 +21,84 @@ if TYPE_CHECKING:
     from trunkline_workers.agent.activation import Activation
 
 
-def must_wait(activation: Activation, outcome: Outcome) -> bool:
+@dataclass(slots=True)
+class StepResult:
+    """What came of an attempt of a step, wherever it was carried out."""
+
+    run: str
+    step: str
+    attempt: int
+    worker: str
+    value: Any = None
+    error: dict[str, Any] | None = None
+    usage: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> StepResult:
+        return cls(
+            outcome.run, outcome.step, outcome.attempt, outcome.worker, outcome.value, outcome.error, outcome.usage
+        )
+
+
+def must_wait(activation: Activation, result: StepResult) -> bool:
     """Whether the outcome is for a parked run, and does not tell what that run is parked for: it is kept as mail."""
-    live = activation.runs.get(outcome.run)
+    live = activation.runs.get(result.run)
     if live is None or not live.parked:
         return False
-    return live.parked != OUTCOME_UNKNOWN or not _tells(live, outcome)
+    return live.parked != OUTCOME_UNKNOWN or not _tells(live, result)
 
 
-def settle(activation: Activation, outcome: Outcome, turn: Turn) -> None:
+def settle(activation: Activation, result: StepResult, turn: Turn) -> None:
     """Deliver the outcome if its step is still open. The first outcome counts, whichever attempt it is of.
 
     That of an unsafe step whose outcome was unknown resumes its run, be it late or found out. (See ``must_wait``.)
     """
-    live = activation.runs.get(outcome.run)
-    step = live.driver.open_steps.get(outcome.step) if live and live.driver else None
+    live = activation.runs.get(result.run)
+    step = live.driver.open_steps.get(result.step) if live and live.driver else None
     if live is None or step is None:
         return
-    if outcome.error and outcome.error.get("unknown"):
+    if result.error and result.error.get("unknown"):
         if not live.parked:
-            parking.unknown(activation, live, turn, f"step {outcome.step}: {outcome.error.get('message')}")
+            parking.unknown(activation, live, turn, f"step {result.step}: {result.error.get('message')}")
         return
     if live.parked:
-        resume(activation, live, turn, by=outcome.worker or "a late outcome")
-    live.usage.add(outcome.usage)
-    if outcome.error is None:
-        _complete(activation, live, outcome, turn)
-    elif outcome.attempt >= step.attempt:
-        _fail_or_retry(activation, live, step, outcome, turn)
+        resume(activation, live, turn, by=result.worker or "a late outcome")
+    live.usage.add(result.usage)
+    if result.error is None:
+        _complete(activation, live, result, turn)
+    elif result.attempt >= step.attempt:
+        _fail_or_retry(activation, live, step, result, turn)
 
 
-def _complete(activation: Activation, live: Live, outcome: Outcome, turn: Turn) -> None:
-    activation.office.step_ended(live.settled(outcome.step).kind, "completed")
+def _complete(activation: Activation, live: Live, result: StepResult, turn: Turn) -> None:
+    activation.office.step_ended(live.settled(result.step).kind, "completed")
     entry = StepCompleted(
         live.run,
-        key=outcome.step,
-        value=outcome.value,
+        key=result.step,
+        value=result.value,
         at=activation.now(live),
-        attempt=outcome.attempt,
-        worker=outcome.worker,
-        usage=outcome.usage,
+        attempt=result.attempt,
+        worker=result.worker,
+        usage=result.usage,
     )
     activation.deliver(live, entry, turn)
 
 
-def _fail_or_retry(activation: Activation, live: Live, step: OpenStep, outcome: Outcome, turn: Turn) -> None:
-    error: dict[str, Any] = outcome.error or {}
+def _fail_or_retry(activation: Activation, live: Live, step: OpenStep, result: StepResult, turn: Turn) -> None:
+    error: dict[str, Any] = result.error or {}
     delay = _delay(live, step, error)
     if delay is not None:
         retry(activation, live, step, turn, reason="failed", delay=delay, error=error)
         return
-    activation.office.step_ended(live.settled(outcome.step).kind, "failed")
+    activation.office.step_ended(live.settled(result.step).kind, "failed")
     entry = StepFailed(
         live.run,
-        key=outcome.step,
+        key=result.step,
         error=error,
         at=activation.now(live),
-        attempt=outcome.attempt,
-        worker=outcome.worker,
-        usage=outcome.usage,
+        attempt=result.attempt,
+        worker=result.worker,
+        usage=result.usage,
     )
     activation.deliver(live, entry, turn)
 
@@ -124,6 +144,6 @@ def resume(activation: Activation, live: Live, turn: Turn, *, by: str) -> None:
     activation.office.soon(partial(activation.take_held, live))
 
 
-def _tells(live: Live, outcome: Outcome) -> bool:
-    step = live.driver.open_steps.get(outcome.step) if live.driver else None
+def _tells(live: Live, result: StepResult) -> bool:
+    step = live.driver.open_steps.get(result.step) if live.driver else None
     return step is not None and step.started is not None

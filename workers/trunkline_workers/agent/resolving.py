@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from trunkline.domain.journal import RunResumed
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import Resolution, RunStatus
-from trunkline.domain.work import Outcome
 from trunkline.engine.replay import OpenStep
 from trunkline_workers.agent import outcomes
 from trunkline_workers.agent.discarding import discard
 from trunkline_workers.agent.live import Live
+from trunkline_workers.agent.outcomes import StepResult
 from trunkline_workers.agent.parking import OUTCOME_UNKNOWN
 from trunkline_workers.agent.turn import Turn
 
@@ -47,18 +47,16 @@ def _of_step(activation: Activation, live: Live, letter: Mail, resolution: Resol
         outcomes.retry(activation, live, step, turn, reason="resolved")
         return
     error = {"type": "Resolved", "message": str(letter.body.get("reason") or ""), "retryable": False}
-    outcome = Outcome(
-        tenant=activation.lease.tenant,
-        instance=activation.lease.instance,
-        agent=activation.lease.agent,
-        run=live.run,
-        step=step.scheduled.key,
-        attempt=step.attempt,
-        worker=_who(letter),
-        value=letter.body.get("value") if resolution is Resolution.HAPPENED else None,
-        error=error if resolution is Resolution.FAILED else None,
+    happened = resolution is Resolution.HAPPENED
+    result = StepResult(
+        live.run,
+        step.scheduled.key,
+        step.attempt,
+        _who(letter),
+        value=letter.body.get("value") if happened else None,
+        error=None if happened else error,
     )
-    outcomes.settle(activation, outcome, turn)
+    outcomes.settle(activation, result, turn)
 
 
 def _anew(activation: Activation, live: Live, letter: Mail, turn: Turn) -> None:
