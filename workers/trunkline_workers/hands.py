@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
 
 from trunkline.bus.connection import Bus
 from trunkline.bus.consume import Consumer, Consumption
-from trunkline.domain.errors import Unavailable
 from trunkline.observe import logs
 from trunkline.settings import Settings
-from trunkline.store import migrate
-from trunkline.store.database import Database
 from trunkline_workers.execution import Station
 from trunkline_workers.membership import Membership
 from trunkline_workers.pipeline import Pipeline
+from trunkline_workers.starting import Lines, Stopped, connect, patiently, unless
 
 log = logs.get("workers")
-
-T = TypeVar("T")
-
-FOREVER = 10 * 365 * 86400.0  # seconds
-RETRY_EVERY = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +31,7 @@ class Bench:
     capacity: int
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """A worker's connections."""
-
-    bus: Bus
-    db: Database
-
-
 Furnish = Callable[[Lines], Awaitable[Sequence[Bench]]]
-
-
-class _Stopped(Exception):
-    """``stop`` was set before all was ready."""
 
 
 async def serve(
@@ -71,81 +53,59 @@ async def serve(
         TopologyDrift: a stream is configured differently than this version needs.
     """
     async with AsyncExitStack() as stack:
-
-        async def set_up() -> tuple[Membership, Pipeline, list[Consumption]]:
-            lines = await _connect(kind, settings, stack)
-            benches = await furnish(lines)
-            member = Membership(kind, app, settings, lines.bus, lines.db)
-            stack.push_async_callback(member.stop)
-            await _patiently("join", member.start)
-            pipeline = Pipeline(settings, lines.bus, lines.db, member)
-            await pipeline.start()
-            return member, pipeline, [await _read(bench, pipeline, lines.bus, settings) for bench in benches]
-
-        try:
-            member, pipeline, reading = await _unless(stop, set_up())
-        except _Stopped:
-            return
-        if on_ready is not None:
-            on_ready()
-        await _first(stop, member.dead)
-        member.draining = True
-        log.info("draining", held=member.held)
-        await asyncio.gather(*(each.stop() for each in reading))
-        await pipeline.drain(settings.drain)
+        with suppress(Stopped):
+            hands = await unless(stop, _set_up(kind, app, settings, furnish, stack))
+            with suppress(Stopped):  # what came to the first benches by then is drained even so
+                await unless(stop, hands.read())
+                if on_ready is not None:
+                    on_ready()
+            await _first(stop, hands.member.dead)
+            await hands.drain()
 
 
-async def _connect(kind: str, settings: Settings, stack: AsyncExitStack) -> Lines:
-    db = await Database.open(
-        settings.database_url.get_secret_value(),
-        schema=settings.database_schema,
-        size=settings.database_pool,
-        wait=FOREVER,
-    )
-    stack.push_async_callback(db.close)
-    await migrate.check(db)
-    bus = await Bus.connect(settings, name=kind, wait=FOREVER)
-    stack.push_async_callback(bus.close)
-    await _patiently("declare the streams", bus.declare)
-    return Lines(bus, db)
+@dataclass(slots=True)
+class _Hands:
+    """The parts of one process."""
+
+    settings: Settings
+    bus: Bus
+    member: Membership
+    pipeline: Pipeline
+    benches: Sequence[Bench]
+    reading: list[Consumption] = field(default_factory=list)
+
+    async def read(self) -> None:
+        """Begin to carry out what comes."""
+        for bench in self.benches:
+            consumer = Consumer(
+                stream="WORK",
+                durable=bench.durable,
+                subject=bench.subject,
+                ack_wait=self.settings.ack_wait,
+                max_deliver=self.settings.max_deliver,
+            )
+            consume = partial(self.bus.consume, consumer, self.pipeline.handler(bench.station), capacity=bench.capacity)
+            self.reading.append(await patiently("read", consume))
+
+    async def drain(self) -> None:
+        """Take nothing new, and see what runs to its end."""
+        self.member.draining = True
+        log.info("draining", held=self.member.held)
+        await asyncio.gather(*(each.stop() for each in self.reading))
+        await self.pipeline.drain(self.settings.drain)
 
 
-async def _read(bench: Bench, pipeline: Pipeline, bus: Bus, settings: Settings) -> Consumption:
-    consumer = Consumer(
-        stream="WORK",
-        durable=bench.durable,
-        subject=bench.subject,
-        ack_wait=settings.ack_wait,
-        max_deliver=settings.max_deliver,
-    )
-    handler = pipeline.handler(bench.station)
-    return await _patiently("read", lambda: bus.consume(consumer, handler, capacity=bench.capacity))
-
-
-async def _patiently(what: str, act: Callable[[], Awaitable[T]]) -> T:
-    """A server that has just started may take a moment until it answers."""
-    while True:
-        try:
-            return await act()
-        except Unavailable as error:
-            log.warning("waiting", to=what, why=str(error))
-            await asyncio.sleep(RETRY_EVERY)
-
-
-async def _unless(stop: asyncio.Event, work: Awaitable[T]) -> T:
-    """What ``work`` comes to.
-
-    Raises:
-        _Stopped: ``stop`` was set first.
-    """
-    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
-    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if working.done():
-        return working.result()
-    working.cancel()
-    await asyncio.gather(working, return_exceptions=True)
-    raise _Stopped
+async def _set_up(
+    kind: Literal["tools", "llm"], app: str, settings: Settings, furnish: Furnish, stack: AsyncExitStack
+) -> _Hands:
+    lines = await connect(kind, settings, stack)
+    benches = await furnish(lines)
+    member = Membership(kind, app, settings, lines.bus, lines.db)
+    stack.push_async_callback(member.stop)
+    await patiently("join", member.start)
+    pipeline = Pipeline(settings, lines.bus, lines.db, member)
+    await patiently("listen", pipeline.start)
+    return _Hands(settings, lines.bus, member, pipeline, benches)
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -34,6 +34,7 @@ Connection = psycopg.AsyncConnection[Any]
 PATIENCE = 3.0  # seconds that a caller waits for a connection
 _LESS_PATIENCE = 0.5  # … when others have waited in vain before
 _RETRY_EVERY = 1.0
+_LONG = 86400.0  # seconds that nobody counts
 _DEFAULTS = {
     "connect_timeout": "5",
     "application_name": "trunkline",
@@ -184,7 +185,8 @@ async def _first_contact(conninfo: str, wait: float | None) -> None:
             if left <= 0:
                 raise Unreachable(reason=reason(error)) from None
             if not told:
-                log.warning("Postgres cannot be reached yet", reason=reason(error), trying_for=f"{left:.0f} s more")
+                trying = f"for {left:.0f} s" if left < _LONG else "until it is there"
+                log.warning("Postgres cannot be reached yet", reason=reason(error), trying=trying)
                 told = True
             await asyncio.sleep(min(delay, left))
             delay = min(delay * 2, 2.0)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from hashlib import sha256
 
 from pydantic import ValidationError
 
 from trunkline.authoring.app import App
-from trunkline.bus.connection import Bus, CoreMessage
+from trunkline.bus.connection import CoreMessage
 from trunkline.bus.consume import Consumer, Consumption, Delivery
 from trunkline.domain.codec import dumps
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.work import Wake
 from trunkline.observe import logs
 from trunkline.settings import Settings
-from trunkline.store import definitions, migrate
+from trunkline.store import definitions
 from trunkline.store.append import Appender
-from trunkline.store.database import Database
 from trunkline_workers.agent import parking
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.dispatch import Dispatch
@@ -29,6 +28,7 @@ from trunkline_workers.agent.registry import Registry
 from trunkline_workers.agent.replies import Replies
 from trunkline_workers.membership import Membership
 from trunkline_workers.router.service import Router
+from trunkline_workers.starting import Lines, Stopped, connect, unless
 
 log = logs.get("agents")
 
@@ -45,45 +45,39 @@ async def serve(
 ) -> None:
     """Run the agents of ``app`` until ``stop`` is set (then drain), or until this worker is declared dead.
 
+    Waits for Postgres and NATS at the start, and goes on by itself when they were away.
+
     Raises:
-        Unavailable: Postgres or NATS cannot be reached, or this worker was declared dead: start it again.
+        Unavailable: a part came to an end, or this worker was declared dead: start it again.
         SchemaMismatch: the database needs ``trunkline migrate``.
         TopologyDrift: a stream is configured differently.
     """
     async with AsyncExitStack() as stack:
-        worker = AgentWorker(app, settings)
-        await worker.start(stack)
-        if on_ready is not None:
-            on_ready()
-        await worker.until(stop)
-        await worker.drain()
+        with suppress(Stopped):
+            lines = await unless(stop, connect("agents", settings, stack))
+            worker = AgentWorker(app, settings, lines)
+            await worker.start(stack)
+            if on_ready is not None:
+                on_ready()
+            await worker.until(stop)
+            await worker.drain()
 
 
 class AgentWorker:
     """The parts of one process."""
 
-    db: Database
-    bus: Bus
     membership: Membership
     registry: Registry
 
-    def __init__(self, app: App, settings: Settings) -> None:
+    def __init__(self, app: App, settings: Settings, lines: Lines) -> None:
         self._app, self._settings = app, settings
+        self.db, self.bus = lines.db, lines.bus
         self._consumptions: list[Consumption] = []
         self._parts: list[asyncio.Task[None]] = []  # none ends by itself
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start every part; ``stack`` ends them."""
-        settings = self._settings
-        self.db = await Database.open(
-            settings.database_url.get_secret_value(), schema=settings.database_schema, size=settings.database_pool
-        )
-        stack.push_async_callback(self.db.close)
-        await migrate.check(self.db)
-        self.bus = await Bus.connect(settings, name="agents")
-        stack.push_async_callback(self.bus.close)
-        await self.bus.declare()
-        self.membership = Membership("agents", self._app.name, settings, self.bus, self.db)
+        self.membership = Membership("agents", self._app.name, self._settings, self.bus, self.db)
         await self.membership.start()
         stack.push_async_callback(self.membership.stop)
         office = await self._office(stack)

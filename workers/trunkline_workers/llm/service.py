@@ -9,9 +9,10 @@ from typing import Any
 from trunkline.authoring.app import App
 from trunkline.settings import Settings
 from trunkline_workers import hands
-from trunkline_workers.hands import Bench, Lines
+from trunkline_workers.hands import Bench
 from trunkline_workers.llm import library
 from trunkline_workers.llm.caller import Caller, station
+from trunkline_workers.starting import Lines
 
 DEFAULT_POOL = "default"
 

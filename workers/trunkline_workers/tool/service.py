@@ -10,7 +10,8 @@ from trunkline.authoring.app import App
 from trunkline.authoring.tool import Tool
 from trunkline.settings import Settings
 from trunkline_workers import hands
-from trunkline_workers.hands import Bench, Lines
+from trunkline_workers.hands import Bench
+from trunkline_workers.starting import Lines
 from trunkline_workers.tool.executor import station
 
 
