@@ -110,6 +110,23 @@ create table timers (
 );
 create index timers_due on timers (due_at);
 
+create table approvals (
+    id         uuid        not null,
+    tenant     text        not null,
+    instance   uuid        not null,
+    agent      text        not null,
+    key        text        not null,
+    run        uuid        not null,
+    step       text        not null,
+    name       text        not null,
+    subject    json,
+    digest     text        not null,
+    created_at timestamptz not null default now(),
+    expires_at timestamptz,
+    primary key (id)
+);
+create index approvals_listed on approvals (tenant, created_at, id);
+
 create table subscriptions (
     tenant     text not null,
     event_type text not null,
@@ -223,7 +240,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.get_bind().exec_driver_sql(
-        "drop table leaders, workers, payloads, dead_letters, definitions, subscriptions, timers, runs, snapshots,"
+        "drop table leaders, workers, payloads, dead_letters, definitions, subscriptions, approvals, timers, runs, snapshots,"
         " journal, mailbox, instances;"
         "drop function journal_is_append_only()"
     )

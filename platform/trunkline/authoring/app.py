@@ -99,7 +99,7 @@ class App:
         ``effect`` is what repeating it would do: ``pure`` and ``idempotent`` tools may run again after a crash, an
         ``unsafe`` one never does. ``timeout`` is for one attempt, ``retries`` are the attempts after the first;
         ``concurrency`` (executions at once) and ``rate`` (executions a second) are for one worker process. A tool that
-        ``needs_approval`` waits for the signal ``approve:<name>`` before each call.
+        ``needs_approval`` waits for somebody's decision before each call (see ``Context.approve``).
 
         Raises:
             BadName: the name, or that of the function, cannot stand in a subject.

@@ -20,10 +20,11 @@ from trunkline.authoring.instance import InstanceView, StateType
 from trunkline.authoring.local_call import LocalCall, local_name, result_of
 from trunkline.authoring.names import check_duration, retry_policy
 from trunkline.authoring.schema import reason_of
-from trunkline.authoring.signals import APPROVAL, APPROVE, Approval, SignalType
+from trunkline.authoring.signals import APPROVAL, Approval, SignalType
 from trunkline.authoring.signatures import scope_of_caller
 from trunkline.authoring.tool import Tool
 from trunkline.domain import codec
+from trunkline.domain.approvals import signal_name
 from trunkline.domain.durations import Duration, seconds
 from trunkline.domain.errors import BadDeclaration, BadInput
 from trunkline.domain.events import CloudEvent
@@ -190,7 +191,7 @@ class Context(Branching, Generic[S]):
         return self._wait(signal.name, None, timeout, signal.decode)
 
     def approve(self, name: str, subject: Any = None, /, *, timeout: Duration | None = None) -> Step[Approval]:
-        """Wait until somebody decides about ``subject``, by the signal ``approve:<name>``.
+        """Wait until somebody decides about ``subject``. Pending approvals are listed, and each is decided once.
 
         Raises (at once):
             BadName, NotJson, BadDuration: name, subject or timeout are not usable.
@@ -199,7 +200,7 @@ class Context(Branching, Generic[S]):
         """
         check_name("approval", name)
         args = {"subject": codec.roundtrip(subject, what="the subject of an approval")}
-        return self._wait(APPROVE + name, args, timeout, APPROVAL.decode)
+        return self._wait(signal_name(name, args["subject"]), args, timeout, APPROVAL.decode)
 
     def emit(self, event_type: str, data: Any = None, /, *, subject: str | None = None) -> Step[None]:
         """Publish an event. It is certain as soon as it is recorded, and its id is the same however often it is sent.

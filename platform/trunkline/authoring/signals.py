@@ -11,8 +11,6 @@ from trunkline.domain.ids import check_name
 
 T = TypeVar("T")
 
-APPROVE = "approve:"
-
 
 class SignalType(Generic[T]):
     """A kind of signal: its name, and the type of what it carries."""
@@ -43,7 +41,7 @@ class SignalType(Generic[T]):
 
 
 class Approval(BaseModel):
-    """How somebody decided. Sent as the signal ``approve:<name>``."""
+    """How somebody decided."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

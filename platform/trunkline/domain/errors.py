@@ -111,6 +111,12 @@ class UnknownInstance(TrunklineError):
     status = 404
 
 
+class UnknownApproval(TrunklineError):
+    """No run waits for the approval {id!r}: it was decided, it expired, or its run has ended."""
+
+    status = 404
+
+
 class UnknownDeadLetter(TrunklineError):
     """There is no dead letter {id!r} in this tenant. List them with: trunkline dead-letters list."""
 

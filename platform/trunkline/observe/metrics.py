@@ -59,7 +59,10 @@ heartbeats = _counter("heartbeats", "Heartbeats sent.", "kind")
 
 # --- tool and LLM workers -------------------------------------------------------------------------------------------
 executions = _counter(
-    "executions", "Work items by what became of them: done, failed, refused, handed_back, told_again.", "kind", "outcome"
+    "executions",
+    "Work items by what became of them: done, failed, refused, handed_back, told_again.",
+    "kind",
+    "outcome",
 )
 execution_seconds = _histogram("execution_seconds", "Time of one execution in a worker.", _SLOW, "kind")
 redelivered = _counter("redelivered", "Work items that had been delivered before.", "kind")

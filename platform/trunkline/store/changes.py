@@ -44,6 +44,20 @@ class TimerSet:
 
 
 @dataclass(slots=True)
+class ApprovalAsked:
+    """A run waits for a decision about ``subject``, at most ``timeout`` seconds. ``digest`` is the subject's."""
+
+    id: str
+    key: str
+    run: str
+    step: str
+    name: str
+    subject: Any
+    digest: str
+    timeout: float | None = None
+
+
+@dataclass(slots=True)
 class DeadLetter:
     """Something that cannot be handled. ``body`` is JSON; make text of what is not (``dead_letters.readable``)."""
 
@@ -61,7 +75,8 @@ class Append:
     """One owner's entries for one instance, at the head that it expects.
 
     ``taken`` are mailbox seqs that are settled with it; ``mail`` is posted (and its runs accepted), ``timers`` are set
-    and then ``timers_done`` removed. ``progress`` is false for what a takeover does before it gets anywhere.
+    and then ``timers_done`` removed, and likewise ``approvals`` and (by id) ``approvals_done``. ``progress`` is false
+    for what a takeover does before it gets anywhere.
     """
 
     instance: str
@@ -76,5 +91,7 @@ class Append:
     runs: Sequence[RunChange] = ()
     timers: Sequence[TimerSet] = ()
     timers_done: Sequence[tuple[str, str]] = ()
+    approvals: Sequence[ApprovalAsked] = ()
+    approvals_done: Sequence[str] = ()
     dead: Sequence[DeadLetter] = ()
     progress: bool = True

@@ -14,7 +14,7 @@ from typing import Any
 from trunkline.domain.codec import dumps
 from trunkline.domain.ids import new_id
 from trunkline.store.arrays import Array, BigInts, Bools, Floats, Ids, Ints, Texts
-from trunkline.store.changes import Append, RunChange
+from trunkline.store.changes import Append, ApprovalAsked, RunChange
 from trunkline.store.post import columns, encode
 from trunkline.store.sql import Part
 
@@ -37,6 +37,11 @@ _RUNS: Kinds = {
 }  # fmt: skip
 _TIMERS: Kinds = {"s_k": Ints, "s_run": Ids, "s_step": Texts, "s_delay": Floats}
 _DONE: Kinds = {"d_k": Ints, "d_instance": Ids, "d_run": Ids, "d_step": Texts}
+_APPROVALS: Kinds = {
+    "a_k": Ints, "a_id": Ids, "a_key": Texts, "a_run": Ids, "a_step": Texts, "a_name": Texts, "a_subject": Texts,
+    "a_digest": Texts, "a_timeout": Texts,
+}  # fmt: skip
+_APPROVALS_DONE: Kinds = {"o_k": Ints, "o_id": Ids}
 _DEAD: Kinds = {
     "x_k": Ints, "x_id": Ids, "x_tenant": Texts, "x_source": Texts, "x_reason": Texts, "x_detail": Texts,
     "x_subject": Texts, "x_body": Texts, "x_attempts": Ints,
@@ -56,7 +61,14 @@ class Item:
         self.bodies = [dumps(entry.body(), what=entry.TYPE) for entry in append.entries]
         self.size = sum(map(len, self.bodies))
         self.plain = not (
-            append.taken or append.mail or append.runs or append.timers or append.timers_done or append.dead
+            append.taken
+            or append.mail
+            or append.runs
+            or append.timers
+            or append.timers_done
+            or append.approvals
+            or append.approvals_done
+            or append.dead
         )
         if not self.plain:
             self.letters = [encode(envelope) for envelope in append.mail]
@@ -83,6 +95,7 @@ class Group:
             self._add(Part.TAKEN, _TAKEN, ((k, seq) for k, item in self._more for seq in item.append.taken))
             self._add(Part.RUNS, _RUNS, self._runs())
             self._timers()
+            self._approvals()
             self._add(Part.DEAD, _DEAD, self._dead())
             self._mail()
 
@@ -128,6 +141,14 @@ class Group:
         self._add(Part.TIMERS, _TIMERS, ((*key, delay) for key, delay in newest.items() if delay is not None))
         done = ((k, instances[k - 1], run, step) for (k, run, step), delay in newest.items() if delay is None)
         self._add(Part.TIMERS_DONE, _DONE, done)
+
+    def _approvals(self) -> None:
+        newest: dict[tuple[int, str], ApprovalAsked | None] = {}
+        for k, item in self._more:
+            newest.update({(k, asked.id): asked for asked in item.append.approvals})
+            newest.update({(k, id_): None for id_ in item.append.approvals_done})
+        self._add(Part.APPROVALS, _APPROVALS, ((k, *_approval_row(one)) for (k, _), one in newest.items() if one))
+        self._add(Part.APPROVALS_DONE, _APPROVALS_DONE, (key for key, one in newest.items() if one is None))
 
     def _dead(self) -> Iterator[Row]:
         for k, item in self._more:
@@ -175,6 +196,12 @@ def _run_row(append: Append, change: RunChange) -> Row:
         change.started or None,
         change.ended or None,
     )
+
+
+def _approval_row(asked: ApprovalAsked) -> Row:
+    """The columns of ``_APPROVALS`` after the first."""
+    timeout = None if asked.timeout is None else repr(asked.timeout)
+    return asked.id, asked.key, asked.run, asked.step, asked.name, _json(asked.subject), asked.digest, timeout
 
 
 def _json(value: Any) -> bytes | None:

@@ -177,6 +177,25 @@ timers = Table(
 )
 Index("timers_due", timers.c.due_at)
 
+approvals = Table(
+    "approvals",
+    metadata,
+    _id("id"),
+    _text("tenant"),
+    _id("instance"),
+    _text("agent"),
+    _text("key"),
+    _id("run"),
+    _text("step"),
+    _text("name"),
+    _json("subject", null=True),
+    _text("digest"),
+    _time("created_at"),
+    _time("expires_at", null=True),
+    PrimaryKeyConstraint("id"),
+)
+Index("approvals_listed", approvals.c.tenant, approvals.c.created_at, approvals.c.id)
+
 subscriptions = Table(
     "subscriptions",
     metadata,

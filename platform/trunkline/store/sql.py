@@ -25,6 +25,8 @@ class Part(Flag):
     TIMERS = 16
     TIMERS_DONE = 32
     DEAD = 64
+    APPROVALS = 128
+    APPROVALS_DONE = 256
 
 
 SESSION = {
@@ -120,6 +122,24 @@ untimed as (
     delete from timers t
     using unnest(%(d_k)s, %(d_run)s, %(d_step)s) as d(k, run, step) join passed p using (k)
     where t.instance = any(%(d_instance)s) and t.instance = p.id and t.run = d.run and t.step = d.step
+)""",
+    Part.APPROVALS: """
+asked as (
+    insert into approvals (id, tenant, instance, agent, key, run, step, name, subject, digest, expires_at)
+    select a.id, p.tenant, p.id, p.agent, a.key, a.run, a.step, a.name, a.subject::json, a.digest,
+           now() + a.timeout::float8 * interval '1 second'
+    from unnest(%(a_k)s, %(a_id)s, %(a_key)s, %(a_run)s, %(a_step)s, %(a_name)s, %(a_subject)s, %(a_digest)s,
+                %(a_timeout)s)
+        as a(k, id, key, run, step, name, subject, digest, timeout)
+    join passed p using (k)
+    order by a.id
+    on conflict do nothing
+)""",
+    Part.APPROVALS_DONE: """
+decided as (
+    delete from approvals a
+    using unnest(%(o_k)s, %(o_id)s) as o(k, id) join passed p using (k)
+    where a.id = any(%(o_id)s) and a.id = o.id and a.instance = p.id
 )""",
     Part.DEAD: """
 buried as (

@@ -12,7 +12,7 @@ from typing import Any
 
 from trunkline.authoring.agent import Agent, InstanceView
 from trunkline.authoring.context import CANCEL_RUN
-from trunkline.authoring.signals import APPROVE
+from trunkline.domain.approvals import parts_of
 from trunkline.domain.errors import TrunklineError
 from trunkline.domain.ids import child_run_id, derived_id
 from trunkline.domain.journal import (
@@ -195,8 +195,8 @@ class LocalExchange:
         place = next((place for place, (signal, _) in enumerate(self._signals) if signal == name), None)
         if place is not None:
             data = self._signals.pop(place)[1]
-        elif name.startswith(APPROVE) and name.removeprefix(APPROVE) in self._approvals:
-            data = self._approvals[name.removeprefix(APPROVE)]
+        elif (approval := parts_of(name)) is not None and approval[0] in self._approvals:
+            data = self._approvals[approval[0]]
         else:
             return False
         at = self._tick()
@@ -234,10 +234,9 @@ class LocalExchange:
                 name = open_.scheduled.name
                 if open_.scheduled.kind != StepKind.WAIT:
                     continue
-                if name.startswith(APPROVE):
-                    short = name.removeprefix(APPROVE)
-                    fix = f"Pass approvals={{{short!r}: True}}."
-                    return Stuck(agent=run.agent.name, waits=f"the approval {short!r}", fix=fix)
+                if (approval := parts_of(name)) is not None:
+                    fix = f"Pass approvals={{{approval[0]!r}: True}}."
+                    return Stuck(agent=run.agent.name, waits=f"the approval {approval[0]!r}", fix=fix)
                 fix = f"Pass signals=[({name!r}, data)]."
                 return Stuck(agent=run.agent.name, waits=f"the signal {name!r}", fix=fix)
         run = self._live[0]

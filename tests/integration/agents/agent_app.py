@@ -123,3 +123,9 @@ async def finder(ctx: Context, cents: int) -> str:
 async def double_payer(ctx: Context, cents: int) -> str:
     paid, found = await ctx.gather(ctx.call(wire, cents), ctx.call(look_up, cents))
     return f"{paid} {found}"
+
+
+@app.agent("buyer")
+async def buyer(ctx: Context, cents: int) -> str:
+    decision = await ctx.approve("buy", {"cents": cents}, timeout=600)
+    return f"{decision.by} said {decision.approved}"

@@ -10,6 +10,7 @@ from desk import OrderCancelled, OrderPlaced, Receipt, Verdict, orders, refund, 
 
 from trunkline import CloudEvent, testing
 from trunkline.authoring.agent import InstanceView
+from trunkline.domain.approvals import signal_name
 from trunkline.domain.journal import RunCompleted, StepScheduled
 from trunkline.engine.replay import RunDriver
 
@@ -48,7 +49,8 @@ async def test_a_large_refund_waits_for_an_approval(approved, refunded):
     outcome = await testing.run(orders, ORDER, model=LARGE, approvals={"refund": approved})
     assert outcome.output == Verdict(refund_cents=20_000)
     assert len(outcome.named("refund")) == refunded
-    assert outcome.named("approve:refund")[0].args == {"subject": {"refund_cents": 20_000}}
+    subject = {"refund_cents": 20_000}
+    assert outcome.named(signal_name("refund", subject))[0].args == {"subject": subject}
 
 
 async def test_an_approval_that_nobody_gives_times_out_without_waiting():

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from trunkline import App, Context, testing
 from trunkline.authoring.agent import InstanceView
 from trunkline.domain import codec
+from trunkline.domain.approvals import signal_name
 from trunkline.engine.replay import RunDriver
 from trunkline.testing import HangUp, ModelSays, ProviderError, ToolCall
 
@@ -182,7 +183,8 @@ async def test_a_tool_that_needs_approval_asks_first(approved, says):
         talker, "?", model=[ToolCall("refund", {"cents": 5}), "Done."], approvals={"refund": approved}
     )
     assert says in told(outcome)[0]
-    assert outcome.named("approve:refund")[0].args == {"subject": {"tool": "refund", "arguments": {"cents": 5}}}
+    subject = {"tool": "refund", "arguments": {"cents": 5}}
+    assert outcome.named(signal_name("refund", subject))[0].args == {"subject": subject}
     assert len(outcome.named("refund")) == int(approved)
 
 

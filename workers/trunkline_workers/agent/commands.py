@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from trunkline.domain import approvals
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import child_run_id, derived_id, instance_id
 from trunkline.domain.journal import (
@@ -21,7 +22,7 @@ from trunkline.domain.journal import (
 from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind, RunStatus, StepKind
 from trunkline.observe import faults
-from trunkline.store.append import TimerSet
+from trunkline.store.append import ApprovalAsked, TimerSet
 from trunkline_workers.agent import parking
 from trunkline_workers.agent.ending import end
 from trunkline_workers.agent.live import Live
@@ -43,17 +44,16 @@ def scheduled(activation: Activation, live: Live, step: StepScheduled, turn: Tur
 
 def completed(_: Activation, live: Live, entry: StepCompleted, turn: Turn) -> None:
     """The handler's own completion of a wait (a signal was there) or an emit: its timer, if any, is off."""
-    step = live.settled(entry.key)
-    if has_timer(step):
-        turn.timers_done.append((live.run, step.key))
+    _put_away(live, live.settled(entry.key), turn)
 
 
 def cancelled(activation: Activation, live: Live, entry: StepCancelled, turn: Turn) -> None:
     """Nobody waits for the step: its timer is off, and whoever carries it out is told (it may be too late)."""
     step = live.settled(entry.key)
-    if has_timer(step):
-        turn.timers_done.append((live.run, step.key))
-    elif step.kind == StepKind.LOCAL:
+    _put_away(live, step, turn)
+    if step.kind in (StepKind.SLEEP, StepKind.WAIT):
+        return
+    if step.kind == StepKind.LOCAL:
         turn.after.append(partial(activation.stop_local, live.run, step.key))
     elif step.kind == StepKind.AGENT:
         _cancel_asked(activation, live, step, turn)
@@ -97,6 +97,25 @@ def issue(activation: Activation, live: Live, key: str) -> None:
 
 def _work(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -> None:
     turn.after.append(partial(issue, activation, live, step.key))
+
+
+def _wait(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -> None:
+    _timer(activation, live, step, turn)
+    approval = approvals.parts_of(step.name)
+    if approval is not None:
+        name, digits = approval
+        turn.approvals.append(
+            ApprovalAsked(
+                id=approvals.approval_id(live.run, step.key),
+                key=activation.lease.key,
+                run=live.run,
+                step=step.key,
+                name=name,
+                subject=step.args["subject"],
+                digest=digits,
+                timeout=step.options.get("timeout"),
+            )
+        )
 
 
 def _timer(_: Activation, live: Live, step: StepScheduled, turn: Turn) -> None:
@@ -197,6 +216,19 @@ def _cancel_asked(activation: Activation, live: Live, step: StepScheduled, turn:
     turn.after.append(partial(activation.office.dispatch.wake, envelope.tenant, agent, envelope.instance))
 
 
+def _put_away(live: Live, step: StepScheduled, turn: Turn) -> None:
+    """The step has ended: its timer is off, and nobody need decide about it."""
+    if has_timer(step):
+        turn.timers_done.append((live.run, step.key))
+    expire(live, step, turn)
+
+
+def expire(live: Live, step: StepScheduled, turn: Turn) -> None:
+    """Nobody need decide any more, if somebody had to."""
+    if step.kind == StepKind.WAIT and approvals.parts_of(step.name) is not None:
+        turn.approvals_done.append(approvals.approval_id(live.run, step.key))
+
+
 def has_timer(step: StepScheduled) -> bool:
     """Whether a row in ``timers`` belongs to the step."""
     return step.kind == StepKind.SLEEP or (step.kind == StepKind.WAIT and step.options.get("timeout") is not None)
@@ -208,7 +240,7 @@ _SCHEDULED: dict[StepKind, Callable[[Activation, Live, StepScheduled, Turn], Non
     StepKind.LLM: _work,
     StepKind.AGENT: _ask,
     StepKind.SLEEP: _timer,
-    StepKind.WAIT: _timer,
+    StepKind.WAIT: _wait,
     StepKind.EMIT: _emit,
 }
 

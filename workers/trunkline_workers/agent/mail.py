@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from trunkline.domain.approvals import parts_of
 from trunkline.domain.journal import (
     CancelRequested,
     RunCancelled,
@@ -48,7 +49,9 @@ def request(activation: Activation, letter: Mail, turn: Turn) -> None:
 def signal(activation: Activation, letter: Mail, turn: Turn) -> None:
     """Give a named message to the run it is for; keep it until that run begins."""
     live = activation.runs.get(letter.run) if letter.run else activation.current()
-    if live is None:
+    if parts_of(str(letter.body["name"])) is not None and not _asked_for(live, letter):
+        discard(activation, letter, turn, "no run waits for this decision (any more)")
+    elif live is None:
         if not letter.run or any(waiting.run == letter.run for waiting in activation.queue):
             activation.early.append(letter)
         else:
@@ -57,6 +60,14 @@ def signal(activation: Activation, letter: Mail, turn: Turn) -> None:
         live.held.append(letter)
     else:
         _give(activation, live, letter, turn)
+
+
+def _asked_for(live: Live | None, letter: Mail) -> bool:
+    """Whether the run waits for just this decision. One that came early would answer what nobody had asked yet."""
+    if live is None or live.driver is None:
+        return live is not None  # a parked run keeps it
+    name = letter.body["name"]
+    return any(step.scheduled.name == name for step in live.driver.open_steps.values())
 
 
 def deliver_early(activation: Activation, live: Live, turn: Turn) -> None:
@@ -90,7 +101,7 @@ def timer(activation: Activation, letter: Mail, turn: Turn) -> None:
     if live is None or step is None:
         return
     at, key = activation.now(live), step.scheduled.key
-    live.settled(key)
+    commands.expire(live, live.settled(key), turn)
     if step.scheduled.kind == StepKind.SLEEP:
         activation.deliver(live, StepCompleted(live.run, key=key, value=None, at=at), turn)
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from trunkline.domain.journal import Entry, StepFailed
 from trunkline.domain.mail import Envelope
-from trunkline.store.append import Append, DeadLetter, RunChange, TimerSet
+from trunkline.store.append import Append, ApprovalAsked, DeadLetter, RunChange, TimerSet
 from trunkline.store.leases import Lease
 
 
@@ -22,6 +22,8 @@ class Turn:
     runs: dict[str, RunChange] = field(default_factory=dict)
     timers: list[TimerSet] = field(default_factory=list)
     timers_done: list[tuple[str, str]] = field(default_factory=list)
+    approvals: list[ApprovalAsked] = field(default_factory=list)
+    approvals_done: list[str] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     immediate: list[StepFailed] = field(default_factory=list)
     after: list[Callable[[], None]] = field(default_factory=list)
@@ -45,6 +47,8 @@ class Turn:
             runs=list(self.runs.values()),
             timers=self.timers,
             timers_done=self.timers_done,
+            approvals=self.approvals,
+            approvals_done=self.approvals_done,
             dead=self.dead,
             progress=self.progress,
         )
