@@ -160,9 +160,11 @@ create table dead_letters (
     body       json,
     attempts   integer     not null default 0,
     created_at timestamptz not null default now(),
+    settled_at timestamptz,
+    settled_as text        not null default '',
     primary key (id)
 );
-create index dead_letters_listed on dead_letters (tenant, created_at, id);
+create index dead_letters_listed on dead_letters (tenant, created_at, id) where settled_at is null;
 
 create table payloads (
     tenant     text        not null,

@@ -111,6 +111,12 @@ class UnknownInstance(TrunklineError):
     status = 404
 
 
+class NotRedrivable(TrunklineError):
+    """The dead letter {id!r} cannot be redriven: {reason}. It can be discarded."""
+
+    status = 409
+
+
 class UnknownApproval(TrunklineError):
     """No run waits for the approval {id!r}: it was decided, it expired, or its run has ended."""
 

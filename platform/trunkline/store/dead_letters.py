@@ -10,12 +10,15 @@ from trunkline.domain.errors import UnknownDeadLetter
 from trunkline.domain.ids import is_id, new_id
 from trunkline.store import pages
 from trunkline.store.changes import DeadLetter
-from trunkline.store.database import Database
+from trunkline.store.database import Connection, Database
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A dead letter's row; ``created_at`` in seconds since the epoch by Postgres's clock."""
+    """A dead letter's row; times in seconds since the epoch by Postgres's clock.
+
+    ``settled_as`` is ``redriven`` or ``discarded`` once somebody has dealt with it, and empty until then.
+    """
 
     id: str
     tenant: str
@@ -26,10 +29,13 @@ class Kept:
     body: Any
     attempts: int
     created_at: float
+    settled_at: float | None = None
+    settled_as: str = ""
 
 
 _ROW = """
-select id::text, tenant, source, reason, detail, subject, body, attempts, extract(epoch from created_at)::float8
+select id::text, tenant, source, reason, detail, subject, body, attempts, extract(epoch from created_at)::float8,
+       extract(epoch from settled_at)::float8, settled_as
 """
 
 
@@ -67,20 +73,40 @@ async def get(db: Database, tenant: str, id_: str) -> Kept:
 
 
 async def list_dead_letters(
-    db: Database, tenant: str, *, limit: int = 50, cursor: str | None = None
+    db: Database, tenant: str, *, source: str | None = None, limit: int = 50, cursor: str | None = None
 ) -> tuple[list[Kept], str | None]:
-    """The tenant's dead letters, newest first, and the cursor of the next page (``None`` at the end).
+    """The tenant's dead letters that nobody has settled, newest first, and the next page's cursor (``None``: the end).
 
     Raises:
         BadInput: ``cursor`` is not one that a list gave out.
     """
     before = f"and {pages.BEFORE}" if cursor else ""
-    sql = f"{_ROW}, {pages.MARK} from dead_letters where tenant = %(tenant)s {before} {pages.NEWEST}"
-    parameters = {"tenant": tenant, "limit": pages.bounded(limit), **(pages.before(cursor) if cursor else {})}
+    of = "and source = %(source)s" if source else ""
+    sql = f"{_ROW}, {pages.MARK} from dead_letters where tenant = %(tenant)s and settled_at is null {of} {before}"
+    sql += f" {pages.NEWEST}"
+    parameters = {"tenant": tenant, "source": source, "limit": pages.bounded(limit)}
+    if cursor:
+        parameters |= pages.before(cursor)
     async with db.connection() as connection:
         fetched = await connection.execute(sql, parameters)
         rows = [(Kept(*row[:-1]), (row[-1], row[0])) for row in await fetched.fetchall()]
     return pages.page(rows, limit)
+
+
+async def discard(db: Database, tenant: str, id_: str) -> bool:
+    """Settle a dead letter without doing anything with it. Returns False when it was settled before."""
+    async with db.connection() as connection:
+        return await settle(connection, tenant, id_, "discarded")
+
+
+async def settle(connection: Connection, tenant: str, id_: str, how: str) -> bool:
+    """Mark a dead letter as dealt with, in the connection's transaction; False when it was so before."""
+    cursor = await connection.execute(
+        "update dead_letters set settled_at = now(), settled_as = %s"
+        " where id = %s and tenant = %s and settled_at is null",
+        [how, id_, tenant],
+    )
+    return cursor.rowcount == 1
 
 
 def readable(data: bytes, limit: int = 64 * 1024) -> str:

@@ -235,9 +235,17 @@ dead_letters = Table(
     _json("body", null=True),
     _number("attempts", Integer),
     _time("created_at"),
+    _time("settled_at", null=True),
+    _text("settled_as", ""),
     PrimaryKeyConstraint("id"),
 )
-Index("dead_letters_listed", dead_letters.c.tenant, dead_letters.c.created_at, dead_letters.c.id)
+Index(
+    "dead_letters_listed",
+    dead_letters.c.tenant,
+    dead_letters.c.created_at,
+    dead_letters.c.id,
+    postgresql_where=text("settled_at is null"),
+)
 
 payloads = Table(
     "payloads",

@@ -38,10 +38,15 @@ def end(
         turn.dead.append(
             DeadLetter(
                 tenant=activation.lease.tenant,
-                source="signal",
+                source="mailbox",
                 reason="the run ended without waiting for it",
                 subject=f"{activation.lease.agent}/{activation.lease.key}",
-                body={"run": live.run, "name": leftover.name, "data": leftover.data},
+                body={
+                    "kind": EnvelopeKind.SIGNAL,
+                    "run": live.run,
+                    "message_id": leftover.message_id,
+                    "body": {"name": leftover.name, "data": leftover.data},
+                },
             )
         )
     _tell(activation, live.run, status, turn)
