@@ -22,26 +22,42 @@ from trunkline.store.database import Database
 log = logs.get("gateway")
 
 AGAIN = 1.0  # seconds between two attempts to reach NATS
+FIRST_JOIN = 3.0  # seconds that the first requests wait for NATS, so that they need not wait for the supervisor
+FOREVER = 10 * 365 * 86400.0  # seconds
 
 
 async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
-    """Serve until ``stop`` is set; ``on_ready`` gets the base URL when requests are taken.
+    """Serve until ``stop`` is set; ``on_ready`` gets the base URL when requests are taken. Waits for Postgres.
 
     Raises:
         NotConfigured: it would listen beyond loopback without API keys.
-        Unavailable: Postgres cannot be reached.
+        TopologyDrift: a stream is configured differently than this version needs.
         SchemaMismatch: the database needs ``trunkline migrate``.
     """
     if not settings.api_keys and not _is_loopback(settings.host):
         fix = "Set TRUNKLINE_API_KEYS=tenant=key, or listen on 127.0.0.1."
         raise NotConfigured(what=f"An API key for a gateway on {settings.host}", fix=fix)
-    url, schema = settings.database_url.get_secret_value(), settings.database_schema
-    db = await Database.open(url, schema=schema, size=settings.database_pool)
+    db = await _database(settings, stop)
+    if db is None:
+        return
     try:
         await migrate.check(db)
         await _serve(Desk(settings, db), stop, on_ready)
     finally:
         await db.close()
+
+
+async def _database(settings: Settings, stop: asyncio.Event) -> Database | None:
+    """A way to Postgres, however long it takes; ``None`` if ``stop`` was set first."""
+    url, schema, size = settings.database_url.get_secret_value(), settings.database_schema, settings.database_pool
+    opening = asyncio.create_task(Database.open(url, schema=schema, size=size, wait=FOREVER))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if opening.done():
+        return opening.result()
+    opening.cancel()
+    return None
 
 
 async def _serve(desk: Desk, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
@@ -51,6 +67,9 @@ async def _serve(desk: Desk, stop: asyncio.Event, on_ready: Callable[[str], None
     )
     server = _Server(config, on_ready)
     joining = asyncio.create_task(_join(desk))
+    await asyncio.wait({joining}, timeout=FIRST_JOIN)
+    if joining.done():
+        joining.result()
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -66,14 +85,23 @@ async def _serve(desk: Desk, stop: asyncio.Event, on_ready: Callable[[str], None
 
 async def _join(desk: Desk) -> None:
     """Reach NATS, however long it takes; what is accepted meanwhile is woken by the supervisor."""
-    while desk.bus is None:
-        try:
-            bus = await Bus.connect(desk.settings, name="gateway")
-            await bus.declare()
-            desk.bus = bus
-        except Unavailable as error:
-            log.warning("nats is away: %s", error)
+    bus = await Bus.connect(desk.settings, name="gateway", wait=FOREVER)
+    try:
+        while not await _declared(bus):
             await asyncio.sleep(AGAIN)
+    except BaseException:
+        await bus.close()
+        raise
+    desk.bus = bus
+
+
+async def _declared(bus: Bus) -> bool:
+    try:
+        await bus.declare()
+    except Unavailable as error:
+        log.warning("the streams cannot be declared yet", reason=str(error))
+        return False
+    return True
 
 
 class _Server(uvicorn.Server):

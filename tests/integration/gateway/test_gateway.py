@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
 from trunkline import App, Context
 from trunkline.domain.errors import NotConfigured
@@ -116,3 +117,13 @@ async def test_it_is_ready_when_both_servers_are_reached(http: httpx2.AsyncClien
 async def test_beyond_loopback_it_needs_keys(settings: Settings) -> None:
     with pytest.raises(NotConfigured, match="TRUNKLINE_API_KEYS"):
         await serve(settings.model_copy(update={"host": "0.0.0.0"}), asyncio.Event(), print)
+
+
+async def test_it_waits_for_its_servers_and_can_be_stopped_meanwhile(settings: Settings) -> None:
+    nowhere = settings.model_copy(update={"database_url": SecretStr("postgresql://nobody@127.0.0.1:1/none")})
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve(nowhere, stop, print))
+    done, _ = await asyncio.wait({serving}, timeout=0.3)
+    assert not done
+    stop.set()
+    await asyncio.wait_for(serving, 10)
