@@ -87,21 +87,21 @@ async def _join(desk: Desk) -> None:
     """Reach NATS, however long it takes; what is accepted meanwhile is woken by the supervisor."""
     bus = await Bus.connect(desk.settings, name="gateway", wait=FOREVER)
     try:
-        while not await _declared(bus):
-            await asyncio.sleep(AGAIN)
+        await _declare(bus)
     except BaseException:
         await bus.close()
         raise
     desk.bus = bus
 
 
-async def _declared(bus: Bus) -> bool:
-    try:
-        await bus.declare()
-    except Unavailable as error:
-        log.warning("the streams cannot be declared yet", reason=str(error))
-        return False
-    return True
+async def _declare(bus: Bus) -> None:
+    """A server that has just started may take a moment until JetStream answers."""
+    while True:
+        try:
+            return await bus.declare()
+        except Unavailable as error:
+            log.warning("the streams cannot be declared yet", reason=str(error))
+            await asyncio.sleep(AGAIN)
 
 
 class _Server(uvicorn.Server):
