@@ -12,7 +12,7 @@ from trunkline.bus.connection import Bus
 from trunkline.domain.errors import Unavailable
 from trunkline.observe import logs
 from trunkline.settings import Settings
-from trunkline.store import migrate
+from trunkline.store import version
 from trunkline.store.database import Database
 
 log = logs.get("workers")
@@ -49,7 +49,7 @@ async def connect(name: str, settings: Settings, stack: AsyncExitStack) -> Lines
         wait=FOREVER,
     )
     stack.push_async_callback(db.close)
-    await patiently("look at the schema", lambda: migrate.check(db))
+    await patiently("look at the schema", lambda: version.check(db))
     bus = await Bus.connect(settings, name=name, wait=FOREVER)
     stack.push_async_callback(bus.close)
     await patiently("declare the streams", bus.declare)

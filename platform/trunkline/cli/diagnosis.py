@@ -11,7 +11,7 @@ from trunkline.cli.failures import FAILED, OK, UNREACHABLE
 from trunkline.domain.errors import SchemaMismatch, Unavailable
 from trunkline.observe.logs import hide_secrets
 from trunkline.settings import Settings
-from trunkline.store import durability, migrate
+from trunkline.store import durability, version
 from trunkline.store.database import Database
 from trunkline.store.durability import Durability
 
@@ -51,11 +51,11 @@ async def _postgres(settings: Settings) -> AsyncIterator[Finding]:
 
 async def _schema(db: Database) -> Finding:
     try:
-        await migrate.check(db)
+        await version.check(db)
     except SchemaMismatch as error:
         needed, found = error.fields["needed"], error.fields["found"]
         return Finding("schema", "wrong", f"{db.schema!r} is at {found}, needed {needed}", "trunkline migrate")
-    return Finding("schema", "ok", f"{db.schema!r} is at {migrate.head()}")
+    return Finding("schema", "ok", f"{db.schema!r} is at {version.NEEDED}")
 
 
 def durable(found: Durability) -> list[Finding]:

@@ -16,7 +16,7 @@ from trunkline.gateway.app import create_app
 from trunkline.gateway.desk import Desk
 from trunkline.observe import logs
 from trunkline.settings import Settings
-from trunkline.store import migrate
+from trunkline.store import version
 from trunkline.store.database import Database
 
 log = logs.get("gateway")
@@ -41,7 +41,7 @@ async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str
     if db is None:
         return
     try:
-        await migrate.check(db)
+        await version.check(db)
         await _serve(Desk(settings, db), stop, on_ready)
     finally:
         await db.close()

@@ -1,4 +1,4 @@
-"""Brings the tables to the version that this code needs, and says when they are at another.
+"""Brings the tables to the version that this code needs.
 
 Alembic runs the revisions of ``trunkline_migrations`` from wherever that package is installed; no file on disk
 configures it. One upgrade is one transaction, under an advisory lock of the schema: of several that start at once the
@@ -25,7 +25,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from trunkline.domain.errors import BadDeclaration, SchemaMismatch
-from trunkline.store.database import Database, Unreachable, connection_info, quoted
+from trunkline.store.database import Unreachable, connection_info, quoted
 from trunkline.store.failures import reason
 
 Told = Callable[[str], None]
@@ -82,30 +82,10 @@ def current_of(connection: Connection, schema: str) -> str | None:
 
 @cache
 def head() -> str:
-    """The revision that this version needs."""
+    """The newest revision that there is."""
     newest = ScriptDirectory.from_config(_config(None, "public", None)).get_current_head()
     assert newest is not None
     return newest
-
-
-async def check(db: Database) -> None:
-    """Compare the schema that ``db`` uses with what this version needs.
-
-    Raises:
-        SchemaMismatch: it is at another revision, or was never migrated.
-        Unreachable: Postgres does not answer.
-    """
-    found = "nothing"
-    async with db.connection() as connection:
-        try:
-            cursor = await connection.execute("select version_num from alembic_version")
-        except psycopg.errors.UndefinedTable:
-            pass
-        else:
-            row = await cursor.fetchone()
-            found = row[0] if row else "nothing"
-    if found != head():
-        raise SchemaMismatch(found=found, needed=head())
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from trunkline.domain.errors import Unavailable
 from trunkline.observe import logs
 from trunkline.observe.health import HealthServer
 from trunkline.settings import Settings
-from trunkline.store import migrate
+from trunkline.store import version
 from trunkline.store.database import Database
 from trunkline.supervisor.alarms import Alarms
 from trunkline.supervisor.deadletters import DeadLetters
@@ -53,7 +53,7 @@ async def _serve(settings: Settings, on_ready: Callable[[], object] | None) -> N
     async with AsyncExitStack() as stack:
         db = await _database(settings)
         stack.push_async_callback(db.close)
-        await migrate.check(db)
+        await version.check(db)
         bus = await Bus.connect(settings, name="supervisor", wait=FOREVER)
         stack.push_async_callback(bus.close)
         await _declare(bus)

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from trunkline.domain.errors import BadDeclaration, SchemaMismatch
-from trunkline.store import migrate
+from trunkline.store import migrate, version
 from trunkline.store.database import Database, Unreachable, connection_info
 from trunkline.store.schema import metadata
 
@@ -101,12 +101,21 @@ def test_the_schema_is_what_the_metadata_says(url: str, schema: str) -> None:
 
 async def test_check_names_what_is_and_what_is_needed(url: str, schema: str, unmigrated: str) -> None:
     db = await Database.open(url, schema=schema)
-    await migrate.check(db)
+    await version.check(db)
     await db.close()
     db = await Database.open(url, schema=unmigrated)
     with pytest.raises(SchemaMismatch, match=r"at nothing .* needs 0001. Run: trunkline migrate"):
-        await migrate.check(db)
+        await version.check(db)
     await db.close()
+
+
+def test_the_code_needs_the_newest_revision() -> None:
+    assert migrate.head() == version.NEEDED
+
+
+def test_who_only_looks_does_not_load_alembic() -> None:
+    code = "import sys, trunkline_workers.agent.service; sys.exit(bool({'alembic', 'sqlalchemy'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_newer_schema_is_named(url: str, schema: str) -> None:
