@@ -123,6 +123,8 @@ class Children:
             await self._read(name, process)
             return await process.wait()
         finally:
+            if process.returncode is None:
+                process.kill()  # nobody reads what it says
             del self._running[name]
 
     async def _read(self, name: str, process: asyncio.subprocess.Process) -> None:

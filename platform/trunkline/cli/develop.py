@@ -30,20 +30,13 @@ def dev(
     from trunkline.authoring.loading import load_app
     from trunkline.cli import process
     from trunkline.cli.configuration import load_settings
-    from trunkline.cli.development import serve
-    from trunkline.cli.output import say
-    from trunkline.embedded.stack import Stack
-    from trunkline.store import migrate
+    from trunkline.cli.development import check_port, serve
 
-    given = load_settings()
+    settings = load_settings(log_format="console")
     loaded = load_app(app)
-    say("starting NATS and Postgres …")
-    with Stack(data) as stack:
-        settings = stack.settings()
-        migrate.upgrade(stack.postgres.url, settings.database_schema)
-        service = partial(serve, app, loaded, stack, settings, workers=workers)
-        status = process.run(service, given, loop_factory=asyncio.new_event_loop)
-    raise typer.Exit(status)
+    check_port(settings.host, settings.port)
+    service = partial(serve, app, loaded, data, workers=workers)
+    raise typer.Exit(process.run(service, settings, loop_factory=asyncio.new_event_loop))
 
 
 def demo() -> None:

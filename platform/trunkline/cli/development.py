@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -18,32 +20,52 @@ from trunkline.authoring.app import App
 from trunkline.cli.children import Children
 from trunkline.cli.failures import NotUnderstood
 from trunkline.cli.output import console, say
+from trunkline.embedded.stack import Stack
 from trunkline.settings import Settings
+from trunkline.store import migrate
 from trunkline.store import workers as roster
 from trunkline.store.database import Database, Unreachable
-
-if TYPE_CHECKING:
-    from trunkline.embedded.stack import Stack
 
 LOOK_EVERY = 0.1  # seconds between two looks whether everything is up
 
 _COLOURS = {"gateway": "blue", "supervisor": "magenta", "agents": "green", "tools": "yellow", "llm": "cyan"}
 
 
-async def serve(spec: str, app: App, stack: Stack, settings: Settings, stop: asyncio.Event, *, workers: int) -> None:
-    """Run the parts that ``app`` (which ``spec`` names) needs.
+async def serve(spec: str, app: App, data: Path | None, stop: asyncio.Event, *, workers: int) -> None:
+    """Run the servers, and then the parts that ``app`` (which ``spec`` names) needs.
 
     Raises:
-        NotUnderstood: the gateway's port is taken, or a part says that it cannot start like this.
+        NotConfigured: the servers cannot use the directory ``data``.
+        Unavailable: a server did not come up.
+        NotUnderstood: a part says that it cannot start like this.
     """
-    check_port(settings.host, settings.port)
-    url = f"http://{settings.host}:{settings.port}"
+    async with _servers(data) as stack:
+        if not stop.is_set():
+            await _parts(spec, app, stack, stop, workers)
+
+
+@asynccontextmanager
+async def _servers(data: Path | None) -> AsyncIterator[Stack]:
+    """NATS and Postgres with the tables. In threads, so that signals are heard; what was begun is always ended."""
+    say("starting NATS and Postgres …")
+    stack = Stack(data)
+    try:
+        await asyncio.to_thread(stack.start)
+        await asyncio.to_thread(migrate.upgrade, stack.postgres.url, stack.settings().database_schema)
+        yield stack
+    finally:
+        await asyncio.to_thread(stack.stop)
+
+
+async def _parts(spec: str, app: App, stack: Stack, stop: asyncio.Event, workers: int) -> None:
+    """Until ``stop`` is set, or a part cannot start."""
+    settings = stack.settings()
     parts = parts_of(spec, app, workers)
-    environment = stack.environment(log_format="console", metrics_port=0)
-    async with Children(environment, teller()) as children:
+    say(f"starting {', '.join(parts)} …")
+    async with Children(stack.environment(log_format="console", metrics_port=0), teller(stop)) as children:
         for name, arguments in parts.items():
             children.add(name, *arguments)
-        announcing = asyncio.create_task(_announce(url, parts, stack, settings, app))
+        announcing = asyncio.create_task(_announce(parts, stack, settings, app))
         stopping = asyncio.create_task(stop.wait())
         ends: set[asyncio.Future[Any]] = {stopping, children.broken}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -78,22 +100,27 @@ def check_port(host: str, port: int) -> None:
         with socket.create_server((host, port)):
             return
     except OSError as error:
-        reason = f"the gateway cannot listen there ({(error.strerror or str(error)).lower()}); set TRUNKLINE_PORT"
+        why = os.strerror(error.errno).lower() if error.errno else str(error)
+        reason = f"the gateway cannot listen there ({why}); set TRUNKLINE_PORT to another port"
         raise NotUnderstood(what=f"{host}:{port}", reason=reason) from None
 
 
-def teller() -> Callable[[str, str], None]:
-    """Prints a child's line behind its name."""
+def teller(stop: asyncio.Event) -> Callable[[str, str], None]:
+    """Prints a child's line behind its name. When nobody can read that any more, it asks all to ``stop``."""
 
     def tell(name: str, line: str) -> None:
         prefix = Text(f"{name:<11}│ ", _COLOURS.get(name.partition(".")[0], "white"))
-        console().print(prefix + Text(line))
-        sys.stdout.flush()
+        try:
+            console().print(prefix + Text(line))
+            sys.stdout.flush()
+        except OSError:
+            stop.set()
 
     return tell
 
 
-async def _announce(url: str, parts: dict[str, tuple[str, ...]], stack: Stack, settings: Settings, app: App) -> None:
+async def _announce(parts: dict[str, tuple[str, ...]], stack: Stack, settings: Settings, app: App) -> None:
+    url = f"http://{settings.host}:{settings.port}"
     wanted = Counter(part[1] for part in parts.values() if part[0] == "worker")
     db = await Database.open(stack.postgres.url, schema=settings.database_schema, size=1, wait=60)
     try:

@@ -1,7 +1,7 @@
 """Runs one service as a process: its loop, its logs, and what signals do to it.
 
-SIGTERM and SIGINT ask it to stop (it drains); a second one ends it at once. A server that is away at the start is
-waited for by the service itself, which says so in one line.
+SIGTERM, SIGINT, and the SIGHUP of a closed terminal ask it to stop (it drains); a second one ends it at once. A server
+that is away at the start is waited for by the service itself, which says so in one line.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ async def _watched(service: Service, settings: Settings) -> int:
 
 async def _until_stopped(service: Service, settings: Settings) -> int:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _asking():
         asyncio.get_running_loop().add_signal_handler(number, partial(_on_signal, number, stop))
     serving = asyncio.create_task(service(stop))
     stopping = asyncio.create_task(stop.wait())
@@ -90,8 +90,14 @@ async def _until_stopped(service: Service, settings: Settings) -> int:
     return OK
 
 
+def _asking() -> list[signal.Signals]:
+    """Who ignores SIGHUP, as ``nohup`` does, goes on ignoring it."""
+    hangup = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL else []
+    return [signal.SIGTERM, signal.SIGINT, *hangup]
+
+
 def _on_signal(number: signal.Signals, stop: asyncio.Event) -> None:
     if stop.is_set():
         os._exit(128 + number)
-    log.info("stopping", signal=number.name)
     stop.set()
+    log.info("stopping", signal=number.name)

@@ -134,7 +134,7 @@ class ServerProcess:
                 if time.monotonic() > deadline:
                     os.close(descriptor)
                     raise NotConfigured(
-                        what=f"A directory for the embedded {self.name}",
+                        what=f"A directory that the embedded {self.name} has to itself",
                         fix=f"Another one is at work in {self.directory}: stop it, or name another directory.",
                     ) from None
                 time.sleep(_LOOK_EVERY)

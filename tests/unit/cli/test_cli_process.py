@@ -49,10 +49,17 @@ def ended(script: str) -> tuple[int, list[dict[str, object]]]:
     return done.returncode, [json.loads(line) for line in done.stderr.splitlines()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_it(number: signal.Signals) -> None:
     with started("run(polite)") as process:
         process.send_signal(number)
+        assert process.wait(20) == 0
+
+
+def test_under_nohup_it_does_not_mind_a_closed_terminal() -> None:
+    with started("import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); run(polite)") as process:
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGINT)  # the first that is heard, so not the end at once
         assert process.wait(20) == 0
 
 
