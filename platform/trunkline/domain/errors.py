@@ -111,6 +111,12 @@ class UnknownInstance(TrunklineError):
     status = 404
 
 
+class NotParked(TrunklineError):
+    """Run {run} is {status}, and only a parked run can be resolved."""
+
+    status = 409
+
+
 class NotRedrivable(TrunklineError):
     """The dead letter {id!r} cannot be redriven: {reason}. It can be discarded."""
 

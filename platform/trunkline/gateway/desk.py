@@ -101,10 +101,11 @@ class Desk:
         if any(one.conflict for one in accepted):
             raise IdempotencyConflict(key=idempotency_key)
         for letter in letters:
-            self._wake(letter)
+            self.wake(letter)
         return accepted
 
-    def _wake(self, letter: Envelope) -> None:
+    def wake(self, letter: Envelope) -> None:
+        """Say that there is mail. Without NATS the supervisor will."""
         if self.bus is not None and self.bus.connected:
             wake = Wake(tenant=letter.tenant, agent=letter.agent, instance=letter.instance)
             self.bus.publish_soon(self.bus.subjects.inbox(letter.tenant, letter.agent), dumps(wake))

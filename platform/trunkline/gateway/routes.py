@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
+from trunkline.domain.approvals import parts_of
 from trunkline.domain.codec import digest, dumps
 from trunkline.domain.errors import BadInput
 from trunkline.domain.events import parse_event
@@ -92,7 +93,7 @@ async def show_journal(request: Request, run: str, after: int = 0) -> Response:
 @router.post("/runs/{run}/signals/{name}", status_code=202)
 async def signal(request: Request, run: str, name: str, idempotency_key: IdempotencyKey = None) -> Response:
     """Give a run a named message; the body is its data."""
-    return await _tell(request, run, EnvelopeKind.SIGNAL, name, idempotency_key)
+    return await _tell(request, run, EnvelopeKind.SIGNAL, _signal_name(name), idempotency_key)
 
 
 @router.post("/agents/{agent}/instances/{key:path}/signals/{name}", status_code=202)
@@ -104,7 +105,7 @@ async def signal_instance(
     tenant, data = desk.tenant(request), await desk.body(request)
     await desk.known(tenant, agent)
     message_id = f"{EnvelopeKind.SIGNAL}::{name}:{idempotency_key or new_id()}"
-    said = {"name": name, "data": data}
+    said = {"name": _signal_name(name), "data": data}
     letter = Envelope(tenant, agent, check_key(key), message_id, EnvelopeKind.SIGNAL, said, digest=digest(data))
     await desk.accept([letter], idempotency_key)
     return as_json({"agent": agent, "key": key}, 202)
@@ -173,6 +174,13 @@ async def _tell(request: Request, run: str, kind: EnvelopeKind, name: str, idemp
     message_id = f"{kind}:{run}:{name}:{idempotency_key or new_id()}"
     await desk.accept([Envelope(tenant, found.agent, found.key, message_id, kind, said, run=run)], idempotency_key)
     return as_json({"run_id": run, "status": found.status}, 202)
+
+
+def _signal_name(name: str) -> str:
+    """A decision about an approval is given under its id, once, and by nobody unnamed."""
+    if parts_of(name) is not None:
+        raise BadInput(target="the signal", reason="an approval is decided with POST /v1/approvals/{id}")
+    return name
 
 
 def _reason(body: Any) -> str:
