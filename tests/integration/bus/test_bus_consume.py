@@ -105,13 +105,13 @@ async def test_a_message_that_is_not_settled_comes_again_after_ack_wait(bus: Bus
 
 async def test_in_progress_keeps_a_message(bus: Bus, eventually: Any) -> None:
     heard = Heard(then=None)
-    await bus.consume(work(bus, ack_wait=0.6), heard, capacity=10)
+    await bus.consume(work(bus, ack_wait=1.5), heard, capacity=10)
     await put(bus, b"1")
     await heard.count(1)
     again = asyncio.Event()
-    for _ in range(8):
+    for _ in range(10):
         heard.deliveries[0].in_progress()
-        assert await stay(again, 0.2)
+        assert await stay(again, 0.25)
         assert len(heard.deliveries) == 1
     heard.deliveries[0].ack()
     await bus.drain()
