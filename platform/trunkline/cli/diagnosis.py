@@ -8,7 +8,7 @@ from typing import Literal
 
 from trunkline.bus.connection import Bus
 from trunkline.cli.failures import FAILED, OK, UNREACHABLE
-from trunkline.domain.errors import SchemaMismatch, Unavailable
+from trunkline.domain.errors import NotConfigured, SchemaMismatch, Unavailable
 from trunkline.observe.logs import hide_secrets
 from trunkline.settings import Settings
 from trunkline.store import durability, version
@@ -37,7 +37,8 @@ async def _postgres(settings: Settings) -> AsyncIterator[Finding]:
     try:
         db = await Database.open(url, schema=settings.database_schema, size=1)
     except Unavailable as error:
-        yield Finding("Postgres", "unreachable", str(error), f"TRUNKLINE_DATABASE_URL is {hide_secrets(url)}")
+        fix = f"start Postgres, or set TRUNKLINE_DATABASE_URL, which is {hide_secrets(url)}"
+        yield Finding("Postgres", "unreachable", error.fields["reason"], fix)
         return
     try:
         found = await durability.read(db)
@@ -54,7 +55,9 @@ async def _schema(db: Database) -> Finding:
         await version.check(db)
     except SchemaMismatch as error:
         needed, found = error.fields["needed"], error.fields["found"]
-        return Finding("schema", "wrong", f"{db.schema!r} is at {found}, needed {needed}", "trunkline migrate")
+        newer = found.isdigit() and found > needed
+        fix = "a newer trunkline migrated it: install that here, too" if newer else "trunkline migrate"
+        return Finding("schema", "wrong", f"{db.schema!r} is at {found}, needed {needed}", fix)
     return Finding("schema", "ok", f"{db.schema!r} is at {version.NEEDED}")
 
 
@@ -92,7 +95,11 @@ async def _nats(settings: Settings) -> AsyncIterator[Finding]:
     try:
         bus = await Bus.connect(settings, name="doctor")
     except Unavailable as error:
-        yield Finding("NATS", "unreachable", str(error), f"TRUNKLINE_NATS_URL is {hide_secrets(settings.nats_url)}")
+        fix = f"start nats-server, or set TRUNKLINE_NATS_URL, which is {hide_secrets(settings.nats_url)}"
+        yield Finding("NATS", "unreachable", error.fields["reason"], fix)
+        return
+    except NotConfigured as error:
+        yield Finding("NATS", "wrong", f"{error.fields['what']} is not set", error.fields["fix"])
         return
     try:
         yield Finding("NATS", "ok", "answers")
@@ -106,9 +113,7 @@ async def _nats(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _streams(bus: Bus) -> list[Finding]:
-    lines = await bus.check()
-    declared = "every process declares what is missing at its start, e.g. trunkline supervisor"
-    wrong = [Finding("streams", "wrong", line, declared if line.endswith("is missing") else "") for line in lines]
+    wrong = [_stream(line) for line in await bus.check()]
     synced = (
         "NATS acknowledges a publish before it is on the disk (sync_interval, 2 minutes by default). Trunkline needs no"
         " more, because Postgres holds every fact; set sync_interval: always only for outside publishers"
@@ -118,6 +123,12 @@ async def _streams(bus: Bus) -> list[Finding]:
         *(wrong or [Finding("streams", "ok", "as this version needs them")]),
         Finding("fsync of NATS", "note", synced),
     ]
+
+
+def _stream(line: str) -> Finding:
+    difference, _, mend = line.partition(" Mend it with: ")
+    declared = "every process declares what is missing at its start, e.g. trunkline supervisor"
+    return Finding("streams", "wrong", difference, mend or declared)
 
 
 def exit_code(findings: Sequence[Finding]) -> int:

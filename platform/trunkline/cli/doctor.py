@@ -14,6 +14,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
     """
     import asyncio
     from dataclasses import asdict
+    from itertools import zip_longest
 
     from trunkline.cli import diagnosis, output, process
     from trunkline.cli.configuration import load_settings
@@ -23,8 +24,8 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
     findings = asyncio.run(diagnosis.examine(settings))
     if as_json:
         output.document([asdict(finding) for finding in findings])
-    for finding in [] if as_json else findings:
+    for finding, following in [] if as_json else zip_longest(findings, findings[1:]):
         output.say(f"{finding.state:<12}{finding.what}: {finding.detail}", output.STYLES.get(finding.state, ""))
-        if finding.fix:
+        if finding.fix and (following is None or following.fix != finding.fix):  # once for several
             output.say(f"{'':<12}→ {finding.fix}")
     raise typer.Exit(diagnosis.exit_code(findings))

@@ -155,8 +155,8 @@ def connection_info(url: str, schema: str) -> str:
     """
     try:
         given = conninfo_to_dict(url)
-    except psycopg.ProgrammingError as error:
-        raise Unreachable(reason=f"the URL is not understood ({reason(error)})") from None
+    except psycopg.ProgrammingError:  # whose text repeats the URL, with its password
+        raise Unreachable(reason="the URL is not understood; write postgresql://user:password@host/database") from None
     defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
     return _with_settings(make_conninfo(url, **defaults), {"search_path": quoted(schema), **_SESSION})
 

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
+import psycopg
 import pytest
 
 from trunkline.bus.connection import Bus
 from trunkline.cli.diagnosis import durable
 from trunkline.embedded.stack import Stack
 from trunkline.settings import Settings
+from trunkline.store import version
 from trunkline.store.durability import Durability
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -55,6 +57,37 @@ def test_what_is_missing_is_named_with_how_to_mend_it(run: Run) -> None:
     assert "→ trunkline migrate" in done.stdout
     assert "EVENTS is missing" in done.stdout
     assert "\x1b[" not in done.stdout
+
+
+async def test_a_stream_that_differs_is_named_with_how_to_mend_it(run: Run, settings: Settings) -> None:
+    bus = await Bus.connect(settings.model_copy(update={"events_max_age": 3600.0}), name="test")
+    await bus.declare()
+    await bus.close()
+    done = run("doctor", "--json")
+    assert done.returncode == 1
+    [wrong] = [finding for finding in json.loads(done.stdout) if finding["state"] == "wrong"]
+    assert wrong["what"] == "streams"
+    assert "max_age is 3600 s, needed 604800 s" in wrong["detail"]
+    assert wrong["fix"].startswith("nats stream edit")
+
+
+@pytest.mark.parametrize(("at", "fix"), [("0000", "trunkline migrate"), ("9999", "a newer trunkline migrated it")])
+def test_a_schema_at_another_version_is_named(run: Run, settings: Settings, at: str, fix: str) -> None:
+    with psycopg.connect(settings.database_url.get_secret_value(), autocommit=True) as connection:
+        connection.execute(f"update {settings.database_schema}.alembic_version set version_num = '{at}'")
+    done = run("doctor", "--json")
+    [schema] = [finding for finding in json.loads(done.stdout) if finding["what"] == "schema"]
+    assert f"is at {at}, needed {version.NEEDED}" in schema["detail"]
+    assert schema["fix"].startswith(fix)
+
+
+def test_urls_that_make_no_sense_are_told_and_no_password_is(run: Run) -> None:
+    odd = {"TRUNKLINE_DATABASE_URL": "nonsense://me:hunter2@", "TRUNKLINE_NATS_URL": "nats://"}
+    done = run("doctor", **odd)
+    assert done.returncode == 3
+    assert "the URL is not understood" in done.stdout
+    assert "Write nats://host:4222" in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr
 
 
 def test_migrate_brings_the_schema(run: Run) -> None:
