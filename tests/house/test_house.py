@@ -62,6 +62,10 @@ def test_a_wheel_brings_the_migrations_and_the_types(wheel: Path) -> None:
     assert any(name.startswith("trunkline_migrations/versions/0001") for name in names)
 
 
+def test_a_wheel_brings_the_demo(wheel: Path) -> None:
+    assert "trunkline/examples/support_desk/demo.py" in zipfile.ZipFile(wheel).namelist()
+
+
 def test_the_reference_pages_are_current() -> None:
     done = subprocess.run(
         [sys.executable, "docs/generate.py", "--check"], cwd=ROOT, check=False, capture_output=True, text=True

@@ -242,7 +242,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.get_bind().exec_driver_sql(
-        "drop table leaders, workers, payloads, dead_letters, definitions, subscriptions, approvals, timers, runs, snapshots,"
-        " journal, mailbox, instances;"
+        "drop table leaders, workers, payloads, dead_letters, definitions, subscriptions, approvals, timers, runs,"
+        " snapshots, journal, mailbox, instances;"
         "drop function journal_is_append_only()"
     )

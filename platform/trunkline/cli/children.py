@@ -43,6 +43,7 @@ class Children:
         self._tell, self._patience, self._program = tell, patience, program
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._dismissed: set[str] = set()
         self._stopping = asyncio.Event()
         self._guard: subprocess.Popen[bytes] | None = None
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -60,6 +61,11 @@ class Children:
         task = asyncio.create_task(self._keep(name, command), name=name)
         task.add_done_callback(self._kept)
         self._tasks.append(task)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to a child that runs; it is not started again."""
+        self._dismissed.add(name)
+        self._running[name].kill()
 
     async def __aenter__(self) -> Self:
         self._guard = subprocess.Popen(  # noqa: ASYNC220, S603 - a shell, once
@@ -92,7 +98,7 @@ class Children:
         while not self._stopping.is_set():
             begun = time.monotonic()
             status = await self._once(name, command)
-            if self._stopping.is_set():
+            if self._stopping.is_set() or name in self._dismissed:
                 return
             if status == USAGE:
                 raise NotUnderstood(what=name, reason="it cannot start like this; see its last line")

@@ -39,7 +39,10 @@ def dev(
     raise typer.Exit(process.run(service, settings, loop_factory=asyncio.new_event_loop))
 
 
-def demo() -> None:
+def demo(
+    orders: Annotated[int, typer.Option(min=10, max=1000, help="How many orders come in.")] = 60,
+    json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON, and nothing else.")] = False,
+) -> None:
     """Run the support desk, kill workers, count losses.
 
     It starts the embedded servers and every part as a process, publishes real events, kills workers while they hold
@@ -51,7 +54,8 @@ def demo() -> None:
     if script is None:
         raise NotUnderstood(what="The demo", reason="examples/support_desk is not installed; reinstall trunkline")
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, str(script)])  # noqa: S606 - our own script, no shell
+    arguments = ["--orders", str(orders), *(["--json"] if json else [])]
+    os.execv(sys.executable, [sys.executable, str(script), *arguments])  # noqa: S606 - our own script, no shell
 
 
 def demo_script() -> Path | None:

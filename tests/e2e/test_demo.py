@@ -1,0 +1,54 @@
+"""The support desk: its agent in milliseconds, and the whole demo as a newcomer runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trunkline import testing
+from trunkline.authoring.loading import load_app
+from trunkline.testing import ToolCall
+
+APP = Path(__file__).parents[2] / "examples" / "support_desk" / "app.py"
+ORDER = {"order_id": "o-1", "customer": "c-1", "sku": "kettle", "cents": 500}
+
+
+@pytest.mark.parametrize(("cents", "refunds"), [(250, [("o-1", 250)]), (0, [])])
+async def test_an_order_is_triaged_and_refunded_only_if_the_model_says_so(cents: int, refunds: list[Any]) -> None:
+    app = load_app(str(APP))
+    given: list[tuple[str, int]] = []
+    outcome = await testing.run(
+        app.agents["orders"],
+        ORDER,
+        tools={
+            "check_stock": 3,
+            "score_risk": 0.5,
+            "order_history": ["lost"],
+            "refund": lambda order_id, cents: given.append((order_id, cents)) or "refunded",
+        },
+        model=[ToolCall("order_history", {"order_id": "o-1"}), json.dumps({"reason": "lost", "refund_cents": cents})],
+    )
+    assert outcome.status == "completed", outcome.error
+    assert outcome.output.model_dump() == {"reason": "lost", "refund_cents": cents}
+    assert given == refunds
+    assert [event.type for event in outcome.emitted] == ["order.triaged"]
+
+
+@pytest.mark.timeout(120)
+def test_the_demo_ends_by_itself_and_every_number_is_right() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "trunkline.cli.main", "demo", "--orders", "40", "--json"],
+        capture_output=True, text=True, timeout=110, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr or done.stdout
+    report = json.loads(done.stdout)
+    numbers = report["numbers"]
+    assert (numbers["orders accepted"], numbers["orders completed"], numbers["customers refunded"]) == (40, 40, 40)
+    assert numbers["customers refunded twice"] == numbers["recorded model calls repeated"] == 0
+    assert set(report["recovery_s"]) == {"agents", "tools", "llm"}
+    assert all(report["recovery_s"].values())
