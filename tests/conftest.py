@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -29,6 +31,17 @@ def stack() -> Iterator[Stack]:
     """A real NATS and a real Postgres. A test that kills or wipes one takes a stack of its own."""
     with Stack() as stack:
         yield stack
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """Like ``tmp_path``, but every user may enter it: as root, Postgres runs as another one, and pytest closes its own
+    directories to others whenever a session starts.
+    """
+    with tempfile.TemporaryDirectory(prefix="trunkline-test-", ignore_cleanup_errors=True) as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
 
 
 @pytest.fixture

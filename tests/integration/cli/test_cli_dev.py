@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -104,18 +102,9 @@ class Dev:
 
 
 @pytest.fixture
-def temporary() -> Iterator[Path]:
-    """A directory for temporary files that Postgres's user can get to (pytest's own are closed to it)."""
-    directory = Path(tempfile.mkdtemp(prefix="trunkline-dev-"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-@pytest.fixture
-async def dev(tmp_path: Path, temporary: Path) -> AsyncIterator[Dev]:
+async def dev(tmp_path: Path, open_path: Path) -> AsyncIterator[Dev]:
     """Killed after the test, whatever it did."""
-    dev = Dev(tmp_path, temporary)
+    dev = Dev(tmp_path, open_path)
     yield dev
     for pid in dev.left():
         with suppress(ProcessLookupError):

@@ -50,8 +50,8 @@ def wait_until_gone(*pids: int) -> None:
         time.sleep(0.02)
 
 
-def test_postgres_keeps_what_was_committed_when_it_is_killed(tmp_path: Path) -> None:
-    postgres = EmbeddedPostgres(tmp_path / "postgres")
+def test_postgres_keeps_what_was_committed_when_it_is_killed(open_path: Path) -> None:
+    postgres = EmbeddedPostgres(open_path / "postgres")
     postgres.start()
     with psycopg.connect(postgres.url) as connection:
         connection.execute("create table kept (n int)")
@@ -74,8 +74,8 @@ def test_postgres_keeps_what_was_committed_when_it_is_killed(tmp_path: Path) -> 
     wait_until_gone(first)
 
 
-def test_postgres_finds_a_place_for_its_socket_under_a_long_path(tmp_path: Path) -> None:
-    postgres = EmbeddedPostgres(tmp_path / ("long" * 20) / "a b%c")
+def test_postgres_finds_a_place_for_its_socket_under_a_long_path(open_path: Path) -> None:
+    postgres = EmbeddedPostgres(open_path / ("long" * 20) / "a b%c")
     postgres.start()
     try:
         assert one(postgres.url, "select 1") == 1
@@ -120,9 +120,9 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("end", ["killed", "left without stopping"])
-def test_servers_do_not_outlive_their_parent(tmp_path: Path, end: str) -> None:
+def test_servers_do_not_outlive_their_parent(open_path: Path, end: str) -> None:
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT, open_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert parent.stdout is not None
     pids = [int(pid) for pid in parent.stdout.readline().split()]
@@ -131,7 +131,7 @@ def test_servers_do_not_outlive_their_parent(tmp_path: Path, end: str) -> None:
         parent.kill()
     parent.communicate()
     wait_until_gone(*pids)
-    with Stack(tmp_path) as again:  # the directory is free and whole
+    with Stack(open_path) as again:  # the directory is free and whole
         assert one(again.postgres.url, "select 1") == 1
 
 

@@ -128,13 +128,13 @@ async def test_an_acceptance_whose_answer_was_lost_is_new_all_the_same(
 
 
 @pytest.fixture
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def mortal(open_path: Path) -> Iterator[EmbeddedPostgres]:
     """A server of the test's own, migrated."""
-    server = EmbeddedPostgres(Path(tmp_path_factory.mktemp("mortal")))
+    server = EmbeddedPostgres(open_path / "mortal")
     server.start()
     migrate.upgrade(server.url)
     yield server
-    server.stop()
+    server.abandon()
 
 
 async def test_kill_9_in_mid_append_loses_nothing_and_doubles_nothing(

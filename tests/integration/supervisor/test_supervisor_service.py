@@ -20,7 +20,7 @@ from trunkline.supervisor.supervise import keep, together
 
 
 @pytest.fixture
-def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def own_stack() -> Iterator[Stack]:
     """Servers of this test's own, to be killed."""
     with Stack() as stack:
         yield stack

@@ -29,9 +29,9 @@ Start = Callable[[str], Awaitable[asyncio.subprocess.Process]]
 
 
 @pytest.fixture
-def away(tmp_path: Path) -> Iterator[Stack]:
+def away(open_path: Path) -> Iterator[Stack]:
     """Servers that do not run yet; the schema is there."""
-    servers = Stack(tmp_path / "servers")
+    servers = Stack(open_path / "servers")
     servers.postgres.start()
     migrate.upgrade(servers.postgres.url)
     servers.postgres.stop()
