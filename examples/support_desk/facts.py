@@ -46,6 +46,9 @@ select (select count(*) from runs where agent = 'orders'),
 """
 
 
+BEGUN = 1.0  # seconds from the permission for a call to the call: what is recorded between cannot stop it
+
+
 @dataclass(frozen=True)
 class Progress:
     """Counts so far; ``cost`` in US dollars."""
@@ -107,7 +110,7 @@ class Facts:
             return 0, int((await self._rows(_MODEL_RETRIES))[0][0])  # a provider does not show us its log
         recorded = {(order_of(text), turn): at for text, turn, at in await self._rows(_MODEL_STEPS)}
         turns = [(order_of(call.messages[1]["content"]), _turn(call.messages), call.at) for call in server.paid_calls]
-        late = sum(at > recorded.get((order, turn), float("inf")) for order, turn, at in turns)
+        late = sum(at > recorded.get((order, turn), float("inf")) + BEGUN for order, turn, at in turns)
         made = Counter((order, turn) for order, turn, _ in turns)
         return late, made.total() - len(made) - late
 

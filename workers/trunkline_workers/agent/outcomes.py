@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trunkline.domain.journal import RunResumed, StepCompleted, StepFailed, StepRetried
 from trunkline.domain.specs import RetryPolicy
-from trunkline.domain.status import RunStatus
+from trunkline.domain.status import RunStatus, StepKind
 from trunkline.domain.work import Outcome
 from trunkline.engine.replay import OpenStep
 from trunkline.engine.retry import next_delay
@@ -65,6 +65,9 @@ def settle(activation: Activation, result: StepResult, turn: Turn) -> None:
         resume(activation, live, turn, by=result.worker or "a late outcome")
     live.usage.add(result.usage)
     if result.error is None:
+        if step.attempt > 1 and step.scheduled.kind != StepKind.LOCAL:  # another attempt may be under way: call it off
+            called_off = partial(activation.office.dispatch.cancel, activation.lease.tenant, live.run, result.step)
+            turn.after.append(called_off)
         _complete(activation, live, result, turn)
     elif result.attempt >= step.attempt:
         _fail_or_retry(activation, live, step, result, turn)

@@ -1,0 +1,12 @@
+"""SIGKILL to nats-server and to Postgres in the middle of 200 runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from chaos.killing import a_part_is_killed
+
+
+@pytest.mark.parametrize("server", ["nats", "postgres"])
+async def test_everything_goes_on_once_it_is_back(server: str) -> None:
+    await a_part_is_killed(server)
