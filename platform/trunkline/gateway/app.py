@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 
 from trunkline.domain.codec import dumps
-from trunkline.gateway import catalog, problems, repair
+from trunkline.gateway import catalog, measure, problems, repair, streams
 from trunkline.gateway.desk import Desk
 from trunkline.gateway.routes import router
 from trunkline.observe import metrics
@@ -14,11 +14,17 @@ from trunkline.observe import metrics
 
 def create_app(desk: Desk) -> FastAPI:
     """All routes, on the given desk."""
-    app = FastAPI(title="Trunkline", description="Event-driven agents: start runs, signal them, read what became true.")
+    app = FastAPI(
+        title="Trunkline",
+        description="Event-driven agents: start runs, signal them, read what became true.",
+        responses=problems.RESPONSES,
+    )
     app.state.desk = desk
     problems.install(app)
+    app.add_middleware(measure.Measure)
     app.include_router(catalog.router)  # before the routes whose instance keys may hold anything
     app.include_router(repair.router)
+    app.include_router(streams.router)
     app.include_router(router)
 
     @app.get("/healthz")

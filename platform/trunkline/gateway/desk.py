@@ -1,35 +1,38 @@
-"""What the routes stand on: Postgres, the bus, whose key was sent, and the one way in: commit, then wake."""
+"""What the routes stand on: Postgres, the bus, whose key was sent, and the way in and out."""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
 from typing import Any
 
 from fastapi import Request
 
+from trunkline.access.entrance import Entrance
+from trunkline.access.following import Following
 from trunkline.bus.connection import Bus
-from trunkline.domain.codec import digest, dumps, loads
-from trunkline.domain.errors import IdempotencyConflict, PayloadTooLarge, Unauthorized, Unavailable, UnknownAgent
-from trunkline.domain.ids import check_key, derived_id, new_id
-from trunkline.domain.mail import Accepted, Envelope
-from trunkline.domain.status import EnvelopeKind
-from trunkline.domain.work import Wake
-from trunkline.observe import logs
+from trunkline.domain.codec import loads
+from trunkline.domain.errors import PayloadTooLarge, Unauthorized, Unavailable
 from trunkline.settings import Settings
-from trunkline.store import definitions
-from trunkline.store.accept import accept
 from trunkline.store.database import Database
-
-log = logs.get("gateway")
 
 
 class Desk:
-    """``bus`` is ``None`` while NATS has not been reached: what is accepted then is woken by the supervisor."""
+    """What comes in goes through ``entrance``; ``following`` tells what becomes of it."""
 
     def __init__(self, settings: Settings, db: Database) -> None:
         self.settings, self.db = settings, db
-        self.bus: Bus | None = None
+        self.entrance = Entrance(db)
+        self.following = Following(db)
+        self.listeners = 0
+
+    @property
+    def bus(self) -> Bus | None:
+        """``None`` while NATS has not been reached: what is accepted then is woken by the supervisor."""
+        return self.entrance.bus
+
+    def joined(self, bus: Bus) -> None:
+        """NATS was reached."""
+        self.entrance.bus = self.following.bus = bus
 
     def tenant(self, request: Request) -> str:
         """Whose key the request bears.
@@ -62,53 +65,6 @@ class Desk:
             if len(read) > limit:
                 raise PayloadTooLarge(what="the request's body", size=len(read), limit=limit)
         return loads(bytes(read), what="the request's body") if read else {}
-
-    async def start(self, tenant: str, agent: str, key: str | None, value: Any, idempotency_key: str | None) -> str:
-        """Accept a run and wake its instance. Without ``key`` the instance is the run's own.
-
-        Raises:
-            UnknownAgent: no worker declared it.
-            IdempotencyConflict: the idempotency key was used before with another input.
-        """
-        await self.known(tenant, agent)
-        run = new_id()
-        own = f"run-{derived_id('keyless', tenant, agent, idempotency_key) if idempotency_key else run}"
-        letter = Envelope(
-            tenant,
-            agent,
-            check_key(key) if key is not None else own,
-            f"idem:{idempotency_key}" if idempotency_key else f"req:{run}",
-            EnvelopeKind.REQUEST,
-            {"input": value, "handler": "", "parent": None},
-            run=run,
-            digest=digest(value),
-        )
-        return (await self.accept([letter], idempotency_key))[0].run
-
-    async def known(self, tenant: str, agent: str) -> None:
-        """Return if a worker declared ``agent``.
-
-        Raises:
-            UnknownAgent: none did; the error names those that are.
-        """
-        known = await definitions.current(self.db, tenant, "agent")
-        if agent not in known:
-            raise UnknownAgent(agent=agent, known=", ".join(sorted(known)) or "none")
-
-    async def accept(self, letters: Sequence[Envelope], idempotency_key: str | None = None) -> list[Accepted]:
-        """Commit, then wake. A repeat finds what was accepted first."""
-        accepted = await accept(self.db, letters)
-        if any(one.conflict for one in accepted):
-            raise IdempotencyConflict(key=idempotency_key)
-        for letter in letters:
-            self.wake(letter)
-        return accepted
-
-    def wake(self, letter: Envelope) -> None:
-        """Say that there is mail. Without NATS the supervisor will."""
-        if self.bus is not None and self.bus.connected:
-            wake = Wake(tenant=letter.tenant, agent=letter.agent, instance=letter.instance)
-            self.bus.publish_soon(self.bus.subjects.inbox(letter.tenant, letter.agent), dumps(wake))
 
     def missing(self) -> dict[str, str]:
         """What is not reached just now."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -15,6 +17,21 @@ log = logs.get("gateway")
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "1"  # seconds
+_EXAMPLE = {
+    "type": "urn:trunkline:unknown-run",
+    "title": "unknown run",
+    "status": 404,
+    "detail": "There is no run '…'.",
+}
+_FIELDS = {name: {"type": "integer" if name == "status" else "string"} for name in _EXAMPLE}
+_CONTENT = {MEDIA_TYPE: {"schema": {"type": "object", "properties": _FIELDS}, "example": _EXAMPLE}}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "The request is refused: `detail` says what to write instead.", "content": _CONTENT},
+    503: {
+        "description": "Postgres is away, or too much is asked: come again after `Retry-After`.",
+        "content": _CONTENT,
+    },
+}
 
 
 def install(app: FastAPI) -> None:

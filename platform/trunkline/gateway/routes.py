@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
-from trunkline.domain.approvals import parts_of
-from trunkline.domain.codec import digest, dumps
+from trunkline.domain.codec import dumps
 from trunkline.domain.errors import BadInput
 from trunkline.domain.events import parse_event
-from trunkline.domain.ids import check_key, new_id
-from trunkline.domain.mail import Envelope
-from trunkline.domain.status import EnvelopeKind, RunStatus
-from trunkline.engine.routing import route
+from trunkline.domain.status import RunStatus
+from trunkline.gateway import streams
 from trunkline.gateway.desk import Desk
 from trunkline.store import definitions, instances, journal, runs
 
 router = APIRouter(prefix="/v1")
 
-LOOK_EVERY = 0.05  # seconds
 LONGEST_WAIT = 300.0  # seconds
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200, description="A repeat finds the first.")]
 Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the run's end.")]
@@ -93,7 +87,10 @@ async def show_journal(request: Request, run: str, after: int = 0) -> Response:
 @router.post("/runs/{run}/signals/{name}", status_code=202)
 async def signal(request: Request, run: str, name: str, idempotency_key: IdempotencyKey = None) -> Response:
     """Give a run a named message; the body is its data."""
-    return await _tell(request, run, EnvelopeKind.SIGNAL, _signal_name(name), idempotency_key)
+    desk = desk_of(request)
+    tenant, data = desk.tenant(request), await desk.body(request)
+    found = await desk.entrance.signal_run(tenant, run, name, data, idempotency_key=idempotency_key)
+    return as_json({"run_id": run, "status": found.status}, 202)
 
 
 @router.post("/agents/{agent}/instances/{key:path}/signals/{name}", status_code=202)
@@ -103,18 +100,20 @@ async def signal_instance(
     """Give an instance a named message, for the run that it handles or the next; the body is its data."""
     desk = desk_of(request)
     tenant, data = desk.tenant(request), await desk.body(request)
-    await desk.known(tenant, agent)
-    message_id = f"{EnvelopeKind.SIGNAL}::{name}:{idempotency_key or new_id()}"
-    said = {"name": _signal_name(name), "data": data}
-    letter = Envelope(tenant, agent, check_key(key), message_id, EnvelopeKind.SIGNAL, said, digest=digest(data))
-    await desk.accept([letter], idempotency_key)
+    await desk.entrance.signal_instance(tenant, agent, key, name, data, idempotency_key=idempotency_key)
     return as_json({"agent": agent, "key": key}, 202)
 
 
 @router.post("/runs/{run}/cancel", status_code=202)
 async def cancel(request: Request, run: str, idempotency_key: IdempotencyKey = None) -> Response:
     """Ask for a run's end. The body may be `{"reason": …}`."""
-    return await _tell(request, run, EnvelopeKind.CANCEL, "", idempotency_key)
+    desk = desk_of(request)
+    tenant, body = desk.tenant(request), await desk.body(request)
+    reason = body.get("reason") if isinstance(body, dict) else None
+    found = await desk.entrance.cancel(
+        tenant, run, str(reason or "cancelled over HTTP"), idempotency_key=idempotency_key
+    )
+    return as_json({"run_id": run, "status": found.status}, 202)
 
 
 @router.get("/agents")
@@ -139,9 +138,7 @@ async def publish(request: Request) -> Response:
     desk = desk_of(request)
     tenant = desk.tenant(request)
     event = parse_event(await desk.body(request))
-    subscribed = (await definitions.subscriptions(desk.db, tenant)).get(tenant, [])
-    accepted = await desk.accept(route(tenant, event, subscribed))
-    return as_json({"id": event.id, "runs": [one.run for one in accepted]}, 202)
+    return as_json({"id": event.id, "runs": await desk.entrance.publish(tenant, event)}, 202)
 
 
 async def _start(request: Request, agent: str, key: str | None, wait: float, idempotency_key: str | None) -> Response:
@@ -149,42 +146,14 @@ async def _start(request: Request, agent: str, key: str | None, wait: float, ide
     tenant, body = desk.tenant(request), await desk.body(request)
     if not isinstance(body, dict) or "input" not in body:
         raise BadInput(target=f"agent {agent!r}", reason='the body is not {"input": …}')
-    run = await desk.start(tenant, agent, key, body["input"], idempotency_key)
-    found = await _ended(desk, tenant, run, wait)
+    run = await desk.entrance.start(tenant, agent, key, body["input"], idempotency_key=idempotency_key)
+    if streams.wanted(request):
+        return streams.stream(desk, tenant, run, "")
+    found = await desk.following.ended(tenant, run, wait)
     if wait and found.status.ended:
         return as_json(asdict(found))
-    links = {"self": f"/v1/runs/{run}", "journal": f"/v1/runs/{run}/journal", "cancel": f"/v1/runs/{run}/cancel"}
+    links = {"self": f"/v1/runs/{run}"} | {name: f"/v1/runs/{run}/{name}" for name in ("events", "journal", "cancel")}
     return as_json({"run_id": run, "status": found.status, "links": links}, 202)
-
-
-async def _ended(desk: Desk, tenant: str, run: str, wait: float) -> runs.Run:
-    until = time.monotonic() + wait
-    while True:
-        found = await runs.get(desk.db, tenant, run)
-        if RunStatus(found.status).ended or time.monotonic() >= until:
-            return found
-        await asyncio.sleep(LOOK_EVERY)
-
-
-async def _tell(request: Request, run: str, kind: EnvelopeKind, name: str, idempotency_key: str | None) -> Response:
-    desk = desk_of(request)
-    tenant, body = desk.tenant(request), await desk.body(request)
-    found = await runs.get(desk.db, tenant, run)
-    said = {"name": name, "data": body} if kind is EnvelopeKind.SIGNAL else {"reason": _reason(body)}
-    message_id = f"{kind}:{run}:{name}:{idempotency_key or new_id()}"
-    await desk.accept([Envelope(tenant, found.agent, found.key, message_id, kind, said, run=run)], idempotency_key)
-    return as_json({"run_id": run, "status": found.status}, 202)
-
-
-def _signal_name(name: str) -> str:
-    """A decision about an approval is given under its id, once, and by nobody unnamed."""
-    if parts_of(name) is not None:
-        raise BadInput(target="the signal", reason="an approval is decided with POST /v1/approvals/{id}")
-    return name
-
-
-def _reason(body: Any) -> str:
-    return str(body.get("reason") or "cancelled over HTTP") if isinstance(body, dict) else "cancelled over HTTP"
 
 
 def as_json(body: Any, status: int = 200) -> Response:

@@ -91,7 +91,7 @@ async def _join(desk: Desk) -> None:
     except BaseException:
         await bus.close()
         raise
-    desk.bus = bus
+    desk.joined(bus)
 
 
 async def _declare(bus: Bus) -> None:

@@ -50,6 +50,7 @@ cost_usd = _counter("cost_usd", "What model calls cost, in US dollars, where the
 # --- agent workers --------------------------------------------------------------------------------------------------
 mail_age_seconds = _histogram("mail_age_seconds", "Age of an envelope when it is taken from the mailbox.", _SLOW)
 activations = _gauge("activations", "Instances in this worker's memory.")
+listeners = _gauge("listeners", "Clients that follow runs here.")
 leases_held = _gauge("leases_held", "Leases that this worker holds.")
 leases = _counter("leases", "What became of leases: taken, refused, released, fenced.", "event")
 commit_appends = _histogram("commit_appends", "Appends that went into one group commit.", _SIZES)

@@ -1,0 +1,251 @@
+"""What people may ask of the exchange. Each is a letter that is committed first; then its instance is woken.
+
+An idempotency key makes a repeat find what was accepted first; it is remembered for as long as the instance's mail is
+kept. Another body under the same key is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from trunkline.bus.connection import Bus
+from trunkline.domain.approvals import PREFIX, parts_of
+from trunkline.domain.codec import digest, dumps
+from trunkline.domain.errors import BadInput, IdempotencyConflict, NotParked, UnknownAgent
+from trunkline.domain.events import CloudEvent
+from trunkline.domain.ids import check_key, derived_id, new_id
+from trunkline.domain.mail import Accepted, Envelope
+from trunkline.domain.status import EnvelopeKind, Resolution, RunStatus
+from trunkline.domain.work import Wake
+from trunkline.engine.routing import route
+from trunkline.store import approvals, dead_letters, definitions, runs
+from trunkline.store.accept import accept, accept_in
+from trunkline.store.database import Database
+from trunkline.store.redrive import redrive
+
+
+class Entrance:
+    """``bus`` is ``None`` while NATS has not been reached: what is accepted then is woken by the supervisor."""
+
+    def __init__(self, db: Database, bus: Bus | None = None) -> None:
+        self.db = db
+        self.bus = bus
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
+    async def start(
+        self, tenant: str, agent: str, key: str | None, value: Any, *, idempotency_key: str | None = None
+    ) -> str:
+        """Accept a run and wake its instance. Without ``key`` the instance is the run's own. Returns the run's id.
+
+        Raises:
+            UnknownAgent: no worker declared it.
+            BadKey: ``key`` is not a legal one.
+            IdempotencyConflict: the idempotency key was used before with another input.
+        """
+        await self.known(tenant, agent)
+        letter = request(tenant, agent, key, value, idempotency_key)
+        return (await self.accept([letter], idempotency_key))[0].run
+
+    async def start_in(
+        self,
+        connection: Any,
+        tenant: str,
+        agent: str,
+        key: str | None,
+        value: Any,
+        *,
+        idempotency_key: str | None = None,
+    ) -> tuple[str, Envelope]:
+        """The same as a part of the caller's own transaction: accepted when that commits. Then ``wake`` the envelope,
+        or leave it to the supervisor.
+
+        Raises:
+            as ``start``, and TypeError: it is no connection that can be used.
+        """
+        letter = request(tenant, agent, key, value, idempotency_key)
+        (accepted,) = await accept_in(connection, [letter], schema=self.db.schema)
+        if accepted.conflict:
+            raise IdempotencyConflict(key=idempotency_key)
+        return accepted.run, letter
+
+    async def signal_run(
+        self, tenant: str, run: str, name: str, data: Any, *, idempotency_key: str | None = None
+    ) -> runs.Run:
+        """Give a run a named message.
+
+        Raises:
+            UnknownRun, RunEnded: there is no such run (any more).
+            BadInput: the name is that of an approval.
+            IdempotencyConflict: as ``start``.
+        """
+        found = await runs.get(self.db, tenant, run)
+        letter = _to_run(found, tenant, EnvelopeKind.SIGNAL, f"{_free(name)}:", {"name": name, "data": data})
+        await self.accept([letter(idempotency_key)], idempotency_key)
+        return found
+
+    async def signal_instance(
+        self, tenant: str, agent: str, key: str, name: str, data: Any, *, idempotency_key: str | None = None
+    ) -> None:
+        """Give an instance a named message, for the run that it handles or the next.
+
+        Raises:
+            UnknownAgent, BadKey, BadInput, IdempotencyConflict: as above.
+        """
+        await self.known(tenant, agent)
+        message_id = f"{EnvelopeKind.SIGNAL}::{_free(name)}:{idempotency_key or new_id()}"
+        said = {"name": name, "data": data}
+        letter = Envelope(tenant, agent, check_key(key), message_id, EnvelopeKind.SIGNAL, said, digest=digest(said))
+        await self.accept([letter], idempotency_key)
+
+    async def cancel(self, tenant: str, run: str, reason: str, *, idempotency_key: str | None = None) -> runs.Run:
+        """Ask for a run's end.
+
+        Raises:
+            UnknownRun, RunEnded, IdempotencyConflict: as ``signal_run``.
+        """
+        found = await runs.get(self.db, tenant, run)
+        letter = _to_run(found, tenant, EnvelopeKind.CANCEL, ":", {"reason": reason})
+        await self.accept([letter(idempotency_key)], idempotency_key)
+        return found
+
+    async def resolve(self, tenant: str, run: str, said: Any, *, idempotency_key: str | None = None) -> runs.Run:
+        """Say how a parked run may go on; see ``trunkline.domain.mail`` for what is said.
+
+        Raises:
+            UnknownRun, NotParked: there is no such run, or it needs no repair.
+            BadInput: it is not understood.
+            IdempotencyConflict: as ``start``.
+        """
+        checked = _resolution(said)
+        found = await runs.get(self.db, tenant, run)
+        if found.status != RunStatus.PARKED:
+            raise NotParked(run=run, status=found.status)
+        letter = _to_run(found, tenant, EnvelopeKind.RESOLVE, ":", checked)
+        await self.accept([letter(idempotency_key)], idempotency_key)
+        return found
+
+    # --- decisions, events, dead letters ----------------------------------------------------------------------------
+
+    async def decide(self, tenant: str, id_: str, said: Any) -> dict[str, Any]:
+        """Decide about a pending approval, once. Returns what was decided, and of which run.
+
+        Raises:
+            UnknownApproval: nobody waits for it (any more).
+            BadInput: it is not understood.
+            IdempotencyConflict: it was decided otherwise.
+        """
+        decision = _decision(said)
+        asked = await approvals.get(self.db, tenant, id_)
+        body = {"name": f"{PREFIX}{asked.name}:{asked.digest}", "data": decision}
+        letter = Envelope(
+            tenant,
+            asked.agent,
+            asked.key,
+            f"approval:{id_}",
+            EnvelopeKind.SIGNAL,
+            body,
+            run=asked.run,
+            digest=digest(decision),
+        )
+        await self.accept([letter], f"approval {id_}")
+        return {"id": id_, "run_id": asked.run, **decision}
+
+    async def publish(self, tenant: str, event: CloudEvent) -> list[str]:
+        """Accept an event for all who subscribe; a repeat is known by its source and id. Returns the runs' ids.
+
+        Raises:
+            BadEvent: a subscription's key cannot be taken from it.
+        """
+        subscribed = (await definitions.subscriptions(self.db, tenant)).get(tenant, [])
+        return [one.run for one in await self.accept(route(tenant, event, subscribed))]
+
+    async def redrive(self, tenant: str, id_: str) -> list[Envelope]:
+        """Send a dead letter out again, once; returns what was sent.
+
+        Raises:
+            UnknownDeadLetter, NotRedrivable: there is none, or nothing can be made of it.
+        """
+        envelopes = await redrive(self.db, await dead_letters.get(self.db, tenant, id_))
+        for envelope in envelopes:
+            self.wake(envelope)
+        return envelopes
+
+    # --- the way in -------------------------------------------------------------------------------------------------
+
+    async def known(self, tenant: str, agent: str) -> definitions.Definition:
+        """What the newest version of ``agent`` declares.
+
+        Raises:
+            UnknownAgent: no worker declared it; the error names those that are.
+        """
+        known = await definitions.current(self.db, tenant, "agent")
+        if agent not in known:
+            raise UnknownAgent(agent=agent, known=", ".join(sorted(known)) or "none")
+        return known[agent]
+
+    async def accept(self, letters: Sequence[Envelope], idempotency_key: str | None = None) -> list[Accepted]:
+        """Commit, then wake. A repeat finds what was accepted first."""
+        accepted = await accept(self.db, letters)
+        if any(one.conflict for one in accepted):
+            raise IdempotencyConflict(key=idempotency_key)
+        for letter in letters:
+            self.wake(letter)
+        return accepted
+
+    def wake(self, letter: Envelope) -> None:
+        """Say that there is mail. Without NATS the supervisor will."""
+        if self.bus is not None and self.bus.connected:
+            wake = Wake(tenant=letter.tenant, agent=letter.agent, instance=letter.instance)
+            self.bus.publish_soon(self.bus.subjects.inbox(letter.tenant, letter.agent), dumps(wake))
+
+
+def request(tenant: str, agent: str, key: str | None, value: Any, idempotency_key: str | None) -> Envelope:
+    """The letter that starts a run. Everything in it is derived from the idempotency key, if there is one."""
+    run = new_id()
+    own = f"run-{derived_id('keyless', tenant, agent, idempotency_key) if idempotency_key else run}"
+    return Envelope(
+        tenant,
+        agent,
+        check_key(key) if key is not None else own,
+        f"idem:{idempotency_key}" if idempotency_key else f"req:{run}",
+        EnvelopeKind.REQUEST,
+        {"input": value, "handler": "", "parent": None},
+        run=run,
+        digest=digest(value),
+    )
+
+
+def _to_run(found: runs.Run, tenant: str, kind: EnvelopeKind, scope: str, said: dict[str, Any]) -> Any:
+    """Makes the letter for an idempotency key."""
+
+    def letter(idempotency_key: str | None) -> Envelope:
+        message_id = f"{kind}:{found.id}:{scope}{idempotency_key or new_id()}"
+        return Envelope(tenant, found.agent, found.key, message_id, kind, said, run=found.id, digest=digest(said))
+
+    return letter
+
+
+def _free(name: str) -> str:
+    """A decision about an approval is given under its id, once, and by nobody unnamed."""
+    if parts_of(name) is not None:
+        raise BadInput(target="the signal", reason="an approval is decided with POST /v1/approvals/{id}")
+    return name
+
+
+def _resolution(said: Any) -> dict[str, Any]:
+    outcome = said.get("outcome") if isinstance(said, dict) else None
+    if outcome not in set(Resolution):
+        raise BadInput(target="the resolution", reason='write {"outcome": "happened" | "failed" | "again", …}')
+    if (outcome == Resolution.HAPPENED) != ("value" in said):
+        raise BadInput(target="the resolution", reason='"value" (null, too) goes with "happened", and only with it')
+    texts = {name: str(said[name]) for name in ("step", "reason", "by") if said.get(name)}
+    return {"outcome": outcome, "value": said.get("value"), **texts}
+
+
+def _decision(said: Any) -> dict[str, Any]:
+    approved, by = (said.get("approved"), said.get("by")) if isinstance(said, dict) else (None, None)
+    if not isinstance(approved, bool) or not isinstance(by, str) or not by:
+        raise BadInput(target="the decision", reason='write {"approved": true or false, "by": "who decided"}')
+    return {"approved": approved, "by": by, "comment": said.get("comment")}

@@ -1,0 +1,61 @@
+"""Waiting for rows that somebody else writes: one query for all who wait, soon after a hint, and else now and then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from trunkline.domain.errors import Unavailable
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Polling(Generic[K, V]):
+    """``look`` gets what is waited for, and answers with what is there by now.
+
+    It is asked every ``every`` seconds while somebody waits, and at once after ``hint``; also while Postgres is away.
+    """
+
+    def __init__(self, look: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], *, every: float) -> None:
+        self._look, self._every = look, every
+        self._waiting: dict[K, set[asyncio.Future[V]]] = {}
+        self._hinted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def hint(self) -> None:
+        """Something may be there now."""
+        self._hinted.set()
+
+    async def wait(self, key: K, timeout: float) -> V | None:  # noqa: ASYNC109
+        """What is there for ``key``, as soon as it is; ``None`` after ``timeout`` seconds."""
+        future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, set()).add(future)
+        self._hinted.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._poll(), name="polling")
+        try:
+            await asyncio.wait({future}, timeout=timeout)
+        finally:
+            self._forget(key, future)
+        return future.result() if future.done() else None
+
+    def _forget(self, key: K, future: asyncio.Future[V]) -> None:
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            waiting.discard(future)
+            if not waiting:
+                del self._waiting[key]
+
+    async def _poll(self) -> None:
+        while self._waiting:
+            self._hinted.clear()
+            with suppress(Unavailable):
+                for key, value in (await self._look(list(self._waiting))).items():
+                    for future in self._waiting.pop(key, ()):
+                        if not future.done():
+                            future.set_result(value)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hinted.wait(), self._every)

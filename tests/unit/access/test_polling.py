@@ -1,0 +1,55 @@
+"""Those who wait share one query, and are told as soon as there is something."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from trunkline.access.polling import Polling
+from trunkline.domain.errors import Unavailable
+
+
+class Table:
+    """What there is, and what was asked."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, int] = {}
+        self.asked: list[list[str]] = []
+        self.away = False
+        self.looked = asyncio.Event()
+
+    async def look(self, keys: Sequence[str]) -> dict[str, int]:
+        self.asked.append(sorted(keys))
+        self.looked.set()
+        if self.away:
+            raise Unavailable(what="Postgres", reason="away")
+        return {key: self.rows[key] for key in keys if key in self.rows}
+
+
+async def test_many_wait_in_one_query_and_a_hint_looks_at_once() -> None:
+    table = Table()
+    polling = Polling(table.look, every=3600)
+    waiting = [asyncio.create_task(polling.wait(key, 60)) for key in ("a", "b", "b")]
+    await asyncio.wait_for(table.looked.wait(), 5)
+    table.rows = {"a": 1, "b": 2}
+    polling.hint()
+    assert await asyncio.wait_for(asyncio.gather(*waiting), 5) == [1, 2, 2]
+    assert table.asked[-1] == ["a", "b"]
+
+
+async def test_a_wait_ends_by_itself_and_leaves_nothing() -> None:
+    table = Table()
+    polling = Polling(table.look, every=0.01)
+    assert await polling.wait("a", 0.05) is None
+    table.rows = {"a": 1}
+    assert await polling.wait("a", 60) == 1
+
+
+async def test_an_outage_is_waited_out() -> None:
+    table = Table()
+    table.away = True
+    polling = Polling(table.look, every=0.01)
+    waiting = asyncio.create_task(polling.wait("a", 60))
+    await asyncio.wait_for(table.looked.wait(), 5)
+    table.away, table.rows = False, {"a": 1}
+    assert await asyncio.wait_for(waiting, 5) == 1
