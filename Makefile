@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made
 JOBS ?= 4
-PYTEST ?= -q -n $(JOBS) --dist loadfile
+PYTEST ?= -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # The first Python that is new enough.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)

@@ -22,8 +22,22 @@ Ready = Callable[..., object]  # a service calls it, perhaps with a value, once 
 Service = Callable[[asyncio.Event, Ready], Awaitable[None]]
 RunService = Callable[[Service], Awaitable[Any]]
 
+MANY_PROCESSES = ("tests/chaos/", "tests/e2e/", "test_cli_dev.py")  # each is a whole exchange: one at a time
 READY_WITHIN = 60.0  # seconds
 ENDED_WITHIN = 40.0
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests out by files, the heavy ones as if they were one file."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            heavy = any(name in nodeid for name in MANY_PROCESSES)
+            return "many processes" if heavy else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
