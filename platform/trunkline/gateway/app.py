@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 
 from trunkline.domain.codec import dumps
-from trunkline.gateway import catalog, measure, problems, repair
+from trunkline.gateway import catalog, measure, problems, repair, streams
 from trunkline.gateway.desk import Desk
 from trunkline.gateway.routes import router
 from trunkline.observe import metrics
@@ -24,6 +24,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.add_middleware(measure.Measure)
     app.include_router(catalog.router)  # before the routes whose instance keys may hold anything
     app.include_router(repair.router)
+    app.include_router(streams.router)
     app.include_router(router)
 
     @app.get("/healthz")
