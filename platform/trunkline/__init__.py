@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from trunkline.authoring.signals import Approval, SignalType
     from trunkline.authoring.tool import Tool
     from trunkline.authoring.tool_context import ToolContext
+    from trunkline.client.client import Client
     from trunkline.domain.events import CloudEvent
     from trunkline.domain.specs import RetryPolicy
     from trunkline.engine.step import Step
@@ -46,6 +47,7 @@ __all__ = [
     "BadDeclaration",
     "BadInput",
     "BadOutput",
+    "Client",
     "CloudEvent",
     "Context",
     "ModelFailed",
@@ -71,6 +73,7 @@ _ROOMS = {
     "Agent": "authoring.agent",
     "App": "authoring.app",
     "Approval": "authoring.signals",
+    "Client": "client.client",
     "CloudEvent": "domain.events",
     "Context": "authoring.context",
     "RetryPolicy": "domain.specs",

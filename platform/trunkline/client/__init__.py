@@ -1,1 +1,1 @@
-"""The client, over HTTP or directly. Not built yet."""
+"""The way to the exchange from other programs: ``Client``, over HTTP, or straight to Postgres and NATS."""

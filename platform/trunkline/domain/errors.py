@@ -275,6 +275,12 @@ class RunFailedError(TrunklineError):
     code = "run-failed"
 
 
+class NotEnded(TrunklineError):
+    """Run {run} is {status}{why}. Wait longer, or follow its events."""
+
+    status = 409
+
+
 class RunCancelled(BaseException):
     """Thrown into a handler at its current await when the run is cancelled; clean up, and let it pass."""
 

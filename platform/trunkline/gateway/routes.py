@@ -64,10 +64,10 @@ async def list_runs(
 
 
 @router.get("/runs/{run}")
-async def show_run(request: Request, run: str) -> Response:
+async def show_run(request: Request, run: str, wait: Wait = 0) -> Response:
     """One run: its status, and when it is parked the reason and the actions that would free it."""
     desk = desk_of(request)
-    return as_json(asdict(await runs.get(desk.db, desk.tenant(request), run)))
+    return as_json(asdict(await desk.following.ended(desk.tenant(request), run, wait)))
 
 
 @router.get("/runs/{run}/journal")
@@ -77,10 +77,7 @@ async def show_journal(request: Request, run: str, after: int = 0) -> Response:
     tenant = desk.tenant(request)
     await runs.get(desk.db, tenant, run)
     rows = await journal.read_run(desk.db, tenant, run, after=after)
-    items = [
-        {"version": row.version, "epoch": row.epoch, "at": row.at, "type": row.entry.TYPE, "body": row.entry.body()}
-        for row in rows
-    ]
+    items = [row.as_json() for row in rows]
     return as_json({"items": items, "next": rows[-1].version if len(rows) == 1000 else None})
 
 

@@ -22,6 +22,16 @@ class Row:
     at: float
     entry: Entry
 
+    def as_json(self) -> dict[str, Any]:
+        """As people see it: ``{"version", "epoch", "at", "type", "body"}``."""
+        return {
+            "version": self.version,
+            "epoch": self.epoch,
+            "at": self.at,
+            "type": self.entry.TYPE,
+            "body": self.entry.body(),
+        }
+
 
 _COLUMNS = "j.version, j.epoch, extract(epoch from j.recorded_at)::float8, j.type, j.run::text, j.body"
 

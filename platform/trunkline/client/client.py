@@ -1,0 +1,219 @@
+"""``Client``: start runs, follow them, signal them, publish events; over HTTP, or directly on Postgres and NATS."""
+
+from __future__ import annotations
+
+from typing import Any, Self, TypeVar, overload
+
+from trunkline.access.entrance import Entrance
+from trunkline.access.following import Following
+from trunkline.authoring.agent_ref import AgentRef
+from trunkline.authoring.signals import SignalType
+from trunkline.bus.connection import Bus
+from trunkline.client.http import Http
+from trunkline.client.run import Run
+from trunkline.client.transport import OverHttp, Straight, Transport
+from trunkline.domain.codec import roundtrip
+from trunkline.domain.errors import BadDeclaration
+from trunkline.domain.events import CloudEvent
+from trunkline.domain.ids import new_id
+from trunkline.settings import Settings
+from trunkline.store.database import Database
+
+I = TypeVar("I")  # noqa: E741
+O = TypeVar("O")  # noqa: E741
+
+PATIENCE = 30.0  # seconds for which a gateway that is away is asked again
+
+
+class Client:
+    """An async context::
+
+    async with Client(url="http://127.0.0.1:8080") as tl:
+        run = await tl.start(orders, order, key=order.id)
+        verdict = await run.result(timeout=30)
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        patience: float = PATIENCE,
+        transport: Transport | None = None,
+    ) -> None:
+        """``url`` and ``api_key`` are otherwise taken from TRUNKLINE_GATEWAY_URL and TRUNKLINE_API_KEY. A gateway that
+        is away is asked again for ``patience`` seconds; nothing is done twice by that.
+        """
+        settings = Settings()
+        key = api_key or (settings.api_key.get_secret_value() if settings.api_key else None)
+        self._transport: Transport = transport or OverHttp(Http(url or settings.gateway_url, key, patience=patience))
+
+    @classmethod
+    async def direct(
+        cls,
+        database_url: str | None = None,
+        nats_url: str | None = None,
+        *,
+        tenant: str | None = None,
+        settings: Settings | None = None,
+    ) -> Self:
+        """The same without a gateway. What is not given is taken from the ``settings``, or from the environment.
+
+        Raises:
+            Unavailable: Postgres or NATS cannot be reached.
+        """
+        given = {"database_url": database_url, "nats_url": nats_url, "tenant": tenant}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        settings = Settings(**{**(settings or Settings()).model_dump(), **chosen})
+        url, schema = settings.database_url.get_secret_value(), settings.database_schema
+        db = await Database.open(url, schema=schema, size=settings.database_pool)
+        try:
+            bus = await Bus.connect(settings, name="client")
+        except BaseException:
+            await db.close()
+            raise
+        return cls(transport=Straight(db, Entrance(db, bus), Following(db, bus), settings.tenant))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
+    @overload
+    async def start(
+        self,
+        agent: AgentRef[I, O],
+        input: I,
+        *,
+        key: str | None = None,
+        idempotency_key: str | None = None,
+        connection: Any = None,
+    ) -> Run[O]: ...
+    @overload
+    async def start(
+        self,
+        agent: str,
+        input: Any = None,
+        *,
+        key: str | None = None,
+        idempotency_key: str | None = None,
+        connection: Any = None,
+    ) -> Run[Any]: ...
+    async def start(
+        self,
+        agent: AgentRef[Any, Any] | str,
+        input: Any = None,  # noqa: A002
+        *,
+        key: str | None = None,
+        idempotency_key: str | None = None,
+        connection: Any = None,
+    ) -> Run[Any]:
+        """Start a run; it is accepted when this returns. ``key`` names the instance; without it the run has its own.
+
+        With ``connection`` (psycopg's AsyncConnection, or SQLAlchemy's AsyncConnection or AsyncSession, on the same
+        database) it is a part of the caller's transaction, and accepted when that commits. Only a direct client can.
+
+        Raises:
+            UnknownAgent: no worker declared it.
+            BadInput, NotJson: ``input`` does not fit the agent, or has no JSON form.
+            IdempotencyConflict: ``idempotency_key`` was used before, with another input.
+            Unavailable: it was not accepted.
+        """
+        name, decode, value = _of(agent, input)
+        if connection is None:
+            run = await self._transport.start(name, key, value, idempotency_key or new_id())
+            return Run(self._transport, run, decode)
+        straight = self._straight()
+        run, letter = await straight.entrance.start_in(
+            connection, straight.tenant, name, key, value, idempotency_key=idempotency_key
+        )
+        return Run(straight, run, decode, wake=lambda: straight.entrance.wake(letter))
+
+    def run(self, id_: str) -> Run[Any]:
+        """A run that was started before."""
+        return Run(self._transport, id_, _as_it_is)
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    async def signal(self, agent: AgentRef[Any, Any] | str, key: str, signal: SignalType[Any] | str, data: Any = None,
+                     *, idempotency_key: str = "") -> None:  # fmt: skip
+        """Give an instance a named message, for the run that it handles or the next."""
+        name = signal if isinstance(signal, str) else signal.name
+        to = agent if isinstance(agent, str) else agent.name
+        value = roundtrip(data, what=f"the signal {name!r}")
+        await self._transport.signal_instance(to, key, name, value, idempotency_key or new_id())
+
+    async def publish(self, event: CloudEvent) -> list[str]:
+        """Publish an event to the agents that subscribe; the ids of the runs that it started. A repeat starts none."""
+        return await self._transport.publish(event)
+
+    async def decide(self, approval: str, *, approved: bool, by: str, comment: str | None = None) -> None:
+        """Decide about a pending approval, once.
+
+        Raises:
+            UnknownApproval: nobody waits for it (any more).
+        """
+        await self._transport.decide(approval, {"approved": approved, "by": by, "comment": comment})
+
+    async def redrive(self, dead_letter: str) -> None:
+        """Send a dead letter out again."""
+        await self._transport.redrive(dead_letter)
+
+    async def discard(self, dead_letter: str) -> None:
+        """Settle a dead letter without doing anything with it."""
+        await self._transport.discard(dead_letter)
+
+    # --- what there is ----------------------------------------------------------------------------------------------
+
+    async def instance(self, agent: AgentRef[Any, Any] | str, key: str) -> dict[str, Any]:
+        """An instance's state, conversation and open runs."""
+        return await self._transport.instance(agent if isinstance(agent, str) else agent.name, key)
+
+    async def runs(
+        self, *, agent: str = "", key: str = "", status: str = "", limit: int = 50, cursor: str = ""
+    ) -> dict[str, Any]:
+        """``{"items": […], "next": cursor or None}``, newest first; likewise the others."""
+        return await self._transport.listed("runs", agent=agent, key=key, status=status, limit=limit, cursor=cursor)
+
+    async def approvals(self, *, limit: int = 50, cursor: str = "") -> dict[str, Any]:
+        """Decisions that runs wait for."""
+        return await self._transport.listed("approvals", limit=limit, cursor=cursor)
+
+    async def dead_letters(self, *, limit: int = 50, cursor: str = "") -> dict[str, Any]:
+        """What could not be handled."""
+        return await self._transport.listed("dead-letters", limit=limit, cursor=cursor)
+
+    async def agents(self) -> dict[str, Any]:
+        """Declared agents."""
+        return await self._transport.listed("agents")
+
+    async def tools(self) -> dict[str, Any]:
+        """Declared tools."""
+        return await self._transport.listed("tools")
+
+    async def workers(self) -> dict[str, Any]:
+        """Processes at work, and what they hold."""
+        return await self._transport.listed("workers")
+
+    def _straight(self) -> Straight:
+        if isinstance(self._transport, Straight):
+            return self._transport
+        fix = "Use Client.direct(…): a transaction does not pass through HTTP."
+        raise BadDeclaration(what="start(connection=)", reason="this client speaks to a gateway", fix=fix)
+
+
+def _of(agent: AgentRef[Any, Any] | str, given: Any) -> tuple[str, Any, Any]:
+    """Name, decoder of the output, and the input as JSON."""
+    if isinstance(agent, str):
+        return agent, _as_it_is, roundtrip(given, what=f"the input of {agent}")
+    return agent.name, agent.output.decode, agent.input.encode(given)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
