@@ -7,7 +7,7 @@ from typing import Any, reveal_type
 
 from pydantic import BaseModel
 
-from trunkline import App, Approval, CloudEvent, Context, RetryPolicy, ToolContext, testing
+from trunkline import App, Approval, Client, CloudEvent, Context, RetryPolicy, ToolContext, testing
 
 
 class Receipt(BaseModel):
@@ -192,3 +192,14 @@ def use(anything: Any) -> None:
 
 
 use((cancelled, baskets))
+
+
+async def outside(order: OrderPlaced) -> None:
+    async with Client(url="http://127.0.0.1:8080", api_key="…") as tl:
+        run = await tl.start(orders, order, key=order.id, idempotency_key="…")
+        reveal_type(run)  # -> Run[Verdict]
+        reveal_type(await run.result(timeout=30))  # -> Verdict
+        reveal_type(await tl.start("orders", {"id": "o"}))  # -> Run[Any]
+        async for event in run.events():
+            reveal_type(event)  # -> RunEvent
+        reveal_type(await Client.direct(database_url="…", nats_url="…"))  # -> Client

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trunkline.cli.arguments import AsJson
+
 if TYPE_CHECKING:
     from trunkline.settings import Settings
 
@@ -36,3 +38,39 @@ async def _answering(settings: Settings, wait: float) -> None:
 
     db = await Database.open(settings.database_url.get_secret_value(), size=1, wait=wait)
     await db.close()
+
+
+def check(as_json: AsJson = False) -> None:
+    """Audit every journal and run in Postgres.
+
+    Versions without gaps, epochs that never go back, one outcome a step, runs and journals that say the same. Exit
+    status 1 when a rule was broken. It reads everything of TRUNKLINE_TENANT: not for every minute.
+    """
+    import asyncio
+
+    from trunkline.cli import output
+    from trunkline.cli.configuration import load_settings
+    from trunkline.cli.failures import FAILED
+    from trunkline.store.audit import Findings, audit
+    from trunkline.store.database import Database
+
+    settings = load_settings()
+
+    async def look() -> Findings:
+        url, schema = settings.database_url.get_secret_value(), settings.database_schema
+        db = await Database.open(url, schema=schema, size=1)
+        try:
+            return await audit(db, settings.tenant)
+        finally:
+            await db.close()
+
+    found = asyncio.run(look())
+    if as_json:
+        output.document(found)
+    else:
+        for violation in found.violations:
+            output.say(violation, "red")
+        open_ = f"{len(found.unfinished)} are under way"
+        output.say(f"{found.instances} instances, {found.runs} runs ({open_}), {len(found.violations)} violations.")
+    if found.violations:
+        raise typer.Exit(FAILED)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli import catalog, database, dead_letters, develop, doctor, messages, runs, services
+from trunkline.cli import approvals, catalog, database, dead_letters, develop, doctor, messages, runs, services
 
 app = typer.Typer(
     name="trunkline",
@@ -31,6 +31,7 @@ app.command()(services.supervisor)
 app.command()(services.gateway)
 app.command()(services.sensors)
 app.command()(database.migrate)
+app.command()(database.check)
 app.command()(messages.run)
 app.command()(messages.publish)
 app.command()(messages.signal)
@@ -39,6 +40,7 @@ app.command()(runs.journal)
 app.command()(catalog.agents)
 app.command()(catalog.instances)
 app.command()(catalog.tools)
+app.add_typer(approvals.app, name="approvals")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(catalog.ps)
 app.command()(doctor.doctor)

@@ -67,10 +67,7 @@ def signal(
     repeat: Repeat = "",
     as_json: AsJson = False,
 ) -> None:
-    """Send a signal to a run or an instance.
-
-    An approval is given by: trunkline signal RUN approve:NAME '{"approved": true, "by": "me"}'
-    """
+    """Send a signal to a run or an instance."""
     from trunkline.cli import output, remote
     from trunkline.cli.arguments import json_value
 

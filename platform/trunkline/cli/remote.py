@@ -1,90 +1,71 @@
-"""How operator commands reach the exchange: the gateway's HTTP API, at ``TRUNKLINE_GATEWAY_URL``, with the API key.
+"""How operator commands reach the exchange: the gateway, at ``TRUNKLINE_GATEWAY_URL``, with the API key.
 
-Answers come back as the gateway gave them; its problem documents become ``Refused``, with the same words.
+Answers come back as the gateway gave them. A command asks once: who types it sees at once that the gateway is away.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-from urllib.parse import quote
-
-import httpx2
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from trunkline.cli.configuration import load_settings
 from trunkline.cli.failures import NotUnderstood
-from trunkline.domain.codec import dumps, loads
-from trunkline.domain.errors import BadJson, TrunklineError, Unavailable
+from trunkline.client.http import Http, segment
+from trunkline.domain.errors import NotConfigured, TrunklineError
 
-PATIENCE = 30.0  # seconds for an answer
-CONNECT_WITHIN = 5.0
+__all__ = ["AskedWrongly", "asked", "gateway", "get", "post", "segment"]
+
+T = TypeVar("T")
+
+_WRONGLY = (400, 413, 415, 422)
 
 
-class Refused(TrunklineError):
+class AskedWrongly(NotUnderstood):
     """{detail}"""
 
 
-class AskedWrongly(Refused, NotUnderstood):
-    """{detail}"""
+@asynccontextmanager
+async def gateway(*, patience: float = 0.0) -> AsyncIterator[Http]:
+    """The gateway, asked again for ``patience`` seconds while it is away."""
+    settings = load_settings()
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    http = Http(settings.gateway_url, key, patience=patience)
+    try:
+        yield http
+    finally:
+        await http.close()
+
+
+def asked(ask: Callable[[Http], Awaitable[T]], *, patience: float = 0.0) -> T:
+    """What ``ask`` gets from the gateway.
+
+    Raises:
+        AskedWrongly: the gateway does not understand it; the error has its words.
+        TrunklineError: it says no; likewise.
+        Unavailable: it cannot be reached, or cannot serve just now.
+    """
+
+    async def run() -> T:
+        async with gateway(patience=patience) as http:
+            return await ask(http)
+
+    try:
+        return asyncio.run(run())
+    except NotConfigured:
+        raise NotUnderstood(what="TRUNKLINE_GATEWAY_URL", reason="it is no http:// or https:// URL") from None
+    except TrunklineError as error:
+        if error.status in _WRONGLY:
+            raise AskedWrongly(detail=str(error)) from None
+        raise
 
 
 def get(path: str, **query: Any) -> Any:
-    """The JSON at ``path``; parameters that are empty are left out.
-
-    Raises:
-        Refused: the gateway says no; the error has its words.
-        Unavailable: it cannot be reached, or cannot serve just now.
-    """
-    return _answer(_send("GET", path, query={name: value for name, value in query.items() if value != ""}))
+    """The JSON at ``path``; parameters that are empty are left out."""
+    return asked(lambda http: http.get(path, **query))
 
 
 def post(path: str, body: Any, *, repeat: str = "") -> Any:
     """The same for something to be done; ``repeat`` is the Idempotency-Key."""
-    return _answer(_send("POST", path, body=dumps(body), headers={"Idempotency-Key": repeat} if repeat else {}))
-
-
-def segment(text: str) -> str:
-    """``text`` as one segment of a path, whatever it holds."""
-    return quote(text, safe="")
-
-
-@cache
-def _client() -> httpx2.Client:
-    settings = load_settings()
-    headers = {"Accept": "application/json", "Content-Type": "application/json"}
-    if settings.api_key is not None:
-        headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
-    timeout = httpx2.Timeout(PATIENCE, connect=CONNECT_WITHIN)
-    return httpx2.Client(base_url=settings.gateway_url, headers=headers, timeout=timeout)
-
-
-def _send(
-    method: str,
-    path: str,
-    *,
-    query: dict[str, Any] | None = None,
-    body: bytes = b"",
-    headers: dict[str, str] | None = None,
-) -> httpx2.Response:
-    try:
-        return _client().request(method, path, params=query, content=body or None, headers=headers)
-    except (httpx2.UnsupportedProtocol, httpx2.InvalidURL):
-        raise NotUnderstood(what="TRUNKLINE_GATEWAY_URL", reason="it is no http:// or https:// URL") from None
-    except httpx2.TransportError as error:
-        where = f"The gateway at {load_settings().gateway_url}"
-        raise Unavailable(what=where, reason=str(error) or type(error).__name__) from None
-
-
-def _answer(response: httpx2.Response) -> Any:
-    try:
-        body = loads(response.content, what="the gateway's answer")
-    except BadJson:
-        body = None if response.is_success else response.text[:300]
-    if response.is_success:
-        return body
-    detail = body.get("detail") if isinstance(body, dict) else body
-    words = str(detail or response.reason_phrase)
-    if response.status_code in (502, 503, 504):
-        raise Unavailable(what="The exchange", reason=words)
-    wrongly = response.status_code in (400, 413, 415, 422)
-    raise (AskedWrongly if wrongly else Refused)(detail=words)
+    return asked(lambda http: http.post(path, body, idempotency_key=repeat or None))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from trunkline.cli.arguments import AsJson, Cursor, Limit, Repeat, RunId
 
-app = typer.Typer(help="List, show and cancel runs.", no_args_is_help=True)
+app = typer.Typer(help="List, show, resolve and cancel runs.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -59,6 +59,40 @@ def cancel(
         output.document(answer)
     else:
         output.say(f"Run {run} was asked to end. See: trunkline runs show {run}")
+
+
+@app.command("resolve")
+def resolve(
+    run: RunId,
+    happened: Annotated[
+        str | None, typer.Option(metavar="JSON", help="The step took effect, and this is its result.")
+    ] = None,
+    failed: Annotated[
+        str | None, typer.Option(metavar="REASON", help="It did not, and is not to be tried again.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="It did not, or what was wrong is mended: go on.")] = False,
+    step: Annotated[str, typer.Option(help="Which step, where several are unknown.")] = "",
+    by: Annotated[str, typer.Option(help="Who decided; kept in the journal.")] = "",
+    repeat: Repeat = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say how a parked run may go on: --happened, --failed or --again."""
+    from trunkline.cli import output, remote
+    from trunkline.cli.arguments import json_value
+    from trunkline.cli.failures import NotUnderstood
+
+    if (happened is not None) + (failed is not None) + again != 1:
+        raise NotUnderstood(what="runs resolve", reason="say one of --happened JSON, --failed REASON, --again")
+    said: dict[str, Any] = {"outcome": "again"}
+    if happened is not None:
+        said = {"outcome": "happened", "value": json_value(happened, "--happened")}
+    elif failed is not None:
+        said = {"outcome": "failed", "reason": failed}
+    answer = remote.post(f"/v1/runs/{remote.segment(run)}/resolve", {**said, "step": step, "by": by}, repeat=repeat)
+    if as_json:
+        output.document(answer)
+    else:
+        output.say(f"Run {run} goes on. See: trunkline runs show {run}")
 
 
 def journal(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
+from trunkline.access.transcript import RunEvent
 from trunkline.cli.output import cut, facts, moment, say, shown, table
 
 Body = Mapping[str, Any]
@@ -72,9 +74,28 @@ def journal(page: Body) -> None:
     _more(page)
 
 
-def entry(found: Body) -> None:
-    """One entry as it comes."""
-    say(f"{found['version']:>5}  {moment(found['at'])}  {found['type']:<15}  {cut(_gist(found['body']), 150)}")
+class Follower:
+    """A run's events as they come: a line each, and a model's tokens one behind the other."""
+
+    def __init__(self) -> None:
+        self._writing = False
+
+    def event(self, event: RunEvent) -> None:
+        if event.type == "token":
+            sys.stdout.write(event.data["text"])
+            sys.stdout.flush()
+            self._writing = True
+            return
+        if self._writing:
+            sys.stdout.write("\n")
+            self._writing = False
+        if event.type == "reset":
+            say("(it begins again)", "dim")
+        elif event.type == "status":
+            say(f"run     {event.data['status']}", "cyan")
+        else:
+            more = shown(event.data.get("error") or event.data.get("reason") or "")
+            say(f"step    {event.data['status']:<10}  {event.data['step']}  {cut(more, 100)}".rstrip())
 
 
 def _gist(body: Body) -> str:
@@ -188,3 +209,20 @@ def dead_letter(found: Body) -> None:
 def _more(page: Body) -> None:
     if page.get("next"):
         say(f"There are more: --cursor {page['next']}", "dim")
+
+
+def approvals(page: Body) -> None:
+    """Decisions that runs wait for."""
+    rows = (
+        (
+            each["id"],
+            each["name"],
+            each["agent"],
+            cut(each["key"], 30),
+            moment(each["expires_at"]),
+            cut(shown(each["subject"]), 80),
+        )
+        for each in page["items"]
+    )
+    table(("APPROVAL", "NAME", "AGENT", "KEY", "EXPIRES", "WHAT"), rows, empty="Nobody waits for a decision.")
+    _more(page)

@@ -45,10 +45,14 @@ async def list_workers(request: Request) -> Response:
 
 
 @router.get("/dead-letters")
-async def list_dead_letters(request: Request, limit: Limit = 50, cursor: str | None = None) -> Response:
-    """What could not be handled, newest first."""
+async def list_dead_letters(
+    request: Request, source: str | None = None, limit: Limit = 50, cursor: str | None = None
+) -> Response:
+    """What could not be handled and nobody has settled, newest first."""
     desk = desk_of(request)
-    found, following = await dead_letters.list_dead_letters(desk.db, desk.tenant(request), limit=limit, cursor=cursor)
+    found, following = await dead_letters.list_dead_letters(
+        desk.db, desk.tenant(request), source=source, limit=limit, cursor=cursor
+    )
     return as_json({"items": [asdict(each) for each in found], "next": following})
 
 

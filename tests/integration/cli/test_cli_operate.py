@@ -44,6 +44,11 @@ async def patient(ctx: Context, word: str) -> str:
     return f"{word} {await ctx.wait_for(Go)}"
 
 
+@app.agent("buyer")
+async def buyer(ctx: Context, cents: int) -> str:
+    return str((await ctx.approve("buy", cents)).by)
+
+
 @app.agent("clumsy")
 async def clumsy(ctx: Context, word: str) -> str:
     raise ValueError(word)
@@ -97,8 +102,9 @@ def trunkline(gateway: str) -> Trunkline:
 async def test_a_run_is_followed_to_its_end(trunkline: Trunkline) -> None:
     done = await trunkline("run", "orders", '{"id": "o-1"}', "--key", KEY, "--follow")
     assert done.status == 0, done.err
-    assert "StepCompleted" in done.out
+    assert "completed   tool:refund#1" in done.out
     assert "refunded o-1" in done.out
+    assert "StepCompleted" in (await trunkline("journal", done.out.split("run  ")[-1].split()[0])).out
     listed = await trunkline("runs", "list", "--agent", "orders", "--key", KEY)
     assert "completed" in listed.out
     assert KEY in listed.out
@@ -108,7 +114,7 @@ async def test_a_failed_run_leaves_a_failed_command(trunkline: Trunkline) -> Non
     done = await trunkline("run", "clumsy", "oh no", "--follow", "--json")
     assert done.status == 1
     *entries, run = [json.loads(line) for line in done.out.splitlines()]
-    assert [entry["type"] for entry in entries] == ["RunStarted", "RunFailed"]
+    assert [entry["status"] for entry in entries] == ["accepted", "running", "failed"]
     assert (run["status"], run["error"]["type"]) == ("failed", "ValueError")
     assert "ValueError: oh no" in (await trunkline("runs", "show", run["id"])).out
 
@@ -154,6 +160,45 @@ async def test_an_event_wakes_the_agent(trunkline: Trunkline) -> None:
     assert "type" in bad.err
 
 
+async def test_a_decision_is_listed_and_given(trunkline: Trunkline) -> None:
+    run = (await trunkline("run", "buyer", "5", "--json")).json["run_id"]
+    listed = (await trunkline("approvals", "list", "--json")).json["items"]
+    while not listed:
+        listed = (await trunkline("approvals", "list", "--json")).json["items"]
+    assert "buy" in (await trunkline("approvals", "list")).out
+    done = await trunkline("approvals", "approve", listed[0]["id"], "--by", "ann")
+    assert "by ann" in done.out
+    shown = await trunkline("runs", "show", run, "--json")
+    while shown.json["status"] != "completed":
+        shown = await trunkline("runs", "show", run, "--json")
+    assert shown.json["output"] == "ann"
+    assert (await trunkline("approvals", "refuse", listed[0]["id"])).status == 1
+
+
+async def test_only_a_parked_run_is_resolved(trunkline: Trunkline) -> None:
+    run = (await trunkline("run", "patient", "hello", "--json")).json["run_id"]
+    done = await trunkline("runs", "resolve", run, "--again")
+    assert (done.status, "only a parked run" in done.err) == (1, True)
+    for wrong in ((), ("--again", "--failed", "no")):
+        assert (await trunkline("runs", "resolve", run, *wrong)).status == 2
+
+
+async def test_the_journals_are_checked(trunkline: Trunkline, settings: Settings) -> None:
+    await trunkline("run", "orders", '{"id": "o-1"}', "--follow")
+    where = {
+        "TRUNKLINE_DATABASE_URL": settings.database_url.get_secret_value(),
+        "TRUNKLINE_DATABASE_SCHEMA": settings.database_schema,
+    }
+    done = await trunkline("check", **where)
+    assert (done.status, done.out) == (0, "1 instances, 1 runs (0 are under way), 0 violations.\n")
+    db = await Database.open(where["TRUNKLINE_DATABASE_URL"], schema=settings.database_schema, size=1)
+    async with db.connection() as connection:
+        await connection.execute("update runs set status = 'failed'")
+    await db.close()
+    broken = await trunkline("check", **where)
+    assert (broken.status, "its journal says completed" in broken.out) == (1, True)
+
+
 async def test_the_catalog(trunkline: Trunkline) -> None:
     await trunkline("run", "orders", '{"id": "o-1"}', "--key", KEY, "--follow")
     shown = {name: (await trunkline(*name.split())).out for name in ("agents", "tools", "ps", "instances orders")}
@@ -175,6 +220,10 @@ async def test_dead_letters(trunkline: Trunkline, settings: Settings) -> None:
     assert id_ in (await trunkline("dead-letters", "list")).out
     assert "the attribute 'id' is missing" in (await trunkline("dead-letters", "show", id_)).out
     assert (await trunkline("dead-letters", "show", "nope")).status == 1
+    assert (await trunkline("dead-letters", "redrive", id_)).status == 1, "nobody can make anything of it"
+    assert (await trunkline("dead-letters", "redrive")).status == 2
+    assert (await trunkline("dead-letters", "discard", id_)).status == 0
+    assert "no dead letters" in (await trunkline("dead-letters", "list")).out
 
 
 @pytest.mark.parametrize(
