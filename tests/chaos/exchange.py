@@ -44,13 +44,14 @@ class Exchange:
 
     # --- processes --------------------------------------------------------------------------------------------------
 
-    def start(self, name: str) -> None:
-        """``agents.1`` is an agent worker, ``gateway`` the gateway, and so on."""
+    def start(self, name: str, *, fault: str = "") -> None:
+        """``agents.1`` is an agent worker, ``gateway`` the gateway, and so on. ``fault`` is where it dies by itself."""
         kind = name.partition(".")[0]
         arguments = ["worker", kind, APP] if kind in ("agents", "tools", "llm") else [kind]
         environment = self.stack.environment(
-            model="openai/scripted", model_api_base=self.model.url, metrics_port=0, port=self.port, log_level="warning"
-        )
+            model="openai/scripted", model_api_base=self.model.url, metrics_port=0, port=self.port, log_level="warning",
+            fault=fault,
+        )  # fmt: skip
         log = (self.stack.directory / f"{name}.log").open("ab")
         self.processes[name] = subprocess.Popen(
             [sys.executable, "-m", "trunkline.cli.main", *arguments],
@@ -69,6 +70,11 @@ class Exchange:
             process = self.processes.pop(name)
             process.kill()
             process.wait()
+
+    def wipe(self) -> None:
+        """NATS dies, and everything that it kept is gone."""
+        self.stack.nats.kill()
+        self.stack.nats.wipe()
 
     def revive(self, name: str) -> None:
         """What was killed comes back."""
@@ -170,8 +176,8 @@ class Exchange:
 
 
 @asynccontextmanager
-async def exchange(names: list[str]) -> AsyncIterator[Exchange]:
-    """An exchange with these processes, all of them ready."""
+async def exchange(names: list[str], faults: dict[str, str] | None = None) -> AsyncIterator[Exchange]:
+    """An exchange with these processes, all of them ready; some of them with a fault."""
     stack = Stack()
     await asyncio.to_thread(stack.start)
     try:
@@ -179,7 +185,7 @@ async def exchange(names: list[str]) -> AsyncIterator[Exchange]:
             await asyncio.to_thread(migrate.upgrade, stack.postgres.url)
             running = Exchange(stack, model, stack.directory / "effects.jsonl", _free_port())
             for name in names:
-                running.start(name)
+                running.start(name, fault=(faults or {}).get(name, ""))
             try:
                 await running.connect()
                 await running.until(lambda: _ready(running, names), "all processes are ready")
