@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until ``main`` begins there is nothing to stop, and nothing to say
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import nats
@@ -43,6 +44,7 @@ PARTS = {
     "sensors": ("sensors", APP),
 }
 PACE = 0.15  # seconds between two orders
+SETTLED = 0.2  # seconds after which Postgres has committed or dropped what a killed process sent last
 WITHIN = 55.0  # seconds that the whole may take
 
 
@@ -126,8 +128,11 @@ class Demo:
             await asyncio.sleep(0.02)
         name = next(name for name, pid in children.pids.items() if pid == victim.pid)
         children.kill(name)
-        held = len(waits) if kind == "agents" else victim.held
-        self.kills.append(Killed(kind, held, await self._facts.now(), waits))
+        at = await self._facts.now()
+        await asyncio.sleep(SETTLED)
+        waits = await self._facts.in_hands(kind, victim.worker)  # less what it finished in its last moment
+        held = len(waits) if kind == "agents" else min(victim.held, len(waits))
+        self.kills.append(Killed(kind, held, at, waits))
         self._timeline.say(f"kill -9 {victim.pid}: {name} is gone, with {held} in its hands", "kill")
 
     async def _until_accepted(self, orders: int) -> None:
@@ -147,7 +152,7 @@ class Demo:
 
     async def _report(self) -> dict[str, tuple[Any, Any]]:
         progress = await self._facts.progress()
-        recorded, unrecorded = await self._facts.model_calls(self._model)
+        missing, recorded, unrecorded = await self._facts.model_calls(self._model)
         for kill in self.kills:
             await self._facts.look_after(kill)
         return {
@@ -155,10 +160,13 @@ class Demo:
             "orders completed": (progress.completed, self._orders),
             "customers refunded": (self._ledger.refunded(), self._orders if self._model else None),
             "customers refunded twice": (self._ledger.refunded_twice(), 0),
+            "model calls made and not recorded": (missing, 0),
             "recorded model calls repeated": (recorded, 0),
             "unrecorded model calls repeated": (unrecorded, None),
             "attempts repeated after a death": (progress.repeated_attempts, None),
+            "refunds asked of the bank": (self._ledger.asked(), None),
             "killed workers whose work went on": (sum(bool(kill.delays) for kill in self.kills), len(self.kills)),
+            "work of the killed that was lost": (sum(kill.lost for kill in self.kills), 0),
         }
 
 
@@ -212,7 +220,8 @@ def main() -> int:
     parser.add_argument("--orders", type=int, default=60, help="how many orders come in (10 or more)")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON, and nothing else")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked, signal.default_int_handler)
     try:
         return asyncio.run(show(max(given.orders, 10), as_json=given.json))
     except KeyboardInterrupt:

@@ -35,6 +35,12 @@ select r.input #>> '{}', row_number() over (partition by j.run order by j.versio
 from journal j join runs r on r.id = j.run
 where r.agent = 'triage' and j.type = 'StepCompleted' and j.body->>'key' like 'llm:%'
 """
+_MODEL_SECOND_OUTCOMES = """
+select count(*) from journal o
+where o.type in ('StepCompleted', 'StepFailed', 'StepRetried') and o.body->>'key' like 'llm:%' and exists (
+    select from journal e where e.instance = o.instance and e.run = o.run and e.body->>'key' = o.body->>'key'
+    and e.version < o.version and e.type in ('StepCompleted', 'StepFailed'))
+"""
 _MODEL_RETRIES = "select count(*) from journal where type = 'StepRetried' and body->>'key' like '%llm:%'"
 _PROGRESS = """
 select (select count(*) from runs where agent = 'orders'),
@@ -46,7 +52,9 @@ select (select count(*) from runs where agent = 'orders'),
 """
 
 
-BEGUN = 1.0  # seconds from the permission for a call to the call: what is recorded between cannot stop it
+BEGUN = 0.2  # seconds from the permission for a call to the call: what is recorded between cannot stop it
+
+Call = tuple[str, int]  # an order, and which of its model calls
 
 
 @dataclass(frozen=True)
@@ -63,13 +71,17 @@ class Progress:
 
 @dataclass
 class Killed:
-    """A worker that was killed at ``at`` (Postgres's clock) with work in its hands; ``waits`` maps it to its epoch."""
+    """A worker that was killed at ``at`` (Postgres's clock) with work in its hands; ``waits`` maps it to its epoch.
+
+    ``lost`` is what nobody went on with.
+    """
 
     what: str
     held: int
     at: float
     waits: dict[str, int]
     delays: list[float] = field(default_factory=list)  # seconds from the kill to the next journal entry of each
+    lost: int = 0
 
 
 class Facts:
@@ -102,17 +114,21 @@ class Facts:
         else:
             found = [row for row in await self._rows(_OUTCOMES, killed.at) if row[0] in killed.waits]
         delays = sorted((at - killed.at for _, at in found), reverse=True)
+        killed.lost = len(killed.waits) - len(found)
         killed.delays = delays if killed.what == "agents" else delays[: killed.held]
 
-    async def model_calls(self, server: OpenAIServer | None) -> tuple[int, int]:
-        """(recorded calls that were made again, unrecorded ones that were made again)."""
+    async def model_calls(self, server: OpenAIServer | None) -> tuple[int, int, int]:
+        """Model calls that were made and not recorded; recorded and made again; made again before they were recorded.
+
+        A provider does not show us its log: then only the journal is asked.
+        """
+        again = int((await self._rows(_MODEL_SECOND_OUTCOMES))[0][0])
         if server is None:
-            return 0, int((await self._rows(_MODEL_RETRIES))[0][0])  # a provider does not show us its log
+            return 0, again, int((await self._rows(_MODEL_RETRIES))[0][0])
         recorded = {(order_of(text), turn): at for text, turn, at in await self._rows(_MODEL_STEPS)}
-        turns = [(order_of(call.messages[1]["content"]), _turn(call.messages), call.at) for call in server.paid_calls]
-        late = sum(at > recorded.get((order, turn), float("inf")) + BEGUN for order, turn, at in turns)
-        made = Counter((order, turn) for order, turn, _ in turns)
-        return late, made.total() - len(made) - late
+        made = [((order_of(call.messages[1]["content"]), _turn(call.messages)), call.at) for call in server.paid_calls]
+        missing, late, early = compare(recorded, made)
+        return missing, late + again, early
 
     async def now(self) -> float:
         return await self._db.now()
@@ -122,6 +138,13 @@ class Facts:
             cursor = await connection.execute(sql.encode(), parameters or None)
             rows: list[Any] = await cursor.fetchall()
         return rows
+
+
+def compare(recorded: dict[Call, float], made: list[tuple[Call, float]]) -> tuple[int, int, int]:
+    """The journal against the model's own log: calls without a record, made after it, and made again before it."""
+    calls = Counter(call for call, _ in made)
+    late = sum(call in recorded and at > recorded[call] + BEGUN for call, at in made)
+    return len(calls.keys() - recorded.keys()), late, calls.total() - len(calls) - late
 
 
 def order_of(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -39,6 +40,15 @@ async def test_an_order_is_triaged_and_refunded_only_if_the_model_says_so(cents:
     assert [event.type for event in outcome.emitted] == ["order.triaged"]
 
 
+def test_a_model_call_counts_as_repeated_only_if_its_answer_was_recorded_before() -> None:
+    facts = load_app(str(APP)) and importlib.import_module("support_desk.facts")
+    first, second = ("o-1", 1), ("o-1", 2)
+    assert facts.compare({first: 10.0}, [(first, 9.0)]) == (0, 0, 0)
+    assert facts.compare({first: 10.0}, [(first, 6.0), (first, 9.0)]) == (0, 0, 1)
+    assert facts.compare({first: 10.0}, [(first, 9.0), (first, 11.0)]) == (0, 1, 0)
+    assert facts.compare({first: 10.0}, [(first, 9.0), (second, 12.0)]) == (1, 0, 0)
+
+
 @pytest.mark.timeout(120)
 def test_the_demo_ends_by_itself_and_every_number_is_right() -> None:
     done = subprocess.run(
@@ -50,5 +60,7 @@ def test_the_demo_ends_by_itself_and_every_number_is_right() -> None:
     numbers = report["numbers"]
     assert (numbers["orders accepted"], numbers["orders completed"], numbers["customers refunded"]) == (40, 40, 40)
     assert numbers["customers refunded twice"] == numbers["recorded model calls repeated"] == 0
+    assert numbers["model calls made and not recorded"] == numbers["work of the killed that was lost"] == 0
+    assert numbers["refunds asked of the bank"] >= 40
     assert set(report["recovery_s"]) == {"agents", "tools", "llm"}
     assert all(report["recovery_s"].values())
