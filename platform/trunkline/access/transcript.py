@@ -33,6 +33,8 @@ from trunkline.domain.journal import (
 from trunkline.domain.status import RunStatus
 from trunkline.domain.work import StreamChunk
 
+MOST_AHEAD = 2000
+
 _POSITION = re.compile(r"(\d{1,18})(?::(\d{1,18})\.(\d{1,9})\.(-?\d{1,9}))?")
 
 _MODEL_CALL = re.compile(r"(?:^|/)llm[:@]")  # behind the branch's path; the model's own name may hold slashes
@@ -104,7 +106,8 @@ class Transcript:
         if chunk.kind != "token" or chunk.step in self._settled or not self._concerns(chunk):
             return
         if chunk.version > self.version:
-            self._ahead.append(chunk)
+            if len(self._ahead) < MOST_AHEAD:  # what is dropped is made up for from the journal
+                self._ahead.append(chunk)
             return
         text = self._texts.get(chunk.step)
         if text is None:

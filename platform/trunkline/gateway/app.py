@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 
 from trunkline.domain.codec import dumps
-from trunkline.gateway import catalog, measure, problems, repair, streams
+from trunkline.gateway import catalog, measure, paths, problems, repair, streams
 from trunkline.gateway.desk import Desk
 from trunkline.gateway.routes import router
 from trunkline.observe import metrics
@@ -22,7 +22,8 @@ def create_app(desk: Desk) -> FastAPI:
     app.state.desk = desk
     problems.install(app)
     app.add_middleware(measure.Measure)
-    app.include_router(catalog.router)  # before the routes whose instance keys may hold anything
+    app.add_middleware(paths.Segments)
+    app.include_router(catalog.router)
     app.include_router(repair.router)
     app.include_router(streams.router)
     app.include_router(router)

@@ -14,12 +14,17 @@ from trunkline.domain.events import parse_event
 from trunkline.domain.status import RunStatus
 from trunkline.gateway import streams
 from trunkline.gateway.desk import Desk
+from trunkline.gateway.paths import Key
 from trunkline.store import definitions, instances, journal, runs
 
 router = APIRouter(prefix="/v1")
 
 LONGEST_WAIT = 300.0  # seconds
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200, description="A repeat finds the first.")]
+REPEATS = (
+    "A repeat with the same key, tenant and route finds what was accepted first; another body is refused (409). "
+    "It is remembered as long as the instance's mail is kept, from which nothing is removed yet."
+)
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200, description=REPEATS)]
 Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the run's end.")]
 
 
@@ -36,9 +41,9 @@ async def start_keyless(
     return await _start(request, agent, None, wait, idempotency_key)
 
 
-@router.post("/agents/{agent}/instances/{key:path}/runs", status_code=202)
+@router.post("/agents/{agent}/instances/{key}/runs", status_code=202)
 async def start(
-    request: Request, agent: str, key: str, wait: Wait = 0, idempotency_key: IdempotencyKey = None
+    request: Request, agent: str, key: Key, wait: Wait = 0, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Start a run on the instance `key`. The body is `{"input": …}`; the answer says 202 when it is committed."""
     return await _start(request, agent, key, wait, idempotency_key)
@@ -90,9 +95,9 @@ async def signal(request: Request, run: str, name: str, idempotency_key: Idempot
     return as_json({"run_id": run, "status": found.status}, 202)
 
 
-@router.post("/agents/{agent}/instances/{key:path}/signals/{name}", status_code=202)
+@router.post("/agents/{agent}/instances/{key}/signals/{name}", status_code=202)
 async def signal_instance(
-    request: Request, agent: str, key: str, name: str, idempotency_key: IdempotencyKey = None
+    request: Request, agent: str, key: Key, name: str, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Give an instance a named message, for the run that it handles or the next; the body is its data."""
     desk = desk_of(request)
@@ -121,8 +126,8 @@ async def list_agents(request: Request) -> Response:
     return as_json({"items": [{"version": one.version, **one.body} for one in found.values()], "next": None})
 
 
-@router.get("/agents/{agent}/instances/{key:path}")
-async def show_instance(request: Request, agent: str, key: str) -> Response:
+@router.get("/agents/{agent}/instances/{key}")
+async def show_instance(request: Request, agent: str, key: Key) -> Response:
     """An instance: its state, its conversation and its open runs."""
     desk = desk_of(request)
     view = await instances.get(desk.db, desk.tenant(request), agent, key)
@@ -131,7 +136,10 @@ async def show_instance(request: Request, agent: str, key: str) -> Response:
 
 @router.post("/events", status_code=202)
 async def publish(request: Request) -> Response:
-    """Accept a structured CloudEvent: the subscribed agents' mail is committed before the answer."""
+    """Accept a structured CloudEvent: the subscribed agents' mail is committed before the answer.
+
+    Its `source` and `id` are what an Idempotency-Key is elsewhere: a repeat starts nothing.
+    """
     desk = desk_of(request)
     tenant = desk.tenant(request)
     event = parse_event(await desk.body(request))

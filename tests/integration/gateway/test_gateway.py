@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -127,3 +128,33 @@ async def test_it_waits_for_its_servers_and_can_be_stopped_meanwhile(settings: S
     assert not done
     stop.set()
     await asyncio.wait_for(serving, 10)
+
+
+@pytest.mark.parametrize("key", ["k/signals", "a/runs", "x/instances/y", "%2F", "ä b", "a.b*>"])
+async def test_a_key_is_one_segment_whatever_it_holds(http: httpx2.AsyncClient, key: str) -> None:
+    place = f"/v1/agents/patient/instances/{quote(key, safe='')}"
+    run = (await http.post(f"{place}/runs", json={"input": "well"})).json()["run_id"]
+    assert (await http.get(f"/v1/runs/{run}")).json()["key"] == key
+    assert (await http.post(f"{place}/signals/runs", json=1)).json() == {"agent": "patient", "key": key}
+    assert (await http.post(f"{place}/signals/go", json="on")).status_code == 202
+    assert (await http.get(f"/v1/runs/{run}?wait=10")).json()["output"] == "well on"
+    assert (await http.get(place)).status_code == 200
+
+
+async def test_a_key_with_nul_is_refused(http: httpx2.AsyncClient) -> None:
+    for key in ("%00", "a%00b", "a%00%2Fb"):
+        refused = await http.post(f"/v1/agents/patient/instances/{key}/runs", json={"input": "well"})
+        assert (refused.status_code, refused.json()["type"]) == (422, "urn:trunkline:bad-key")
+
+
+async def test_another_body_under_a_used_key_is_refused_everywhere(http: httpx2.AsyncClient) -> None:
+    run = (await started(http, "/v1/agents/patient/instances/idem/runs", {"input": "well"}))["run_id"]
+    for path, one, other in (
+        (f"/v1/runs/{run}/signals/other", 1, 2),
+        ("/v1/agents/patient/instances/idem/signals/other", 1, 2),
+        (f"/v1/runs/{run}/cancel", {"reason": "a"}, {"reason": "b"}),
+    ):
+        key = {"Idempotency-Key": "once"}
+        assert (await http.post(path, json=one, headers=key)).status_code == 202, path
+        refused = await http.post(path, json=other, headers=key)
+        assert refused.status_code == 409, path
