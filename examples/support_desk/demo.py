@@ -160,7 +160,7 @@ class Demo:
             "orders completed": (progress.completed, self._orders),
             "customers refunded": (self._ledger.refunded(), self._orders if self._model else None),
             "customers refunded twice": (self._ledger.refunded_twice(), 0),
-            "model calls made and not recorded": (missing, 0),
+            **({} if missing is None else {"model calls made and not recorded": (missing, 0)}),
             "recorded model calls repeated": (recorded, 0),
             "unrecorded model calls repeated": (unrecorded, None),
             "attempts repeated after a death": (progress.repeated_attempts, None),
@@ -194,8 +194,10 @@ async def show(orders: int, *, as_json: bool) -> int:
     timeline = Timeline(quiet=as_json)
     async with AsyncExitStack() as stack:
         model = None if real_model() else await stack.enter_async_context(scripted())
-        which = f"the model is {real_model()}" if model is None else f"the model is scripted, on {model.url}"
-        timeline.say(f"{which}; TRUNKLINE_MODEL or a provider's key chooses another")
+        if model is None:
+            timeline.say(f"the model is {real_model()}; its repeated calls are counted in the journal alone")
+        else:
+            timeline.say(f"the model is scripted, on {model.url}; TRUNKLINE_MODEL or a provider's key chooses another")
         demo = Demo(orders, await stack.enter_async_context(servers(timeline)), model, timeline)
         try:
             async with asyncio.timeout(WITHIN):

@@ -117,14 +117,15 @@ class Facts:
         killed.lost = len(killed.waits) - len(found)
         killed.delays = delays if killed.what == "agents" else delays[: killed.held]
 
-    async def model_calls(self, server: OpenAIServer | None) -> tuple[int, int, int]:
+    async def model_calls(self, server: OpenAIServer | None) -> tuple[int | None, int, int]:
         """Model calls that were made and not recorded; recorded and made again; made again before they were recorded.
 
-        A provider does not show us its log: then only the journal is asked.
+        A provider does not show us its log: then only the journal is asked. It cannot tell the first number, and of
+        the last it knows what the owner sent out again, not what the broker delivered again.
         """
         again = int((await self._rows(_MODEL_SECOND_OUTCOMES))[0][0])
         if server is None:
-            return 0, again, int((await self._rows(_MODEL_RETRIES))[0][0])
+            return None, again, int((await self._rows(_MODEL_RETRIES))[0][0])
         recorded = {(order_of(text), turn): at for text, turn, at in await self._rows(_MODEL_STEPS)}
         made = [((order_of(call.messages[1]["content"]), _turn(call.messages)), call.at) for call in server.paid_calls]
         missing, late, early = compare(recorded, made)
