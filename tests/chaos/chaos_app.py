@@ -65,6 +65,11 @@ async def orders(ctx: Context, order: Order) -> list[object]:
     return [first, second, advice, shared, said, await ctx.call(pay, order.number)]
 
 
+@app.agent("blocker")
+async def blocker(ctx: Context, _: int) -> None:
+    time.sleep(3600)  # noqa: ASYNC251 - it blocks the whole worker
+
+
 def expected(number: int) -> list[object]:
     """What the run of this order must come to."""
     return [2 * number + 2, 2 * number + 4, f"advice on {number}", number + 2, "on", f"paid {number}"]

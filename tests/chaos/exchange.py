@@ -50,7 +50,7 @@ class Exchange:
         arguments = ["worker", kind, APP] if kind in ("agents", "tools", "llm") else [kind]
         environment = self.stack.environment(
             model="openai/scripted", model_api_base=self.model.url, metrics_port=0, port=self.port, log_level="warning",
-            fault=fault,
+            fault=fault, blocked_after=2.0,
         )  # fmt: skip
         log = (self.stack.directory / f"{name}.log").open("ab")
         self.processes[name] = subprocess.Popen(

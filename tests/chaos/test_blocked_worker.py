@@ -1,0 +1,37 @@
+"""A handler that blocks takes its worker with it, and is parked before it takes them all; its neighbours go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chaos.exchange import Exchange, exchange
+
+NEIGHBOURS = 40
+
+
+async def test_the_blocking_run_is_parked_and_all_others_complete() -> None:
+    workers = [f"agents.{number}" for number in range(1, 5)]  # one more than may die of it
+    async with exchange(["gateway", "supervisor", *workers]) as running:
+        await running.post([("/v1/agents/blocker/instances/b/runs", {"input": 1}, "b")])
+        await running.post(
+            [
+                (f"/v1/agents/tally/instances/{number}/runs", {"input": number}, f"{number}")
+                for number in range(NEIGHBOURS)
+            ]
+        )
+        ((reason, actions),) = await running.until(lambda: _parked(running), "the blocking run is parked")
+        assert reason == "kills-its-worker"
+        assert any("resolve" in action for action in actions)
+        await running.until(lambda: _neighbours(running), "its neighbours are done")
+        assert sum(running.processes[name].poll() == 70 for name in workers) == 3
+
+
+async def _parked(running: Exchange) -> Any:
+    return await running.ask(
+        "select parked_reason, next_actions from runs where agent = 'blocker' and status = 'parked'"
+    )
+
+
+async def _neighbours(running: Exchange) -> bool:
+    rows = await running.ask("select count(*) from runs where agent = 'tally' and status = 'completed'")
+    return rows == [(NEIGHBOURS,)]
