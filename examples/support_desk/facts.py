@@ -52,7 +52,7 @@ select (select count(*) from runs where agent = 'orders'),
 """
 
 
-BEGUN = 0.2  # seconds from the permission for a call to the call: what is recorded between cannot stop it
+BEGUN = 1.0  # seconds at most from the permission for a call to the call: what is recorded between cannot stop it
 
 Call = tuple[str, int]  # an order, and which of its model calls
 

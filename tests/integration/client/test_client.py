@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 from pydantic import BaseModel
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from trunkline import App, Client, CloudEvent, Context
 from trunkline.domain.errors import (
@@ -184,6 +186,24 @@ async def test_a_start_joins_the_callers_transaction(settings: Settings, run_ser
             return
         run.wake()
         assert (await run.result(20)).text == "order 5"
+
+
+@pytest.mark.parametrize("commit", [True, False])
+async def test_a_start_joins_a_session_of_sqlalchemy(settings: Settings, run_service: Any, commit: bool) -> None:
+    await run_service(lambda stop, ready: agents.serve(app, settings, stop, ready))
+    url = settings.database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
+    engine = create_async_engine(url)
+    async with await Client.direct(settings=settings) as tl, AsyncSession(engine) as session:
+        await session.execute(text("select 1"))
+        run = await tl.start(orders, Order(number=6), connection=session)
+        await (session.commit() if commit else session.rollback())
+        if commit:
+            run.wake()
+            assert (await run.result(20)).text == "order 6"
+        else:
+            with pytest.raises(UnknownRun):
+                await run.status()
+    await engine.dispose()
 
 
 def _free_port() -> int:
