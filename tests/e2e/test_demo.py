@@ -45,7 +45,7 @@ def test_a_model_call_counts_as_repeated_only_if_its_answer_was_recorded_before(
     first, second = ("o-1", 1), ("o-1", 2)
     assert facts.compare({first: 10.0}, [(first, 9.0)]) == (0, 0, 0)
     assert facts.compare({first: 10.0}, [(first, 6.0), (first, 9.0)]) == (0, 0, 1)
-    assert facts.compare({first: 10.0}, [(first, 9.0), (first, 11.0)]) == (0, 1, 0)
+    assert facts.compare({first: 10.0}, [(first, 9.0), (first, 12.0)]) == (0, 1, 0)
     assert facts.compare({first: 10.0}, [(first, 9.0), (second, 12.0)]) == (1, 0, 0)
 
 
