@@ -27,8 +27,8 @@ def _counter(name: str, what: str, *labels: str) -> Counter:
     return Counter(f"trunkline_{name}", what, labels, registry=REGISTRY)
 
 
-def _gauge(name: str, what: str) -> Gauge:
-    return Gauge(f"trunkline_{name}", what, registry=REGISTRY)
+def _gauge(name: str, what: str, *labels: str) -> Gauge:
+    return Gauge(f"trunkline_{name}", what, labels, registry=REGISTRY)
 
 
 def _histogram(name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
@@ -42,13 +42,12 @@ runs = _counter(
 run_seconds = _histogram("run_seconds", "From a run's start to its end.", _SLOW, "status")
 parked = _counter("parked", "Runs that were parked, by reason.", "reason")
 steps = _counter("steps", "Steps that got their one outcome: completed, failed, cancelled.", "kind", "outcome")
-step_seconds = _histogram("step_seconds", "From a step's scheduling to its outcome.", _SLOW, "kind")
+step_seconds = _histogram("step_seconds", "From a tool or model step's issue to its outcome.", _SLOW, "kind")
 redispatches = _counter("redispatches", "Steps issued again, by reason: failed, takeover, wiped, stalled.", "reason")
 tokens = _counter("tokens", "Tokens of model calls, by direction: input, output.", "model", "direction")
 cost_usd = _counter("cost_usd", "What model calls cost, in US dollars, where the price is known.", "model")
 
 # --- agent workers --------------------------------------------------------------------------------------------------
-mail_age_seconds = _histogram("mail_age_seconds", "Age of an envelope when it is taken from the mailbox.", _SLOW)
 activations = _gauge("activations", "Instances in this worker's memory.")
 listeners = _gauge("listeners", "Clients that follow runs here.")
 leases_held = _gauge("leases_held", "Leases that this worker holds.")
@@ -78,6 +77,8 @@ http_seconds = _histogram("http_seconds", "Time until a response began.", _SLOW,
 
 # --- supervisor -----------------------------------------------------------------------------------------------------
 leading = _gauge("leading", "1 while this supervisor leads.")
+still_instances = _gauge("still_instances", "Instances whose mail or runs lay still at the leader's last look.")
+queue_messages = _gauge("queue_messages", "Messages that wait in a stream for whoever reads it.", "stream")
 workers = _gauge("workers", "Workers on the roster of the leader.")
 deaths = _counter("deaths", "Workers declared dead.")
 reclaimed = _counter("reclaimed", "Instances freed from dead workers.")

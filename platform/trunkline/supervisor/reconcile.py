@@ -26,6 +26,7 @@ log = logs.get("supervisor")
 
 PAGE = 1000
 BACKLOG = 5000
+QUEUES = ("EVENTS", "INBOX", "WORK", "REPLY")
 LONGEST_DELAY = 30.0  # seconds
 FIRST = "00000000-0000-0000-0000-000000000000"
 
@@ -49,14 +50,23 @@ class Reconcile:
             Unavailable: Postgres or NATS is away.
         """
         waiting = Counter(await stored.subjects(self._bus, "INBOX"))
-        woken = 0
+        await self._measure()
+        woken = still = 0
         async for page in self._forgotten():
+            still += len(page)
             woken += await wake(self._bus, [address for address in page if self._is_due(address, waiting)])
         self._patience.end_look()
+        metrics.still_instances.set(still)
         if woken:
             metrics.reconciled.inc(woken)
             log.info("woken again", instances=woken)
         return woken
+
+    async def _measure(self) -> None:
+        """How far whoever reads the streams is behind."""
+        for stream in QUEUES:
+            readers = await stored.readers(self._bus, stream)
+            metrics.queue_messages.labels(stream=stream).set(sum(reader.pending for reader in readers))
 
     async def _forgotten(self) -> AsyncIterator[list[Address]]:
         for find in (mailbox.untaken, reclaim.stalled):

@@ -67,6 +67,7 @@ class Live:
     held: list[Mail] = field(default_factory=list)
     pending: dict[str, StepScheduled] = field(default_factory=dict)  # steps without an outcome, for their clean-up
     versions: dict[str, int] = field(default_factory=dict)  # of the StepScheduled of open tool and model steps
+    issued: dict[str, float] = field(default_factory=dict)  # loop times at which open remote steps were first issued
     overdue: dict[str, float] = field(default_factory=dict)  # loop times at which open steps are looked after
     permits: dict[str, Permit] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
@@ -80,6 +81,7 @@ class Live:
         """Forget an open step, which has its outcome now."""
         self.versions.pop(key, None)
         self.overdue.pop(key, None)
+        self.issued.pop(key, None)
         self.permits.pop(key, None)
         return self.pending.pop(key)
 

@@ -107,6 +107,10 @@ class Office:
     def step_ended(kind: str, outcome: str) -> None:
         _steps(kind, outcome).inc()
 
+    def step_took(self, kind: str, began: float) -> None:
+        """``began`` is the loop's time."""
+        metrics.step_seconds.labels(kind=kind).observe(self._loop.time() - began)
+
     @staticmethod
     def redispatched(reason: str) -> None:
         metrics.redispatches.labels(reason=reason).inc()

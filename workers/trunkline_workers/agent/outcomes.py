@@ -74,7 +74,7 @@ def settle(activation: Activation, result: StepResult, turn: Turn) -> None:
 
 
 def _complete(activation: Activation, live: Live, result: StepResult, turn: Turn) -> None:
-    activation.office.step_ended(live.settled(result.step).kind, "completed")
+    _measure(activation, live, result.step, "completed")
     entry = StepCompleted(
         live.run,
         key=result.step,
@@ -93,7 +93,7 @@ def _fail_or_retry(activation: Activation, live: Live, step: OpenStep, result: S
     if delay is not None:
         retry(activation, live, step, turn, reason="failed", delay=delay, error=error)
         return
-    activation.office.step_ended(live.settled(result.step).kind, "failed")
+    _measure(activation, live, result.step, "failed")
     entry = StepFailed(
         live.run,
         key=result.step,
@@ -104,6 +104,14 @@ def _fail_or_retry(activation: Activation, live: Live, step: OpenStep, result: S
         usage=result.usage,
     )
     activation.deliver(live, entry, turn)
+
+
+def _measure(activation: Activation, live: Live, key: str, outcome: str) -> None:
+    began = live.issued.get(key)
+    kind = live.settled(key).kind
+    activation.office.step_ended(kind, outcome)
+    if began is not None:
+        activation.office.step_took(kind, began)
 
 
 def _delay(live: Live, step: OpenStep, error: dict[str, Any]) -> float | None:

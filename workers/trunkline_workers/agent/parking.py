@@ -80,7 +80,9 @@ def watch(activation: Activation, live: Live, step: OpenStep) -> None:
         wait = step.started.begin_by + timeout + GRACE - activation.office.clock.now()
     else:
         wait = (timeout + QUEUE_WAIT) * min(2.0 ** (step.attempt - 1), MOST_PATIENT)
-    at = asyncio.get_running_loop().time() + max(wait, 0.0)
+    now = asyncio.get_running_loop().time()
+    live.issued.setdefault(step.scheduled.key, now)
+    at = now + max(wait, 0.0)
     live.overdue[step.scheduled.key] = at
     activation.due = min(activation.due, at)
 
