@@ -129,3 +129,44 @@ async def double_payer(ctx: Context, cents: int) -> str:
 async def buyer(ctx: Context, cents: int) -> str:
     decision = await ctx.approve("buy", {"cents": cents}, timeout=600)
     return f"{decision.by} said {decision.approved}"
+
+
+@app.agent("rejecting", on_busy="reject")
+async def rejecting(ctx: Context, word: str) -> str:
+    return f"{word} {await ctx.wait_for(Go)}"
+
+
+@app.agent("interrupting", on_busy="interrupt")
+async def interrupting(ctx: Context, word: str) -> str:
+    return f"{word} {await ctx.wait_for(Go)}"
+
+
+@app.agent("mirror")
+async def mirror(ctx: Context, key: str) -> str:
+    return await ctx.ask(mirror, key, key=key)
+
+
+@app.agent("waiting_parent")
+async def waiting_parent(ctx: Context, word: str) -> str:
+    return await ctx.ask(patient, word)
+
+
+@app.agent("racing")
+async def racing(ctx: Context, word: str) -> str:
+    said = await ctx.race(ctx.wait_for(Go), ctx.sleep(0.2))
+    return f"{word} {said}"
+
+
+@app.agent("watched")
+async def watched(ctx: Context, word: str) -> str:
+    return f"{word} {await ctx.wait_for(Go)}"
+
+
+class Poked(BaseModel):
+    id: str
+
+
+@watched.on("watched.poked", key="data.id")
+async def poked(ctx: Context, event: Poked) -> None:
+    await ctx.step(double, 4)
+    await ctx.cancel_run("somebody poked it")
