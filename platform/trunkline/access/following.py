@@ -34,6 +34,11 @@ class Following:
         self._entries: Polling[tuple[str, int], list[Row]] = Polling(self._look_for_entries, every=LOOK_EVERY)
         self._ends: Polling[str, RunStatus] = Polling(self._look_for_ends, every=LOOK_EVERY)
 
+    def close(self) -> None:
+        """Let go of everybody who listens or waits."""
+        self._entries.close()
+        self._ends.close()
+
     async def ended(self, tenant: str, run: str, timeout: float) -> runs.Run:  # noqa: ASYNC109
         """The run when it has ended, or as it is after ``timeout`` seconds.
 
@@ -76,6 +81,8 @@ class Following:
                 await _either(looking, tokens.arrived)
                 came, rows = tokens.take(), (looking.result() or []) if looking.done() else []
                 looking = None if looking.done() else looking
+                if self._entries.closed:
+                    return  # whoever listens comes again, and goes on where it was
                 for event in itertools.chain(_tokens_of(transcript, came), _entries_of(transcript, rows)):
                     yield event
                     if event.final:

@@ -24,13 +24,24 @@ class Polling(Generic[K, V]):
         self._waiting: dict[K, set[asyncio.Future[V]]] = {}
         self._hinted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self.closed = False
+
+    def close(self) -> None:
+        """Let go of everybody who waits: their answer is ``None``."""
+        self.closed = True
+        for futures in self._waiting.values():
+            for future in futures:
+                future.cancel()
+        self._hinted.set()
 
     def hint(self) -> None:
         """Something may be there now."""
         self._hinted.set()
 
     async def wait(self, key: K, timeout: float) -> V | None:  # noqa: ASYNC109
-        """What is there for ``key``, as soon as it is; ``None`` after ``timeout`` seconds."""
+        """What is there for ``key``, as soon as it is; ``None`` after ``timeout`` seconds, and when this is closed."""
+        if self.closed:
+            return None
         future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, set()).add(future)
         self._hinted.set()
@@ -40,7 +51,7 @@ class Polling(Generic[K, V]):
             await asyncio.wait({future}, timeout=timeout)
         finally:
             self._forget(key, future)
-        return future.result() if future.done() else None
+        return future.result() if future.done() and not future.cancelled() else None
 
     def _forget(self, key: K, future: asyncio.Future[V]) -> None:
         waiting = self._waiting.get(key)

@@ -169,6 +169,7 @@ class Straight:
         await dead_letters.discard(self.db, self.tenant, dead_letter)
 
     async def close(self) -> None:
+        self.following.close()
         if self.entrance.bus is not None:
             await self.entrance.bus.close()
         await self.db.close()

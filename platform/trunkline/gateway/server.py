@@ -21,6 +21,7 @@ from trunkline.store.database import Database
 
 log = logs.get("gateway")
 
+DRAIN = 10  # seconds that requests under way get at the end
 AGAIN = 1.0  # seconds between two attempts to reach NATS
 FIRST_JOIN = 3.0  # seconds that the first requests wait for NATS, so that they need not wait for the supervisor
 FOREVER = 10 * 365 * 86400.0  # seconds
@@ -63,7 +64,13 @@ async def _database(settings: Settings, stop: asyncio.Event) -> Database | None:
 async def _serve(desk: Desk, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
     settings = desk.settings
     config = uvicorn.Config(
-        create_app(desk), host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off"
+        create_app(desk),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=DRAIN,
     )
     server = _Server(config, on_ready)
     joining = asyncio.create_task(_join(desk))
@@ -73,6 +80,7 @@ async def _serve(desk: Desk, stop: asyncio.Event, on_ready: Callable[[str], None
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    desk.following.close()
     server.should_exit = True
     await serving
     for task in (joining, stopping):

@@ -170,6 +170,29 @@ async def test_a_gateway_that_comes_back_answers(settings: Settings, run_service
         assert (await (await asyncio.wait_for(asking, 20)).result(20)).text == "order 9"
 
 
+async def test_events_and_results_go_on_when_the_gateway_is_restarted(settings: Settings, run_service: Any) -> None:
+    """A gateway that is asked to stop does not wait for those who listen; they find the next one."""
+    await run_service(lambda stop, ready: agents.serve(app, settings, stop, ready))
+    there = settings.model_copy(update={"port": _free_port()})
+    stop, ready = asyncio.Event(), asyncio.Event()
+    first = asyncio.create_task(serve(there, stop, lambda _: ready.set()))
+    await asyncio.wait_for(ready.wait(), 20)
+    async with Client(f"http://127.0.0.1:{there.port}") as tl:
+        run = await tl.start(patient, "well", key="restarted")
+        events = run.events()
+        seen = [await anext(events), await anext(events)]
+        waiting = asyncio.create_task(run.result(30))
+        stop.set()
+        await asyncio.wait_for(first, 10)
+        await run_service(lambda stop, ready: serve(there, stop, ready))
+        await run.signal(Go, "on")
+        seen += [event async for event in events]
+        assert await asyncio.wait_for(waiting, 20) == "well on"
+    statuses = [event.data["status"] for event in seen if event.type == "status"]
+    assert statuses == ["accepted", "running", "completed"]
+    assert len({event.id for event in seen}) == len(seen), "nothing came twice"
+
+
 @pytest.mark.parametrize("commit", [True, False])
 async def test_a_start_joins_the_callers_transaction(settings: Settings, run_service: Any, commit: bool) -> None:
     await run_service(lambda stop, ready: agents.serve(app, settings, stop, ready))
