@@ -168,9 +168,10 @@ class Transcript:
         if not _is_model_call(entry.key):
             return
         recorded = str((entry.value or {}).get("text") or "") if isinstance(entry.value, dict) else ""
-        text = self._texts.get(entry.key) or _Text(0, 1, whole=self._shown is None)
+        text = self._texts.get(entry.key) or _Text(0, 1)
+        known = text.whole and (self._shown is None or _place(text) >= _place(self._shown))
         self._forget(entry.key)
-        if not text.whole or not recorded.startswith(text.text):
+        if not known or not recorded.startswith(text.text):
             yield self._event("reset", {"step": entry.key})
             text.text = ""
         if len(recorded) > len(text.text):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trunkline.access.transcript import RunEvent, Transcript
@@ -78,6 +78,8 @@ def test_an_id_that_was_never_given_is_refused(position: str) -> None:
         Transcript.of("r", position)
 
 
+@settings(max_examples=500)
+@example([(1, 0), (1, 0), (2, 0), (1, 0)], [False, False, True, *[False] * 9], False)
 @given(
     st.lists(st.tuples(st.integers(1, 2), st.integers(0, 3)), max_size=12),
     st.lists(st.booleans(), min_size=12, max_size=12),
