@@ -194,6 +194,8 @@ class Pipeline:
     async def _permit(self, execution: Execution) -> None:
         """Pass if nobody need be asked, or the owner said "go" and it is still time."""
         item = execution.item
+        if self._cancellations.called_off(item.run, item.step):
+            raise Refused("nobody waits for it any more")
         if not (item.needs_permit or execution.delivery.attempts > 1 or execution.age > FRESH_SECONDS):
             execution.id = new_id()
             return

@@ -1,8 +1,9 @@
 """What travels on the bus between agent workers and tool, LLM and other workers. Each model's JSON schema is published.
 
 A worker in any language with a NATS client can take part: pull a ``WorkItem`` from ``work.…``; when it is ``llm`` or
-``unsafe``, redelivered, or older than ``FRESH_SECONDS``, ask ``permit.<agent>`` first; send ``+WPI`` while it runs;
-publish the ``Outcome`` to the item's ``reply`` subject and wait for the PubAck; then acknowledge the item.
+``unsafe``, a repeated attempt, redelivered, or older than ``FRESH_SECONDS``, ask ``permit.<agent>`` first; send
+``+WPI`` while it runs; publish the ``Outcome`` to the item's ``reply`` subject and wait for the PubAck; then
+acknowledge the item.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class WorkItem(Message):
 
     @property
     def needs_permit(self) -> bool:
-        return self.kind == "llm" or self.effect is Effect.UNSAFE
+        """Whether its owner is asked first: it is dear, or not to be repeated, or another attempt may have ended it."""
+        return self.kind == "llm" or self.effect is Effect.UNSAFE or self.attempt > 1
 
 
 class Outcome(Message):

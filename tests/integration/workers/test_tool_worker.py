@@ -138,16 +138,26 @@ async def test_a_call_is_carried_out_and_acknowledged(
     shop: Shop, owner: Owner, serving: Serving, eventually: Eventually
 ) -> None:
     await serving(service.serve, shop.app)
-    item = await owner.call(shop.refund, "o1", 250, attempt=3)
+    item = await owner.call(shop.refund, "o1", 250)
     outcome = await owner.outcome(item)
     assert outcome.value == {"order": "o1", "cents": 250}
-    assert (outcome.run, outcome.step, outcome.attempt, outcome.error) == (item.run, item.step, 3, None)
+    assert (outcome.run, outcome.step, outcome.attempt, outcome.error) == (item.run, item.step, 1, None)
     assert outcome.worker
     assert outcome.execution
     [context] = shop.calls
-    assert (context.idempotency_key, context.attempt) == (item.idempotency_key, 3)
+    assert (context.idempotency_key, context.attempt) == (item.idempotency_key, 1)
     await eventually(lambda: _none(owner))
     assert owner.permits.empty()  # a fresh, idempotent call asks nobody
+
+
+async def test_a_repeated_attempt_asks_first(shop: Shop, owner: Owner, serving: Serving) -> None:
+    """An earlier attempt may have an outcome by now."""
+    owner.permit = lambda _: PermitAnswer(answer="refused", reason="it has ended")
+    await serving(service.serve, shop.app)
+    await owner.call(shop.refund, "o1", 250, attempt=2)
+    assert (await owner.asked()).attempt == 2
+    await owner.outcome(await owner.call(shop.refund, "o2", 250))
+    assert len(shop.calls) == 1, "only the fresh one was carried out"
 
 
 async def test_a_synchronous_tool_runs_in_a_thread(shop: Shop, owner: Owner, serving: Serving) -> None:
