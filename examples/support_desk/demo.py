@@ -189,7 +189,7 @@ async def servers(timeline: Timeline) -> AsyncIterator[Stack]:
         await asyncio.to_thread(stack.stop)
 
 
-async def show(orders: int, *, as_json: bool) -> int:
+async def show(orders: int, within: float, *, as_json: bool) -> int:
     """The whole showing; the exit status."""
     timeline = Timeline(quiet=as_json)
     async with AsyncExitStack() as stack:
@@ -200,11 +200,11 @@ async def show(orders: int, *, as_json: bool) -> int:
             timeline.say(f"the model is scripted, on {model.url}; TRUNKLINE_MODEL or a provider's key chooses another")
         demo = Demo(orders, await stack.enter_async_context(servers(timeline)), model, timeline)
         try:
-            async with asyncio.timeout(WITHIN):
+            async with asyncio.timeout(within):
                 report = await demo.run()
         except TimeoutError:
             sys.stderr.write(
-                f"The demo did not end within {WITHIN:g} s: the machine is too busy, or something hangs.\n"
+                f"The demo did not end within {within:g} s: the machine is too busy, or something hangs.\n"
             )
             return 1
     timeline.table(report, demo.kills)
@@ -220,12 +220,13 @@ def main() -> int:
     """Arguments, and Ctrl-C."""
     parser = argparse.ArgumentParser(prog="trunkline demo", description="Run the support desk, kill workers, count.")
     parser.add_argument("--orders", type=int, default=60, help="how many orders come in (10 or more)")
+    parser.add_argument("--within", type=float, default=WITHIN, help="how many seconds it may take")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON, and nothing else")
     given = parser.parse_args()
     for asked in (signal.SIGINT, signal.SIGTERM):
         signal.signal(asked, signal.default_int_handler)
     try:
-        return asyncio.run(show(max(given.orders, 10), as_json=given.json))
+        return asyncio.run(show(max(given.orders, 10), given.within, as_json=given.json))
     except KeyboardInterrupt:
         return 130
 

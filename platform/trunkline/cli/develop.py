@@ -41,6 +41,7 @@ def dev(
 
 def demo(
     orders: Annotated[int, typer.Option(min=10, max=1000, help="How many orders come in.")] = 60,
+    within: Annotated[float, typer.Option(min=10, help="How many seconds it may take.")] = 55,
     json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON, and nothing else.")] = False,
 ) -> None:
     """Run the support desk, kill workers, count losses.
@@ -54,7 +55,7 @@ def demo(
     if script is None:
         raise NotUnderstood(what="The demo", reason="examples/support_desk is not installed; reinstall trunkline")
     sys.stdout.flush()
-    arguments = ["--orders", str(orders), *(["--json"] if json else [])]
+    arguments = ["--orders", str(orders), "--within", str(within), *(["--json"] if json else [])]
     os.execv(sys.executable, [sys.executable, str(script), *arguments])  # noqa: S606 - our own script, no shell
 
 
