@@ -78,7 +78,7 @@ def test_an_id_that_was_never_given_is_refused(position: str) -> None:
         Transcript.of("r", position)
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @example([(1, 0), (1, 0), (2, 0), (1, 0)], [False, False, True, *[False] * 9], False)
 @given(
     st.lists(st.tuples(st.integers(1, 2), st.integers(0, 3)), max_size=12),
