@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from trunkline.embedded.stack import Stack
@@ -23,6 +24,9 @@ Service = Callable[[asyncio.Event, Ready], Awaitable[None]]
 RunService = Callable[[Service], Awaitable[Any]]
 
 MANY_PROCESSES = ("tests/chaos/", "tests/e2e/", "test_cli_dev.py")  # each is a whole exchange: one at a time
+hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("patient")
+
 READY_WITHIN = 60.0  # seconds
 ENDED_WITHIN = 40.0
 
