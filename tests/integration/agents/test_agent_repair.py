@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from integration.agents.conftest import Exchange, Worker
 from trunkline import App, Context
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.status import EnvelopeKind
-from trunkline.store import dead_letters
+from trunkline.store import dead_letters, journal, leases
+from trunkline.store.database import Unreachable
 from trunkline_workers.agent import mail
 from trunkline_workers.agent.registry import Registry
 
@@ -124,6 +127,29 @@ async def test_a_lease_whose_taking_was_not_answered_is_taken_anew(exchange: Exc
         )
     ended = await exchange.until(await exchange.request("tally", "half", 5), "completed")
     assert ended.output == 5
+
+
+@pytest.mark.parametrize(("room", "name"), [(leases, "take"), (journal, "read")])
+async def test_an_outage_while_a_lease_is_taken_leaves_nothing_lying(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch, room: Any, name: str
+) -> None:
+    async with Worker(exchange.settings):
+        run = await exchange.request("patient", "outage", "well")
+        await exchange.until(run, "waiting")
+    real, failed = getattr(room, name), []
+
+    async def once(*arguments: Any) -> Any:
+        if not failed:
+            failed.append(name)
+            raise Unreachable(reason="it was away for a moment")
+        return await real(*arguments)
+
+    async with Worker(exchange.settings):
+        monkeypatch.setattr(room, name, once)
+        await exchange.until_held("patient", "outage")
+        await exchange.post("patient", "outage", SIGNAL, GO, run=run)
+        assert (await exchange.until(run, "completed")).output == "well on 2"
+    assert failed == [name]
 
 
 async def test_a_worker_whose_part_ends_does_not_go_on_deaf(

@@ -118,14 +118,14 @@ class Registry:
             if idle:
                 await self._patiently(partial(self._release, idle[:BATCH]))
 
-    @staticmethod
-    async def _patiently(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _patiently(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Postgres may be away: what was to be done is done when it is back."""
         try:
             await work()
         except Unreachable as error:
             log.warning("postgres is away: %s", error)
             await asyncio.sleep(0.2)
+            self._work.set()
 
     async def _take_wanted(self) -> None:
         while self._wanted:
@@ -133,8 +133,9 @@ class Registry:
             taken, held = await leases.take(self._db, self._office.worker, [one for one in batch if not self.find(one)])
             await faults.reach("lease-taken")
             await self._activate(taken)
-            for instance in batch:
-                self._wanted.pop(instance, None)
+            for instance, wake in batch.items():
+                if self._wanted.get(instance) is wake:  # else a newer one came meanwhile: look again
+                    del self._wanted[instance]
             for other in held:
                 self._forward(batch[other.instance], other)
 
