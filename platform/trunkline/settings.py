@@ -92,7 +92,10 @@ class Settings(BaseSettings):
         None, description="Base URL of an OpenAI-compatible server for every model call."
     )
 
-    # --- testing ---
+    # --- audits and testing ---
+    executions_log: Path | None = Field(
+        None, description="File to which tool and LLM workers add a JSON line as each execution begins (`check`)."
+    )
     fault: str = Field("", description="`point=action[:seconds]`: act at a named fault point. For tests only.")
 
     @field_validator("api_keys", mode="before")

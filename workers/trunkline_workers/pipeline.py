@@ -28,6 +28,7 @@ from trunkline.settings import Settings
 from trunkline.store.database import Database, Unreachable
 from trunkline_workers.cancel import Cancellations
 from trunkline_workers.execution import Execution, HandBack, Nonsense, Refused, Result, Station, Stop
+from trunkline_workers.executions_log import ExecutionsLog
 from trunkline_workers.failures import failure
 from trunkline_workers.finished import Finished
 from trunkline_workers.intake import args_of, bury, decode
@@ -64,6 +65,7 @@ class Pipeline:
         self._held: dict[Delivery, asyncio.Task[None]] = {}
         self._begun: dict[tuple[str, str, int], Execution] = {}  # from the asking of the permit to the end
         self._finished = Finished()
+        self._log = ExecutionsLog(settings.executions_log)
         self._keeping_alive: asyncio.Task[None] | None = None
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -147,6 +149,7 @@ class Pipeline:
             delivery.ack()
             return "refused"
         delivery.ack()
+        await reach("item-acknowledged")
         self._member.progress += 1
         return "failed" if result.error else "done"
 
@@ -185,7 +188,7 @@ class Pipeline:
         self._begun[execution.attempt] = execution
 
     async def _carry_out(self, station: Station, execution: Execution) -> Result:
-        await reach("item-published")
+        await reach("item-received")
         await self._permit(execution)
         result = await self._perform(station, execution)
         await reach("executed")
@@ -199,6 +202,7 @@ class Pipeline:
         if not (item.needs_permit or execution.delivery.attempts > 1 or execution.age > FRESH_SECONDS):
             execution.id = new_id()
             return
+        asked_at = time.monotonic()
         execution.id, answer = await self._permits.ask(item)
         if answer is None:
             raise self._hand_back(execution, "no permission could be had")
@@ -207,11 +211,13 @@ class Pipeline:
             raise Refused(answer.reason)
         if answer.answer == "later":
             raise self._hand_back(execution, answer.reason or "the owner said: later")
-        if answer.begin_by and time.time() >= answer.begin_by:
+        if answer.begin_within is not None and time.monotonic() - asked_at >= answer.begin_within:
             raise self._hand_back(execution, "the permit came too late")
         self._permits.used(item)
+        await reach("permit-received")
 
     async def _perform(self, station: Station, execution: Execution) -> Result:
+        self._log.note(execution.item)
         execution.began_at = time.monotonic()
         work = execution.work = asyncio.create_task(station.perform(execution))
         if station.interruptible and execution.item.effect is not Effect.UNSAFE:  # whose outcome must become known

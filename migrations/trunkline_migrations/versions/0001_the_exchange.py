@@ -54,6 +54,7 @@ create table journal (
     codec          text        not null default 'json',
     schema_version smallint    not null default 1,
     epoch          bigint      not null,
+    writer         integer     not null,                -- a digest of the worker's id: one writer an epoch
     recorded_at    timestamptz not null default now(),
     primary key (instance, version)
 ) partition by hash (instance);

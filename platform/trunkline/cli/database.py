@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,27 +41,35 @@ async def _answering(settings: Settings, wait: float) -> None:
     await db.close()
 
 
-def check(as_json: AsJson = False) -> None:
+def check(
+    effects: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A ledger of effects: TRUNKLINE_EXECUTIONS_LOG.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Audit every journal and run in Postgres.
 
-    Versions without gaps, epochs that never go back, one outcome a step, runs and journals that say the same. Exit
-    status 1 when a rule was broken. It reads everything of TRUNKLINE_TENANT: not for every minute.
+    Versions without gaps, epochs that never go back, one writer an epoch, one outcome a step, runs and journals that
+    say the same; with a ledger, no effect without its step, and no unsafe one twice. Exit status 1 when a rule was
+    broken. It reads everything of TRUNKLINE_TENANT: not for every minute.
     """
     import asyncio
 
     from trunkline.cli import output
     from trunkline.cli.configuration import load_settings
     from trunkline.cli.failures import FAILED
+    from trunkline.cli.ledger import read_ledger
     from trunkline.store.audit import Findings, audit
     from trunkline.store.database import Database
 
     settings = load_settings()
+    begun = None if effects is None else read_ledger(effects)
 
     async def look() -> Findings:
         url, schema = settings.database_url.get_secret_value(), settings.database_schema
         db = await Database.open(url, schema=schema, size=1)
         try:
-            return await audit(db, settings.tenant)
+            return await audit(db, settings.tenant, begun)
         finally:
             await db.close()
 
@@ -71,6 +80,10 @@ def check(as_json: AsJson = False) -> None:
         for violation in found.violations:
             output.say(violation, "red")
         open_ = f"{len(found.unfinished)} are under way"
-        output.say(f"{found.instances} instances, {found.runs} runs ({open_}), {len(found.violations)} violations.")
+        again = sum(found.repeated.values())
+        output.say(
+            f"{found.instances} instances, {found.runs} runs ({open_}), {len(found.violations)} violations."
+            + (f" {again} executions were repeated." if again else "")
+        )
     if found.violations:
         raise typer.Exit(FAILED)

@@ -96,11 +96,13 @@ class PermitRequest(Message):
 
 
 class PermitAnswer(Message):
-    """``go`` until ``begin_by``; ``refused`` is final (acknowledge the item); ``later`` means hand the item back."""
+    """``go``; ``refused`` is final (acknowledge the item); ``later`` means hand the item back."""
 
     answer: Literal["go", "refused", "later"]
     reason: str = ""
-    begin_by: float = Field(default=0.0, description="seconds since the epoch; 0 without a limit")
+    begin_within: float | None = Field(
+        default=None, description="seconds, from the asking, in which to begin; null without a limit"
+    )
 
 
 class Heartbeat(Message):

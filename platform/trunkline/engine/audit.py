@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from trunkline.domain.ids import child_run_id, derived_id
 from trunkline.domain.journal import (
     Entry,
     RunCancelled,
@@ -18,7 +20,7 @@ from trunkline.domain.journal import (
     StepScheduled,
     StepStarted,
 )
-from trunkline.domain.status import RunStatus
+from trunkline.domain.status import Effect, RunStatus, StepKind
 
 _RUN_ENDS: dict[type[Entry], RunStatus] = {
     RunCompleted: RunStatus.COMPLETED,
@@ -29,21 +31,41 @@ _RUN_ENDS: dict[type[Entry], RunStatus] = {
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An entry with its place in the journal."""
+    """An entry with its place in the journal, who wrote it, and when (seconds since the epoch, Postgres's clock)."""
 
     version: int
     epoch: int
     entry: Entry
+    writer: int = 0
+    at: float = 0.0
+
+
+@dataclass(slots=True)
+class AuditedStep:
+    """``attempt`` is the latest that was issued, ``ended_at`` when its outcome was recorded."""
+
+    kind: str
+    name: str
+    effect: str = ""
+    attempt: int = 1
+    permitted: set[int] = field(default_factory=set)
+    ended_at: float | None = None
+    completed: bool = False
+    value: Any = None
 
 
 @dataclass(slots=True)
 class AuditedRun:
-    """What the journal says of one run. ``open`` are its steps without an outcome, with the attempt that each is at."""
+    """What the journal says of one run."""
 
     status: RunStatus | None = None
-    steps: set[str] = field(default_factory=set)
-    open: dict[str, int] = field(default_factory=dict)
-    permitted: set[tuple[str, int]] = field(default_factory=set)
+    output: Any = None
+    steps: dict[str, AuditedStep] = field(default_factory=dict)
+
+    @property
+    def open(self) -> list[str]:
+        """The steps without an outcome."""
+        return [key for key, step in self.steps.items() if step.ended_at is None]
 
 
 class Audit:
@@ -55,17 +77,31 @@ class Audit:
 
     def read(self, instance: str, journal: Sequence[Recorded]) -> None:
         """Look through the whole journal of one instance."""
-        version, epoch = 0, 0
+        version, epoch, writer = 0, 0, 0
         for recorded in journal:
             where = f"instance {instance}, version {recorded.version}"
             if recorded.version != version + 1:
                 self.violations.append(f"{where}: the version before is {version}")
             if recorded.epoch < epoch:
                 self.violations.append(f"{where}: epoch {recorded.epoch} comes after {epoch}")
-            version, epoch = recorded.version, recorded.epoch
-            self.violations += [f"{where}: {wrong}" for wrong in self._entry(recorded.entry)]
+            if recorded.epoch == epoch and recorded.writer != writer:
+                self.violations.append(f"{where}: epoch {epoch} has a second writer")
+            version, epoch, writer = recorded.version, recorded.epoch, recorded.writer
+            self.violations += [f"{where}: {wrong}" for wrong in self._entry(recorded)]
 
-    def _entry(self, entry: Entry) -> Iterator[str]:
+    def compare_replies(self) -> None:
+        """Every asked run's end must be what its parent was told. Call it when all journals were read."""
+        for run_id, run in self.runs.items():
+            for key, step in run.steps.items():
+                if step.kind == StepKind.AGENT and step.completed:
+                    self.violations += _reply(run_id, key, step, self.runs.get(child_run_id(run_id, key)))
+
+    def steps_by_key(self) -> dict[str, AuditedStep]:
+        """All steps by the idempotency key of their effects."""
+        return {derived_id("step", run, key): step for run, one in self.runs.items() for key, step in one.steps.items()}
+
+    def _entry(self, recorded: Recorded) -> Iterator[str]:
+        entry = recorded.entry
         if isinstance(entry, RunStarted):
             if entry.run in self.runs:
                 yield f"run {entry.run} begins a second time"
@@ -78,27 +114,50 @@ class Audit:
             yield f"{entry.TYPE} after the end of run {entry.run}"
         elif type(entry) in _RUN_ENDS:
             run.status = _RUN_ENDS[type(entry)]
+            run.output = entry.output if isinstance(entry, RunCompleted) else None
             if run.open and not isinstance(entry, RunCancelled):
                 yield f"run {entry.run} ended with open steps: {', '.join(run.open)}"
         else:
-            yield from _step(run, entry)
+            yield from _step(run, entry, recorded.at)
 
 
-def _step(run: AuditedRun, entry: Entry) -> Iterator[str]:
+def _step(run: AuditedRun, entry: Entry, at: float) -> Iterator[str]:
     if isinstance(entry, StepScheduled):
         if entry.key in run.steps:
             yield f"step {entry.key} is scheduled a second time"
-        run.steps.add(entry.key)
-        run.open[entry.key] = 1
-    elif isinstance(entry, StepCompleted | StepFailed | StepCancelled):
-        if run.open.pop(entry.key, None) is None:
-            what = "a second outcome" if entry.key in run.steps else "an outcome without having been scheduled"
-            yield f"step {entry.key} has {what}"
-    elif isinstance(entry, StepRetried):
-        if entry.attempt != run.open.get(entry.key, 0) + 1:
-            yield f"step {entry.key} goes to attempt {entry.attempt} from {run.open.get(entry.key)}"
-        run.open[entry.key] = entry.attempt
+        run.steps[entry.key] = AuditedStep(entry.kind, entry.name, str(entry.options.get("effect") or ""))
+    elif isinstance(entry, StepCompleted | StepFailed | StepCancelled | StepRetried | StepStarted):
+        step = run.steps.get(entry.key)
+        if step is None:
+            yield f"{entry.TYPE} of step {entry.key}, which was never scheduled"
+        elif step.ended_at is not None:
+            yield f"{entry.TYPE} of step {entry.key}, which has its outcome"
+        else:
+            yield from _moved(step, entry, at)
+
+
+def _moved(
+    step: AuditedStep, entry: StepCompleted | StepFailed | StepCancelled | StepRetried | StepStarted, at: float
+) -> Iterator[str]:
+    if isinstance(entry, StepRetried):
+        if entry.attempt != step.attempt + 1:
+            yield f"step {entry.key} goes to attempt {entry.attempt} from {step.attempt}"
+        step.attempt = entry.attempt
     elif isinstance(entry, StepStarted):
-        if entry.key not in run.open or (entry.key, entry.attempt) in run.permitted:
-            yield f"step {entry.key} gets a second permit, or one when it is not open"
-        run.permitted.add((entry.key, entry.attempt))
+        if entry.attempt in step.permitted:
+            yield f"step {entry.key} gets a second permit for attempt {entry.attempt}"
+        step.permitted.add(entry.attempt)
+    else:
+        step.ended_at = at
+        if isinstance(entry, StepCompleted):
+            step.completed, step.value = True, entry.value
+            if step.effect == Effect.UNSAFE and not step.permitted:
+                yield f"step {entry.key} is unsafe, and took effect without a permit"
+
+
+def _reply(run: str, key: str, step: AuditedStep, child: AuditedRun | None) -> Iterator[str]:
+    where = f"run {run}, step {key}"
+    if child is None or child.status is not RunStatus.COMPLETED:
+        yield f"{where}: it has the answer of a run that {'never began' if child is None else 'did not complete'}"
+    elif child.output != step.value:
+        yield f"{where}: it was told something else than its child's output"

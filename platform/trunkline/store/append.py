@@ -185,6 +185,7 @@ class Appender:
             began = time.perf_counter()
             try:
                 connection = await self._connected()
+                await faults.reach("commit-begun")
                 passed = await _numbers(connection, statement, group)
                 await faults.reach("commit-sent")
                 if uncertain and len(passed) < len(group.chains) and group.entries:

@@ -1,11 +1,18 @@
-"""Reads all of a tenant's journals, runs and mail, and says what must not be so. For a quiet exchange, or a copy."""
+"""Reads all of a tenant's journals, runs and mail, and says what must not be so. For a quiet exchange, or a copy.
+
+Where a ledger of effects was kept outside (``TRUNKLINE_EXECUTIONS_LOG``, or one's own), it is held against
+the journals.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
+from trunkline.domain.effects import Begun
 from trunkline.domain.errors import JournalCorrupt
 from trunkline.engine.audit import Audit, Recorded
+from trunkline.engine.effects import EffectsAudit
 from trunkline.store import journal
 from trunkline.store.database import Database
 
@@ -13,21 +20,30 @@ PAGE = 200  # instances that are read at once
 
 _INSTANCES = "select id::text from instances where tenant = %s and id > %s::uuid order by id limit %s"
 _RUNS = "select id::text, status, agent, key from runs where tenant = %s"
+_UNTAKEN = """
+select m.kind, m.agent, m.key from mailbox m
+where m.tenant = %s and m.taken_at is null and m.kind in ('reply', 'timer', 'cancel', 'resolve')
+  and not exists (select from runs r where r.instance = m.instance and r.status = 'parked')
+"""
 _FIRST = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """``violations`` are promises that were broken; ``unfinished`` are runs that are neither ended nor parked yet."""
+    """``violations`` are promises that were broken; ``unfinished`` is what still is under way: runs that are neither
+    ended nor parked, and mail that nobody took. ``repeated`` counts executions beyond the first, by the kind of step.
+    """
 
     instances: int
     runs: int
     violations: list[str]
     unfinished: list[str]
+    repeated: dict[str, int]
 
 
-async def audit(db: Database, tenant: str) -> Findings:
+async def audit(db: Database, tenant: str, effects: Iterable[Begun] | None = None) -> Findings:
     """Look through everything of ``tenant``. It reads whole journals, a page of instances at a time.
+    ``effects`` are the executions that began, as a ledger outside tells.
 
     Raises:
         Unreachable: Postgres is away.
@@ -43,13 +59,19 @@ async def audit(db: Database, tenant: str) -> Findings:
             if isinstance(rows, JournalCorrupt):
                 check.violations.append(str(rows))
             else:
-                check.read(instance, [Recorded(row.version, row.epoch, row.entry) for row in rows])
-    return await _against_runs(db, tenant, check, count)
+                check.read(instance, [Recorded(row.version, row.epoch, row.entry, row.writer, row.at) for row in rows])
+    check.compare_replies()
+    found = await _against_runs(db, tenant, check, count)
+    if effects is None:
+        return found
+    outside = EffectsAudit(check, list(effects))
+    return replace(found, violations=found.violations + outside.violations, repeated=dict(outside.repeated))
 
 
 async def _against_runs(db: Database, tenant: str, check: Audit, instances: int) -> Findings:
     async with db.connection() as connection:
         rows = await (await connection.execute(_RUNS, [tenant])).fetchall()
+        letters = await (await connection.execute(_UNTAKEN, [tenant])).fetchall()
     violations, unfinished = list(check.violations), []
     for run, status, agent, key in rows:
         told = check.runs.get(run)
@@ -63,4 +85,5 @@ async def _against_runs(db: Database, tenant: str, check: Audit, instances: int)
             unfinished.append(f"run {run} of {agent}/{key} is {status}")
     known = {row[0] for row in rows}
     violations += [f"run {run} is in a journal, and was never accepted" for run in check.runs if run not in known]
-    return Findings(instances, len(rows), violations, unfinished)
+    unfinished += [f"a {kind} for {agent}/{key} was not taken" for kind, agent, key in letters]
+    return Findings(instances, len(rows), violations, unfinished, {})

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from trunkline.domain.codec import dumps
@@ -24,6 +26,7 @@ Kinds = dict[str, type[Array]]
 _FENCES: Kinds = {
     "f_id": Ids,
     "f_owner": Texts,
+    "f_writer": Ints,
     "f_epoch": BigInts,
     "f_expected": BigInts,
     "f_n": BigInts,
@@ -174,7 +177,21 @@ def _chains(items: Sequence[Item]) -> Iterator[list[Item]]:
 def _fence(chain: list[Item]) -> Row:
     first = chain[0].append
     progress = any(item.append.progress for item in chain)
-    return first.instance, first.owner, first.epoch, first.expected, chain[-1].end - first.expected, progress
+    return (
+        first.instance,
+        first.owner,
+        writer(first.owner),
+        first.epoch,
+        first.expected,
+        chain[-1].end - first.expected,
+        progress,
+    )
+
+
+@cache
+def writer(worker: str) -> int:
+    """What the journal keeps of a worker's id: 32 bits, enough to see two writers in one epoch."""
+    return int.from_bytes(sha256(worker.encode()).digest()[:4], signed=True)
 
 
 def _run_row(append: Append, change: RunChange) -> Row:

@@ -15,10 +15,13 @@ from trunkline.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One journal row: ``at`` is when it was recorded, in seconds since the epoch by Postgres's clock."""
+    """One journal row: ``at`` is when it was recorded, in seconds since the epoch by Postgres's clock; ``writer`` is a
+    digest of the worker's id.
+    """
 
     version: int
     epoch: int
+    writer: int
     at: float
     entry: Entry
 
@@ -33,7 +36,7 @@ class Row:
         }
 
 
-_COLUMNS = "j.version, j.epoch, extract(epoch from j.recorded_at)::float8, j.type, j.run::text, j.body"
+_COLUMNS = "j.version, j.epoch, j.writer, extract(epoch from j.recorded_at)::float8, j.type, j.run::text, j.body"
 
 _READ = f"""
 select i.id::text, i.head, {_COLUMNS}
@@ -133,5 +136,5 @@ def _checked(instance: str, head: int, rows: list[tuple[Any, ...]]) -> list[Row]
 
 
 def _row(instance: str, columns: Sequence[Any]) -> Row:
-    version, epoch, at, type_, run, body = columns
-    return Row(version, epoch, at, entries.decode(instance, type_, run, body))
+    version, epoch, writer, at, type_, run, body = columns
+    return Row(version, epoch, writer, at, entries.decode(instance, type_, run, body))

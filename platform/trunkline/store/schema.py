@@ -107,6 +107,7 @@ journal = Table(
     _text("codec", "json"),
     _number("schema_version", SmallInteger, "1"),
     _number("epoch", default=None),
+    _number("writer", Integer, None),
     _time("recorded_at"),
     PrimaryKeyConstraint("instance", "version"),
     postgresql_partition_by="HASH (instance)",

@@ -46,19 +46,19 @@ passed as (
     set head = i.head + f.n,
         progress_at = case when f.progress then now() else i.progress_at end,
         takeovers = case when f.progress then 0 else i.takeovers end
-    from unnest(%(f_id)s, %(f_owner)s, %(f_epoch)s, %(f_expected)s, %(f_n)s, %(f_progress)s)
-        with ordinality as f(id, owner, epoch, expected, n, progress, k)
+    from unnest(%(f_id)s, %(f_owner)s, %(f_writer)s, %(f_epoch)s, %(f_expected)s, %(f_n)s, %(f_progress)s)
+        with ordinality as f(id, owner, writer, epoch, expected, n, progress, k)
     where i.id = any(%(f_id)s)
       and i.id = f.id and i.epoch = f.epoch and i.head = f.expected
       and i.owner is not distinct from f.owner  -- "=" would offer the planner the index of all that is owned
-    returning f.k, i.id, i.tenant, i.agent, i.epoch
+    returning f.k, i.id, i.tenant, i.agent, i.epoch, f.writer
 )"""
 
 _PARTS = {
     Part.ENTRIES: """
 written as (
-    insert into journal (instance, version, run, type, body, epoch)
-    select p.id, e.version, e.run, e.type, e.body::json, p.epoch
+    insert into journal (instance, version, run, type, body, epoch, writer)
+    select p.id, e.version, e.run, e.type, e.body::json, p.epoch, p.writer
     from unnest(%(e_k)s, %(e_version)s, %(e_run)s, %(e_type)s, %(e_body)s) as e(k, version, run, type, body)
     join passed p using (k)
 )""",

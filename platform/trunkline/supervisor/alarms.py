@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from trunkline.bus.connection import Bus
-from trunkline.observe import metrics
+from trunkline.observe import faults, metrics
 from trunkline.settings import Settings
 from trunkline.store import timers
 from trunkline.store.database import Database
@@ -30,4 +30,5 @@ class Alarms:
         """Fire everything that is due now, a batch at a time."""
         while due := await timers.fire_due(self._db, BATCH):
             metrics.alarms.inc(len(due))
+            await faults.reach("timers-fired")
             await wake(self._bus, due)

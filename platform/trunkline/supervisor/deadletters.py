@@ -23,7 +23,7 @@ from trunkline.domain.errors import BadJson
 from trunkline.domain.ids import derived_id
 from trunkline.domain.status import Effect
 from trunkline.domain.work import Outcome, WorkItem
-from trunkline.observe import logs, metrics
+from trunkline.observe import faults, logs, metrics
 from trunkline.settings import Settings
 from trunkline.store.changes import DeadLetter
 from trunkline.store.database import Database
@@ -83,6 +83,7 @@ class DeadLetters:
     async def _keep(self, batch: Sequence[Delivery]) -> None:
         for delivery in batch:
             await self._keep_one(delivery)
+            await faults.reach("dead-letter-kept")
             delivery.ack()
             metrics.dead_letters.labels(source="advisory").inc()
 

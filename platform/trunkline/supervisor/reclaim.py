@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from trunkline.bus.connection import Bus
 from trunkline.domain.errors import Unavailable
-from trunkline.observe import logs, metrics
+from trunkline.observe import faults, logs, metrics
 from trunkline.settings import Settings
 from trunkline.store import reclaim, workers
 from trunkline.store.database import Database
@@ -61,6 +61,7 @@ class Reclaim:
         freed = 0
         while batch := await reclaim.reclaim(self._db, worker.worker, BATCH):
             freed += len(batch)
+            await faults.reach("instances-reclaimed")
             await wake(self._bus, ((tenant, agent, instance) for tenant, agent, instance, _ in batch))
         if freed:
             metrics.reclaimed.inc(freed)

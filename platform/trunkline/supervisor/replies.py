@@ -17,7 +17,7 @@ from trunkline.bus.stored import Stored
 from trunkline.domain.codec import loads
 from trunkline.domain.errors import BadJson
 from trunkline.domain.work import Outcome
-from trunkline.observe import logs, metrics
+from trunkline.observe import faults, logs, metrics
 from trunkline.settings import Settings
 from trunkline.store import workers
 from trunkline.store.changes import DeadLetter
@@ -82,6 +82,7 @@ class Replies:
                 await self._give_up(message, str(error))
         letters = await post_outcomes(self._db, outcomes)
         metrics.late_replies.inc(len(letters))
+        await faults.reach("replies-posted")
         if len(letters) < len(outcomes):
             log.warning("outcomes for unknown instances are passed over", outcomes=len(outcomes) - len(letters))
         await wake(self._bus, {(letter.tenant, letter.agent, letter.instance) for letter in letters})

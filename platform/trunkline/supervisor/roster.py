@@ -17,7 +17,7 @@ from trunkline.bus.connection import Bus, CoreMessage
 from trunkline.domain.codec import dumps, loads
 from trunkline.domain.errors import BadJson
 from trunkline.domain.work import Heartbeat
-from trunkline.observe import logs, metrics
+from trunkline.observe import faults, logs, metrics
 from trunkline.settings import Settings
 from trunkline.store import workers
 from trunkline.store.database import Database
@@ -83,4 +83,5 @@ class Roster:
             if await workers.declare_dead(self._db, worker, marks[worker]):
                 log.warning("declared dead", worker=worker, lease=self._settings.lease)
                 metrics.deaths.inc()
+                await faults.reach("worker-declared-dead")
                 self._died(worker)

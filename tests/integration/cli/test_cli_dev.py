@@ -30,10 +30,13 @@ async def add(a: int, b: int) -> int:
 async def sum_(ctx: Context, n: int) -> int:
     return await ctx.call(add, n, 1)
 """
-ONLY_THERE = APP + """
+ONLY_THERE = (
+    APP
+    + """
 if "tools" in sys.argv:
     raise ValueError("only there")
 """
+)
 READY = "Ctrl-C stops everything"
 PATIENCE = 60.0  # seconds
 

@@ -94,7 +94,8 @@ async def _plant(db: Database, instance: str, *versions: tuple[int, int, str]) -
     for version, epoch, type_ in versions:
         await making.rows(
             db,
-            "insert into journal (instance, version, run, type, body, epoch) values (%s, %s, %s, %s, %s, %s)",
+            "insert into journal (instance, version, run, type, body, epoch, writer)"
+            " values (%s, %s, %s, %s, %s, %s, 0)",
             instance, version, new_id(), type_, '{"key": "k"}', epoch,
         )  # fmt: skip
     newest = versions[-1][0]

@@ -328,7 +328,7 @@ async def test_without_an_answer_nothing_is_executed_and_the_same_execution_asks
 
 
 async def test_later_means_later(shop: Shop, owner: Owner, serving: Serving) -> None:
-    answers = [PermitAnswer(answer="later"), PermitAnswer(answer="go", begin_by=1.0), PermitAnswer(answer="go")]
+    answers = [PermitAnswer(answer="later"), PermitAnswer(answer="go", begin_within=0.0), PermitAnswer(answer="go")]
     owner.permit = lambda _: answers.pop(0)
     await serving(service.serve, shop.app)
     item = await owner.call(shop.transfer, 5)

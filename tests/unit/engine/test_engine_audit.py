@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from trunkline.domain.ids import child_run_id
 from trunkline.domain.journal import (
     Entry,
     RunCancelled,
@@ -62,13 +63,13 @@ def test_a_sound_journal_passes(entries: tuple[Entry, ...]) -> None:
         ((BEGUN, ENDED, ENDED), "after the end"),
         ((BEGUN, ASKED, ENDED), "open steps: tool:a#1"),
         ((BEGUN, ASKED, ASKED), "scheduled a second time"),
-        ((BEGUN, ASKED, DONE, DONE), "a second outcome"),
-        ((BEGUN, ASKED, DONE, StepFailed("r", key="tool:a#1", error={}, at=3.0)), "a second outcome"),
-        ((BEGUN, DONE), "without having been scheduled"),
-        ((BEGUN, ASKED, DONE, AGAIN), "goes to attempt 2 from None"),
+        ((BEGUN, ASKED, DONE, DONE), "which has its outcome"),
+        ((BEGUN, ASKED, DONE, StepFailed("r", key="tool:a#1", error={}, at=3.0)), "which has its outcome"),
+        ((BEGUN, DONE), "never scheduled"),
+        ((BEGUN, ASKED, DONE, AGAIN), "which has its outcome"),
         ((BEGUN, ASKED, AGAIN, AGAIN), "goes to attempt 2 from 2"),
         ((BEGUN, ASKED, PERMIT, PERMIT), "a second permit"),
-        ((BEGUN, ASKED, DONE, PERMIT), "not open"),
+        ((BEGUN, ASKED, DONE, PERMIT), "which has its outcome"),
     ],
 )
 def test_a_broken_rule_is_named(entries: tuple[Entry, ...], says: str) -> None:
@@ -80,3 +81,43 @@ def test_a_broken_rule_is_named(entries: tuple[Entry, ...], says: str) -> None:
 def test_a_gap_and_an_epoch_that_goes_back_are_found() -> None:
     assert "the version before is 1" in violations(BEGUN, ENDED, versions=[1, 3])[0]
     assert "epoch 1 comes after 2" in violations(BEGUN, ENDED, epochs=[2, 1])[0]
+
+
+def test_two_writers_in_one_epoch_are_found() -> None:
+    audit = Audit()
+    audit.read("i", [Recorded(1, 1, BEGUN, writer=1), Recorded(2, 1, ENDED, writer=2)])
+    assert "a second writer" in audit.violations[0]
+    audit = Audit()
+    audit.read("i", [Recorded(1, 1, BEGUN, writer=1), Recorded(2, 2, ENDED, writer=2)])
+    assert audit.violations == []
+
+
+def test_an_unsafe_effect_without_a_permit_is_found() -> None:
+    unsafe = StepScheduled("r", key="tool:a#1", kind="tool", name="a", options={"effect": "unsafe"})
+    assert "without a permit" in violations(BEGUN, unsafe, DONE)[0]
+    assert violations(BEGUN, unsafe, PERMIT, DONE) == []
+
+
+CHILD = child_run_id("r", "agent:b#1")
+ASKS = StepScheduled("r", key="agent:b#1", kind="agent", name="b")
+TOLD = StepCompleted("r", key="agent:b#1", value=7, at=2.0)
+
+
+@pytest.mark.parametrize(
+    ("child", "says"),
+    [
+        ([], "never began"),
+        ([RunStarted(CHILD, input=1, at=1.0, seed="s", message_id="m")], "did not complete"),
+        (
+            [RunStarted(CHILD, input=1, at=1.0, seed="s", message_id="m"), RunCompleted(CHILD, output=8)],
+            "something else",
+        ),
+        ([RunStarted(CHILD, input=1, at=1.0, seed="s", message_id="m"), RunCompleted(CHILD, output=7)], ""),
+    ],
+)
+def test_a_reply_is_what_the_child_came_to(child: list[Entry], says: str) -> None:
+    audit = Audit()
+    audit.read("i", [Recorded(n, 1, entry) for n, entry in enumerate([BEGUN, ASKS, TOLD], 1)])
+    audit.read("j", [Recorded(n, 1, entry) for n, entry in enumerate(child, 1)])
+    audit.compare_replies()
+    assert [says in found for found in audit.violations] == ([True] if says else [])

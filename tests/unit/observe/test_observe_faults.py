@@ -41,7 +41,34 @@ def test_crash_is_a_sigkill() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
 
 
-@pytest.mark.parametrize("text", ["nowhere=crash", "executed", "executed=melt", "executed=delay", "executed=delay:x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nowhere=crash",
+        "executed",
+        "executed=melt",
+        "executed=delay",
+        "executed=delay:x",
+        "executed=crash@0",
+        "executed=crash@x",
+    ],
+)
 def test_typing_errors_are_told(text: str) -> None:
     with pytest.raises(BadDeclaration, match="POINT=crash"):
         faults.configure(text)
+
+
+async def test_the_third_time_only() -> None:
+    faults.configure("executed=fail@3")
+    faults.point("executed")
+    await faults.reach("executed")
+    with pytest.raises(faults.FaultInjected):
+        faults.point("executed")
+
+
+def test_several_at_once() -> None:
+    faults.configure("executed=fail, lease-taken=fail")
+    for point in ("executed", "lease-taken"):
+        with pytest.raises(faults.FaultInjected, match=point):
+            faults.point(point)
+    faults.point("journal-read")

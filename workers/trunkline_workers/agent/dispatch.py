@@ -15,7 +15,7 @@ from trunkline.domain.ids import derived_id
 from trunkline.domain.status import Effect, StepKind
 from trunkline.domain.work import RunEnded, Wake, WorkItem
 from trunkline.engine.replay import OpenStep
-from trunkline.observe import logs
+from trunkline.observe import faults, logs
 from trunkline.settings import Settings
 from trunkline.store import payloads
 from trunkline.store.database import Database
@@ -66,6 +66,7 @@ class Dispatch:
             self._soon(self._offload(item, args, subject, msg_id))
         else:
             self._bus.publish_soon(subject, body, msg_id=msg_id)
+        faults.point("item-published")
 
     def _item(self, activation: Activation, live: Live, step: OpenStep) -> WorkItem:
         lease, scheduled = activation.lease, step.scheduled

@@ -22,18 +22,21 @@ from trunkline_workers.router.routes import Routes
 
 
 class Clock:
-    """Postgres's clock as this process knows it: its own, corrected by the offset that was last measured."""
+    """Postgres's clock as this process knows it: the last reading, and the monotonic time since then.
+
+    What somebody does to this machine's clock changes nothing.
+    """
 
     def __init__(self) -> None:
         self._offset = 0.0
 
     def set(self, postgres_now: float) -> None:
-        """Take over the offset from a reading that was just made."""
-        self._offset = postgres_now - time.time()
+        """Take over a reading that was just made."""
+        self._offset = postgres_now - time.monotonic()
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        return time.time() + self._offset
+        return time.monotonic() + self._offset
 
     @staticmethod
     def at(seconds: float) -> datetime:

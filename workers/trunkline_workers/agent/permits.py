@@ -51,6 +51,7 @@ class Permits:
             request = PermitRequest.model_validate_json(message.data)
         except ValidationError:
             return dumps(PermitAnswer(answer="refused", reason="not a permit request"))
+        await faults.reach("permit-asked")
         activation = self._registry.find(request.instance)
         if activation is not None:
             return dumps(await self._decide(activation, request))
@@ -104,7 +105,7 @@ class Permits:
             if not permit.recorded.done():
                 return PermitAnswer(answer="later", reason="the permit could not be recorded yet")
         await faults.reach("permit-recorded")
-        return PermitAnswer(answer="go", begin_by=started.begin_by)
+        return PermitAnswer(answer="go", begin_within=started.begin_by - activation.office.clock.now())
 
     def _record(self, activation: Activation, live: Live, step: OpenStep, request: PermitRequest) -> None:
         assert live.driver is not None

@@ -147,6 +147,7 @@ class Registry:
             return
         old = [lease.instance for lease in taken if lease.head]
         journals = await journal.read(self._db, old) if old else {}
+        await faults.reach("journal-read")
         metrics.leases.labels(event="taken").inc(len(taken))
         for lease in taken:
             activation = Activation(lease, self._agents[lease.agent], self._office, self._lose)
@@ -194,6 +195,7 @@ class Registry:
             self._held.pop(activation.lease.instance, None)
         given = [(one.lease.instance, one.lease.epoch) for one in activations]
         waiting = set(await leases.release(self._db, self._office.worker, given))
+        await faults.reach("lease-released")
         metrics.leases.labels(event="released").inc(len(given))
         for one in activations:
             if one.lease.instance in waiting or (self.closed and one.runs):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from trunkline.bus.consume import Delivery
 from trunkline.domain.work import Outcome
 from trunkline.observe import faults, logs
@@ -33,7 +35,14 @@ class Replies:
             outcome = outcome.model_copy(update={"value": value, "value_ref": ""})
         await faults.reach("outcome-received")
         activation = self._registry.find(outcome.instance)
-        if activation is None or activation.closed or not activation.outcome(outcome, delivery.ack):
-            for letter in await post_outcomes(self._db, [outcome]):
+        if activation is None or activation.closed or not activation.outcome(outcome, partial(_recorded, delivery)):
+            letters = await post_outcomes(self._db, [outcome])
+            await faults.reach("outcome-posted")
+            for letter in letters:
                 self._dispatch.wake(letter.tenant, letter.agent, letter.instance)
             delivery.ack()
+
+
+def _recorded(delivery: Delivery) -> None:
+    faults.point("outcome-recorded")
+    delivery.ack()

@@ -15,7 +15,7 @@ from trunkline.bus.consume import Consumer, Consumption, Delivery
 from trunkline.domain.codec import dumps
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.work import Wake
-from trunkline.observe import logs
+from trunkline.observe import faults, logs
 from trunkline.settings import Settings
 from trunkline.store import definitions
 from trunkline.store.append import Appender
@@ -172,12 +172,15 @@ class AgentWorker:
         if self.registry.closed or self.registry.full:
             delivery.nak(0.5)
             return
+        faults.point("wake-received")
         try:
-            self.registry.look(Wake.model_validate_json(delivery.data))
+            wake = Wake.model_validate_json(delivery.data)
         except ValidationError:
             delivery.term("not a wake")
-        else:
-            delivery.ack()
+            return
+        delivery.ack()
+        faults.point("wake-acknowledged")
+        self.registry.look(wake)
 
     async def _on_wake(self, message: CoreMessage) -> None:
         """A wake for an instance that this worker owns."""

@@ -15,7 +15,7 @@ from trunkline.bus.consume import Consumer, Consumption, Delivery
 from trunkline.bus.gathering import Gathering
 from trunkline.domain.codec import dumps
 from trunkline.domain.work import Wake
-from trunkline.observe import logs, metrics
+from trunkline.observe import faults, logs, metrics
 from trunkline.settings import Settings
 from trunkline.store.accept import accept
 from trunkline.store.database import Database
@@ -65,6 +65,7 @@ class Router:
         """Decode, find the subscribers, commit, acknowledge, wake."""
         arrived = time.monotonic()
         readings = [read(delivery, self._settings.max_payload) for delivery in batch]
+        await faults.reach("event-received")
         await self._know_of(readings, arrived)
         for reading in readings:
             reading.route(self.routes)
@@ -73,6 +74,7 @@ class Router:
         for reading in readings:
             reading.delivery.ack()
             metrics.events.labels(outcome=_outcome(reading, accepted)).inc()
+        await faults.reach("event-acknowledged")
         self._wake(readings)
 
     async def _know_of(self, readings: Sequence[Reading], arrived: float) -> None:

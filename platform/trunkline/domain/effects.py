@@ -1,0 +1,15 @@
+"""One line of a ledger of effects: that an attempt of a step began, told by whoever carries it out."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Begun(BaseModel):
+    """An execution that began. Times are seconds since the epoch."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    key: str = Field(description="the step's idempotency key")
+    attempt: int
+    at: float
