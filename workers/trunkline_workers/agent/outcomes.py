@@ -12,7 +12,7 @@ from trunkline.domain.status import RunStatus, StepKind
 from trunkline.domain.work import Outcome
 from trunkline.engine.replay import OpenStep
 from trunkline.engine.retry import next_delay
-from trunkline_workers.agent import commands, parking
+from trunkline_workers.agent import commands, doubt, parking
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.parking import OUTCOME_UNKNOWN
 from trunkline_workers.agent.turn import Turn
@@ -32,11 +32,19 @@ class StepResult:
     value: Any = None
     error: dict[str, Any] | None = None
     usage: dict[str, Any] | None = None
+    probe: bool = False
 
     @classmethod
     def of(cls, outcome: Outcome) -> StepResult:
         return cls(
-            outcome.run, outcome.step, outcome.attempt, outcome.worker, outcome.value, outcome.error, outcome.usage
+            outcome.run,
+            outcome.step,
+            outcome.attempt,
+            outcome.worker,
+            outcome.value,
+            outcome.error,
+            outcome.usage,
+            outcome.probe,
         )
 
 
@@ -57,9 +65,10 @@ def settle(activation: Activation, result: StepResult, turn: Turn) -> None:
     step = live.driver.open_steps.get(result.step) if live and live.driver else None
     if live is None or step is None:
         return
+    if result.probe and not doubt.probed(activation, live, step, result, turn):
+        return
     if result.error and result.error.get("unknown"):
-        if not live.parked:
-            parking.unknown(activation, live, turn, f"step {result.step}: {result.error.get('message')}")
+        doubt.raised(live, result)
         return
     if live.parked:
         resume(activation, live, turn, by=result.worker or "a late outcome")

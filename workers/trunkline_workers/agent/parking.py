@@ -12,6 +12,7 @@ from trunkline.domain.journal import RunParked
 from trunkline.domain.status import Effect, RunStatus
 from trunkline.engine.replay import OpenStep
 from trunkline.observe import metrics
+from trunkline_workers.agent import doubt
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.turn import Turn
 
@@ -64,11 +65,6 @@ def give_up(activation: Activation, live: Live, turn: Turn) -> None:
     _park(activation, live, turn, "kills-its-worker", detail)
 
 
-def unknown(activation: Activation, live: Live, turn: Turn, detail: str) -> None:
-    """An unsafe step has begun, and nobody can say whether it took effect."""
-    _park(activation, live, turn, OUTCOME_UNKNOWN, detail)
-
-
 def watch(activation: Activation, live: Live, step: OpenStep) -> None:
     """See to it that the step does not stay open for ever without anybody noticing.
 
@@ -80,6 +76,11 @@ def watch(activation: Activation, live: Live, step: OpenStep) -> None:
         wait = step.started.begin_by + timeout + GRACE - activation.office.clock.now()
     else:
         wait = (timeout + QUEUE_WAIT) * min(2.0 ** (step.attempt - 1), MOST_PATIENT)
+    look_again(activation, live, step, wait)
+
+
+def look_again(activation: Activation, live: Live, step: OpenStep, wait: float) -> None:
+    """Look after the step in ``wait`` seconds, unless it has ended by then."""
     now = asyncio.get_running_loop().time()
     live.issued.setdefault(step.scheduled.key, now)
     at = now + max(wait, 0.0)
@@ -103,8 +104,7 @@ def _overdue(activation: Activation, live: Live, step: OpenStep) -> None:
     if step.started is None:
         reissue(activation, live, step, "stalled")
     else:
-        detail = f"step {step.scheduled.key}: worker {step.started.worker} began it and was not heard of again"
-        park(activation, live, OUTCOME_UNKNOWN, detail)
+        doubt.overdue(activation, live, step)
 
 
 def reissue(activation: Activation, live: Live, step: OpenStep, reason: str) -> None:
