@@ -16,6 +16,7 @@ from trunkline.domain.status import RunStatus
 from trunkline.observe import metrics
 from trunkline.settings import Settings
 from trunkline.store.append import Appender
+from trunkline_workers.agent.conflicts import Conflicts
 from trunkline_workers.agent.dispatch import Dispatch
 from trunkline_workers.membership import Membership
 from trunkline_workers.router.routes import Routes
@@ -53,6 +54,7 @@ class Office:
         *,
         appender: Appender,
         dispatch: Dispatch,
+        conflicts: Conflicts,
         routes: Routes,
         definitions: Mapping[str, int],
         code: str,
@@ -60,6 +62,7 @@ class Office:
         self.settings = settings
         self.appender = appender
         self.dispatch = dispatch
+        self.conflicts = conflicts
         self.clock = Clock()
         self.code = code
         self._membership = membership

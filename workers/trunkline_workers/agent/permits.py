@@ -21,7 +21,7 @@ from trunkline.engine.replay import OpenStep
 from trunkline.observe import faults
 from trunkline.store import leases
 from trunkline.store.database import Database
-from trunkline_workers.agent import parking
+from trunkline_workers.agent import watching
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.live import Live, Permit
 from trunkline_workers.agent.registry import Registry
@@ -120,5 +120,5 @@ class Permits:
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         live.permits[request.step] = Permit(request.attempt, request.execution, request.worker, recorded)
         live.driver.deliver(entry)
-        parking.watch(activation, live, step)
+        watching.watch(activation, live, step)
         activation.submit(Turn(entries=[entry], after=[partial(recorded.set_result, None)]))

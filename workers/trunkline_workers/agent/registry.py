@@ -22,7 +22,7 @@ from trunkline.store import journal, leases, mailbox
 from trunkline.store.database import Database, Unreachable
 from trunkline.store.journal import Row
 from trunkline.store.leases import Held, Lease
-from trunkline_workers.agent import loading, parking
+from trunkline_workers.agent import loading, watching
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.office import Office
 
@@ -112,7 +112,7 @@ class Registry:
             self._office.held(len(self._held))
             now = asyncio.get_running_loop().time()
             for overdue in [one for one in self._held.values() if one.due <= now]:
-                parking.look_after(overdue, now)
+                watching.look_after(overdue, now)
             before = now - self._office.settings.idle_after
             idle = [one for one in self._held.values() if one.touched < before and one.idle]
             if idle:

@@ -19,8 +19,9 @@ from trunkline.observe import faults, logs
 from trunkline.settings import Settings
 from trunkline.store import definitions
 from trunkline.store.append import Appender
-from trunkline_workers.agent import parking
+from trunkline_workers.agent import watching
 from trunkline_workers.agent.activation import Activation
+from trunkline_workers.agent.conflicts import Conflicts
 from trunkline_workers.agent.dispatch import Dispatch
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.permits import Permits
@@ -128,11 +129,14 @@ class AgentWorker:
         self._parts.append(appender.start())
         stack.push_async_callback(appender.close)
         self._dispatch = Dispatch(self.bus, self.db, self._settings, self.membership.worker_id)
+        conflicts = Conflicts(self.db)
+        stack.callback(conflicts.stop)
         office = Office(
             self._settings,
             self.membership,
             appender=appender,
             dispatch=self._dispatch,
+            conflicts=conflicts,
             routes=self._router.routes,
             definitions={name: version for (kind, name), version in versions.items() if kind == "agent"},
             code=sha256(dumps([spec.model_dump(mode="json") for spec in agents])).hexdigest()[:12],
@@ -198,4 +202,4 @@ def reissue_remote(activation: Activation) -> None:
         if live.driver is not None and not live.parked:
             for step in list(live.driver.open_steps.values()):
                 if step.scheduled.key in live.versions:
-                    parking.reissue(activation, live, step, "wiped")
+                    watching.reissue(activation, live, step, "wiped")
