@@ -207,10 +207,10 @@ class Exchange:
 
     async def busiest(self, kind: str) -> tuple[str, int]:
         """The name of the worker of this kind that holds most, and how much that is."""
-        found = [one for one in await workers.list_workers(self.db) if one.kind == kind and one.dead_at is None]
+        names = {process.pid: name for name, process in self.processes.items()}
+        found = [one for one in await workers.list_workers(self.db) if one.kind == kind and one.pid in names]
         most = max(found, key=lambda one: one.held)
-        name = next(name for name, process in self.processes.items() if process.pid == most.pid)
-        return name, most.held
+        return names[most.pid], most.held
 
     async def until(self, check: Any, what: str) -> Any:
         """Look until ``check()`` gives something true."""

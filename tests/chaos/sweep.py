@@ -18,8 +18,10 @@ from chaos.chaos_app import expected
 from chaos.exchange import Exchange, nothing_is_wrong, servers
 from chaos.repair import repaired
 from trunkline.domain.work import Outcome
+from trunkline.store import workers
 
 HEALTHY = ("gateway", "supervisor", "agents.1", "tools.1", "llm.1")
+EXTRA = "agents.extra"
 BATCH = 6  # orders that come in at once
 PER_BATCH = 0.5  # seconds between two batches, while a victim has not died
 
@@ -84,7 +86,10 @@ class Sweep:
         finally:
             for task in provoking:
                 task.cancel()
-            await asyncio.gather(*provoking, return_exceptions=True)
+            provoked = await asyncio.gather(*provoking, return_exceptions=True)
+        for error in provoked:
+            if isinstance(error, Exception):
+                raise error
         await self._recover(names)
         await self.running.until(lambda: self._done(first), f"all orders are done after {', '.join(map(str, sites))}")
         await nothing_is_wrong(self.running, range(1, self._next), expected)
@@ -137,6 +142,8 @@ class Sweep:
                 self.running.start(name)
             elif name != "gateway":
                 self.running.kill(name)
+        if EXTRA in self.running.processes:
+            self.running.kill(EXTRA)  # the victim died before it could
 
     async def _done(self, first: int) -> bool:
         await repaired(self.running)
@@ -176,15 +183,16 @@ async def _drain(running: Exchange, name: str) -> None:
 
 async def _somebody_dies(running: Exchange, _: str) -> None:
     """An agent worker dies with work in its hands."""
-    running.start("agents.extra", fault="outcome-received=delay:30")
-    await running.joined("agents.extra")
+    running.start(EXTRA, fault="outcome-received=delay:30")
+    await running.joined(EXTRA)
 
-    async def holds_most() -> bool:
-        return (await running.busiest("agents"))[0] == "agents.extra"
+    async def holds_work() -> bool:
+        pid = running.processes[EXTRA].pid
+        return any(one.pid == pid and one.held for one in await workers.list_workers(running.db))
 
-    await running.until(holds_most, "it holds work")
+    await running.until(holds_work, "it holds work")
     await asyncio.sleep(1.0)  # outcomes come, and lie on its subject
-    running.kill("agents.extra")
+    running.kill(EXTRA)
 
 
 async def _a_misled_outcome(running: Exchange, name: str) -> None:
