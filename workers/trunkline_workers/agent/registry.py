@@ -137,6 +137,7 @@ class Registry:
                 if self._wanted.get(instance) is wake:  # else a newer one came meanwhile: look again
                     del self._wanted[instance]
             for other in held:
+                self._poisoned.pop(other.instance, None)  # it is for its owner to find out
                 self._forward(batch[other.instance], other)
 
     def _forward(self, wake: Wake, held: Held) -> None:
