@@ -65,7 +65,7 @@ class Pipeline:
         self._held: dict[Delivery, asyncio.Task[None]] = {}
         self._begun: dict[tuple[str, str, int], Execution] = {}  # from the asking of the permit to the end
         self._finished = Finished()
-        self._log = ExecutionsLog(settings.executions_log)
+        self._log = ExecutionsLog(settings.executions_log, member.worker_id)
         self._keeping_alive: asyncio.Task[None] | None = None
 
     # --- life -------------------------------------------------------------------------------------------------------
