@@ -42,7 +42,7 @@ class Count:
 async def count(
     db: Database, tenant: str, begun: Sequence[Begun], accepted: Sequence[str], *, own_instances: bool
 ) -> Count:
-    """``begun`` is what the ledger tells. ``own_instances``: each of the ``accepted`` runs is the only one of its instance."""
+    """``begun`` is what the ledger tells. ``own_instances``: each ``accepted`` run should be alone in its instance."""
     rows = await ask(db, _OURS, Ids(accepted))
     found = judge(await open_runs(db, tenant))
     standing = Counter(_standing(id_, status, found) for id_, status, *_ in rows)

@@ -22,11 +22,11 @@ INTERRUPTED = 130  # the exit status after Ctrl-C
 
 def chaos(
     app: AppSpec,
-    agent: Annotated[str, typer.Argument(metavar="[AGENT]", help="The agent; needed if there are several.")] = "",
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="The agent; needed if there are several.")] = "",
     input_: Annotated[
         str,
         typer.Argument(
-            metavar="[INPUT]",
+            metavar="INPUT",
             help="JSON, in which {n} is the number of the run; @FILE and - read it from there. Without it, one is made"
             " from the agent's schema.",
         ),
@@ -131,6 +131,9 @@ def _orders(app: App, agent: str, input_: str, event: str, signals: list[str], a
     sent: dict[str, Any] = {}
     for one in signals:
         name, _, data = one.partition("=")
+        if name not in app.signals:
+            known = ", ".join(sorted(app.signals)) or "none"
+            raise NotUnderstood(what=f"--signal {name}", reason=f"the App's signals are: {known}")
         sent[name] = json_value(data or "null", f"--signal {name}")
     if not event:
         chosen = _agent(app, agent)
@@ -150,7 +153,8 @@ def _agent(app: App, name: str) -> str:
     if name in app.agents or (not name and len(app.agents) == 1):
         return name or next(iter(app.agents))
     known = ", ".join(sorted(app.agents)) or "none"
-    raise NotUnderstood(what="AGENT", reason=f"{name or 'several'!r} is not one of the App's agents: {known}")
+    what = f"The agent {name!r}" if name else "AGENT is needed"
+    raise NotUnderstood(what=what, reason=f"the App's agents are: {known}")
 
 
 def _values(app: App, agent: str, text: str, what: str) -> Any:

@@ -105,6 +105,8 @@ def _row(table: Table, what: str, hits: Sequence[Hit]) -> None:
 
 def _notes(report: Report) -> list[str]:
     notes = [HELD]
+    if not report.completed and not report.waiting:
+        notes.append("No run got through: this says little of what the hits did.")
     if report.model == "stand-in":
         notes.append("A stand-in answered for the model; costs are what the declared models ask for as many tokens.")
     if report.first_error:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.embedded.children import Children
 from trunkline.domain.errors import NotUnderstood
+from trunkline.embedded.children import Children
 
 PYTHON = (sys.executable, "-c")
 POLITE = "import os, signal, time; print('up', os.getpid(), flush=True); time.sleep(600)"
