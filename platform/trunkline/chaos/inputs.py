@@ -13,7 +13,6 @@ from trunkline.domain.errors import TrunklineError
 
 Schema = Mapping[str, Any]
 
-DEEPEST = 24  # levels of values within values
 _TRIES = 50  # numbers that are tried until the items of an array differ
 _MANY = 1_000_000  # different numbers are enough
 _FORMATS = {
@@ -45,34 +44,34 @@ def sample(schema: Schema, number: int = 1) -> Any:
     Raises:
         NoSample: the schema asks for something that is not to be guessed, such as text after a pattern.
     """
-    return _Sampler(schema, number).value(schema, "sample", 0)
+    return _Sampler(schema, number).value(schema, "sample")
 
 
 class _Sampler:
-    def __init__(self, root: Schema, number: int) -> None:
-        self._root, self._number = root, number
+    """``above`` are the references that are being followed: what leads back to one of them has no end."""
 
-    def value(self, schema: Schema | bool, name: str, depth: int) -> Any:
-        if depth > DEEPEST:
-            raise NoSample(reason=f"{name!r} holds itself")
+    def __init__(self, root: Schema, number: int, above: frozenset[str] = frozenset()) -> None:
+        self._root, self._number, self._above = root, number, above
+
+    def value(self, schema: Schema | bool, name: str) -> Any:
         if isinstance(schema, bool):
             return self._anything(schema, name)
-        schema = self._resolved(schema)
-        if "const" in schema:
-            return schema["const"]
-        if "enum" in schema:
-            return schema["enum"][(self._number - 1) % len(schema["enum"])]
-        for choice in ("anyOf", "oneOf"):
-            if choice in schema:
-                return self._choice(schema[choice], name, depth)
-        return self._typed(schema, name, depth)
+        if "$ref" in schema:
+            return self._followed(schema["$ref"], schema, name)
+        if "allOf" in schema:
+            return self.value(_merged([*schema["allOf"], _without(schema, "allOf")]), name)
+        fixed = [schema["const"]] if "const" in schema else schema.get("enum")
+        if fixed:
+            return fixed[(self._number - 1) % len(fixed)]
+        choices = schema.get("anyOf") or schema.get("oneOf")
+        return self._choice(choices, name) if choices else self._typed(schema, name)
 
-    def _typed(self, schema: Schema, name: str, depth: int) -> Any:
+    def _typed(self, schema: Schema, name: str) -> Any:
         kind = schema.get("type", "object" if "properties" in schema else "string")
         if isinstance(kind, list):
-            return self._choice([{**schema, "type": one} for one in kind], name, depth)
+            return self._choice([{**schema, "type": one} for one in kind], name)
         if kind in ("object", "array"):
-            return (self._object if kind == "object" else self._array)(schema, name, depth)
+            return (self._object if kind == "object" else self._array)(schema, name)
         plain: dict[str, Callable[[], Any]] = {
             "integer": lambda: _number(schema, self._number, name),
             "number": lambda: _number(schema, self._number, name),
@@ -89,17 +88,12 @@ class _Sampler:
             raise NoSample(reason=f"nothing fits {name!r}")
         return f"{name}-{self._number}"
 
-    def _resolved(self, schema: Schema) -> Schema:
-        """``schema`` with what it refers to, and all that it must fit besides, in one."""
-        seen = 0
-        while "$ref" in schema or "allOf" in schema:
-            seen += 1
-            if seen > DEEPEST:
-                raise NoSample(reason="a reference leads to itself")
-            rest = {word: value for word, value in schema.items() if word not in ("$ref", "allOf")}
-            parts = [self._referred(schema["$ref"])] if "$ref" in schema else []
-            schema = _merged([*parts, *schema.get("allOf", ()), rest])
-        return schema
+    def _followed(self, reference: str, schema: Schema, name: str) -> Any:
+        """What ``reference`` leads to, with what else is said beside it."""
+        if reference in self._above:
+            raise NoSample(reason=f"{name!r} holds itself")
+        whole = _merged([self._referred(reference), _without(schema, "$ref")])
+        return _Sampler(self._root, self._number, self._above | {reference}).value(whole, name)
 
     def _referred(self, reference: str) -> Schema:
         found: Any = self._root
@@ -112,38 +106,38 @@ class _Sampler:
             raise NoSample(reason=f"{reference!r} is no schema")
         return found
 
-    def _choice(self, choices: Sequence[Schema], name: str, depth: int) -> Any:
+    def _choice(self, choices: Sequence[Schema], name: str) -> Any:
         """The first that can be made; nothing (null) only as the last way out."""
         reason = f"nothing fits {name!r}"
         for choice in sorted(choices, key=lambda one: isinstance(one, Mapping) and one.get("type") == "null"):
             try:
-                return self.value(choice, name, depth + 1)
+                return self.value(choice, name)
             except NoSample as error:
                 reason = error.fields["reason"]
         raise NoSample(reason=reason)
 
-    def _object(self, schema: Schema, name: str, depth: int) -> dict[str, Any]:
+    def _object(self, schema: Schema, name: str) -> dict[str, Any]:
         properties = schema.get("properties", {})
         names = list(schema.get("required", ()))
         names += [one for one in properties if one not in names][: max(0, schema.get("minProperties", 0) - len(names))]
-        made = {one: self.value(properties.get(one, True), one, depth + 1) for one in names}
+        made = {one: self.value(properties.get(one, True), one) for one in names}
         others = schema.get("additionalProperties", True)
         for place in range(schema.get("minProperties", 0) - len(made)):
-            made[f"{name}_{place + 1}"] = self.value(others, name, depth + 1)
+            made[f"{name}_{place + 1}"] = self.value(others, name)
         return made
 
-    def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
+    def _array(self, schema: Schema, name: str) -> list[Any]:
         first = schema.get("prefixItems", ())
-        made = [self.value(one, name, depth + 1) for one in first]
+        made = [self.value(one, name) for one in first]
         for place in range(len(made), schema.get("minItems", 0)):
-            made.append(self._item(schema, name, depth, place, made))
+            made.append(self._item(schema, name, place, made))
         return made
 
-    def _item(self, schema: Schema, name: str, depth: int, place: int, before: list[Any]) -> Any:
+    def _item(self, schema: Schema, name: str, place: int, before: list[Any]) -> Any:
         items = schema.get("items", True)
         known = {digest(one) for one in before} if schema.get("uniqueItems") else set()
         for number in range(place, place + _TRIES):
-            item = _Sampler(self._root, self._number + number).value(items, name, depth + 1)
+            item = _Sampler(self._root, self._number + number, self._above).value(items, name)
             if digest(item) not in known:
                 return item
         raise NoSample(reason=f"the items of {name!r} are to differ")
@@ -207,6 +201,10 @@ def _bounds(schema: Schema) -> tuple[Fraction | None, Fraction | None]:
     lows = [Fraction(str(schema[word])) for word in ("minimum", "exclusiveMinimum") if word in schema]
     highs = [Fraction(str(schema[word])) for word in ("maximum", "exclusiveMaximum") if word in schema]
     return max(lows, default=None), min(highs, default=None)
+
+
+def _without(schema: Schema, word: str) -> Schema:
+    return {each: value for each, value in schema.items() if each != word}
 
 
 def _merged(parts: Sequence[Schema]) -> Schema:
