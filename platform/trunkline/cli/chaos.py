@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from trunkline.authoring.app import App
     from trunkline.chaos.campaign import Campaign
     from trunkline.chaos.load import Orders
-    from trunkline.chaos.plan import Strike
     from trunkline.chaos.report import Report
 
 INTERRUPTED = 130  # the exit status after Ctrl-C
@@ -68,6 +68,7 @@ def chaos(
     broke.
     """
     from trunkline.authoring.loading import load_app
+    from trunkline.chaos.asked import strikes
     from trunkline.chaos.campaign import Campaign
     from trunkline.chaos.plan import plan
     from trunkline.cli import chaos_views, process
@@ -77,15 +78,15 @@ def chaos(
 
     process.prepare(load_settings(log_level="error", log_format="console"))
     loaded = load_app(app)
+    if event and agent:
+        raise NotUnderstood(what="--event", reason="it starts whoever subscribes; leave AGENT and INPUT out")
     orders = _orders(loaded, agent, input_, event, signal or [], approve)
-    asked = _strikes(loaded, kill or [], pause or [], wipe=wipe_nats)
-    if runs < len(asked) * times:
-        raise NotUnderstood(
-            what=f"--runs {runs}", reason=f"give at least one for each of the {len(asked) * times} hits"
-        )
+    hits = strikes(loaded, kill or [], pause or [], wipe=wipe_nats)
+    if runs < len(hits) * times:
+        raise NotUnderstood(what=f"--runs {runs}", reason=f"give at least one for each of the {len(hits) * times} hits")
     if data is not None and data.exists() and any(data.iterdir()):
         raise NotUnderstood(what=f"--data {data}", reason="it is not empty; only what happens here is to be counted")
-    slots = plan(asked, times=times, runs=runs, seed=seed)
+    slots = plan(hits, times=times, runs=runs, seed=seed)
     narrator = chaos_views.Narrator(quiet=as_json)
     report = _carried_out(Campaign(app, loaded, orders, slots, within, workers, seed, data), narrator)
     chaos_views.show(report, as_json=as_json)
@@ -124,70 +125,21 @@ def _carried_out(campaign: Campaign, narrator: Any) -> Report:
 
 
 def _orders(app: App, agent: str, input_: str, event: str, signals: list[str], approve: bool | None) -> Orders:
+    from trunkline.chaos import asked
     from trunkline.chaos.load import Orders
-    from trunkline.cli.arguments import json_value
-    from trunkline.domain.errors import NotUnderstood
-
-    sent: dict[str, Any] = {}
-    for one in signals:
-        name, _, data = one.partition("=")
-        if name not in app.signals:
-            known = ", ".join(sorted(app.signals)) or "none"
-            raise NotUnderstood(what=f"--signal {name}", reason=f"the App's signals are: {known}")
-        sent[name] = json_value(data or "null", f"--signal {name}")
-    if not event:
-        chosen = _agent(app, agent)
-        return Orders(chosen, _values(app, chosen, input_, "INPUT"), signals=sent, approve=approve)
-    if agent:
-        raise NotUnderstood(what="--event", reason="it starts whoever subscribes; leave AGENT and INPUT out")
-    type_, _, data = event.partition("=")
-    subscribed = [one.name for one in app.agents.values() if any(s.event_type == type_ for s in one.spec.subscriptions)]
-    if not subscribed:
-        raise NotUnderstood(what=f"--event {type_}", reason="no agent of the App subscribes to it")
-    return Orders("", _values(app, subscribed[0], data, "--event"), event=type_, signals=sent, approve=approve)
-
-
-def _agent(app: App, name: str) -> str:
-    from trunkline.domain.errors import NotUnderstood
-
-    if name in app.agents or (not name and len(app.agents) == 1):
-        return name or next(iter(app.agents))
-    known = ", ".join(sorted(app.agents)) or "none"
-    what = f"The agent {name!r}" if name else "AGENT is needed"
-    raise NotUnderstood(what=what, reason=f"the App's agents are: {known}")
-
-
-def _values(app: App, agent: str, text: str, what: str) -> Any:
-    """The input of each run by its number; the first is tried."""
-    from trunkline.chaos.inputs import NoSample, sample
     from trunkline.cli.arguments import json_in, read
-    from trunkline.domain.errors import BadInput, NotUnderstood
 
-    whole, declared = read(text) if text else "", app.agents[agent]
-
-    def value(number: int) -> Any:
-        return json_in(whole.replace("{n}", str(number)), what) if whole else sample(declared.spec.input_schema, number)
-
-    try:
-        declared.input.decode(value(1))
-    except (NoSample, BadInput) as error:
-        if text:
-            raise
-        raise NotUnderstood(what=f"{what} is needed", reason=f"none can be made up for {agent!r} ({error})") from None
-    return value
+    sent = {name: json_in(read(data or "null"), f"--signal {name}") for name, data in map(_named, signals)}
+    asked.check_signals(app, sent)
+    type_, given = _named(event)
+    chosen = asked.subscriber(app, type_) if event else asked.agent(app, agent)
+    text = given if event else input_
+    what = "the data of --event" if event else "INPUT"
+    value = asked.values(app.agents[chosen], read(text) if text else "", what, partial(json_in, what=what))
+    return Orders("" if event else chosen, value, event=type_, signals=sent, approve=approve)
 
 
-def _strikes(app: App, kill: list[Part], pause: list[Pausable], *, wipe: bool) -> list[Strike]:
-    from trunkline.chaos.plan import WORKERS, Action, Part, Strike
-    from trunkline.domain.errors import NotUnderstood
-
-    there = {Part.AGENTS}
-    there |= {Part.TOOLS} if app.tools else set()
-    there |= {Part.LLM} if any(agent.spec.kind == "llm" for agent in app.agents.values()) else set()
-    asked = [Strike(Action.KILL, part) for part in kill]
-    asked += [Strike(Action.PAUSE, Part(part)) for part in pause]
-    asked += [Strike(Action.WIPE, Part.NATS)] if wipe else []
-    for strike in asked:
-        if strike.part in WORKERS - there:
-            raise NotUnderstood(what=f"--{strike.action} {strike.part}", reason="the App has no work for such a worker")
-    return asked or [Strike(Action.KILL, part) for part in Part if part in there]
+def _named(text: str) -> tuple[str, str]:
+    """``NAME=JSON`` taken apart."""
+    name, _, given = text.partition("=")
+    return name, given
