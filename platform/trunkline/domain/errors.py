@@ -56,6 +56,12 @@ class NotJson(TrunklineError):
     status = 422
 
 
+class NotUnderstood(TrunklineError):
+    """{what}: {reason}."""
+
+    status = 422
+
+
 class BadJson(TrunklineError):
     """{what} is not acceptable JSON: {reason}."""
 
