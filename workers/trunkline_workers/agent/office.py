@@ -22,18 +22,26 @@ from trunkline_workers.router.routes import Routes
 
 
 class Clock:
-    """Postgres's clock as this process knows it: its own, corrected by the offset that was last measured."""
+    """Postgres's clock as this process knows it: its own, corrected by the offset that was last measured.
 
-    def __init__(self) -> None:
+    ``ahead`` is by how many seconds handlers are told another time than that; only tests set it.
+    """
+
+    def __init__(self, ahead: float = 0.0) -> None:
+        self.ahead = ahead
         self._offset = 0.0
 
     def set(self, postgres_now: float) -> None:
         """Take over the offset from a reading that was just made."""
         self._offset = postgres_now - time.time()
 
-    def now(self) -> float:
-        """Seconds since the epoch."""
+    def real(self) -> float:
+        """Seconds since the epoch: what bounds work that is under way."""
         return time.time() + self._offset
+
+    def now(self) -> float:
+        """What handlers are told, in seconds since the epoch."""
+        return self.real() + self.ahead
 
     @staticmethod
     def at(seconds: float) -> datetime:
@@ -53,11 +61,12 @@ class Office:
         routes: Routes,
         definitions: Mapping[str, int],
         code: str,
+        clock: Clock,
     ) -> None:
         self.settings = settings
         self.appender = appender
         self.dispatch = dispatch
-        self.clock = Clock()
+        self.clock = clock
         self.code = code
         self._membership = membership
         self._routes = routes

@@ -114,7 +114,7 @@ class Permits:
             attempt=request.attempt,
             execution=request.execution,
             worker=request.worker,
-            begin_by=activation.office.clock.now() + BEGIN_WITHIN,
+            begin_by=activation.office.clock.real() + BEGIN_WITHIN,
         )
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         live.permits[request.step] = Permit(request.attempt, request.execution, request.worker, recorded)
