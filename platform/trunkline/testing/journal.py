@@ -143,11 +143,13 @@ class Journal(list[Entry]):
         __tracebackhide__ = True
         reached, before = 0, ""
         for name in names:
-            ends = [ended for step, begun, ended in self._spans() if step.called(name) and begun >= reached and ended]
-            if not ends:
-                after = f" after {before} had ended" if before else ""
-                raise AssertionError(f"{name} was not done{after}.{self._account()}")
-            reached, before = min(ends), name
+            after = f" after {before} had ended" if before else ""
+            found = [ended for step, begun, ended in self._spans() if step.called(name) and begun >= reached]
+            if not found:
+                raise AssertionError(f"{name} was not asked for{after}.{self._account()}")
+            if not any(found):
+                raise AssertionError(f"{name} was asked for{after}, and has not ended.{self._account()}")
+            reached, before = min(filter(None, found)), name
 
     def __str__(self) -> str:
         return "\n".join(f"{_INDENT * depth}{step}" for step, depth in self._everything()) or "no steps"

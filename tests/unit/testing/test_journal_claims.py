@@ -95,8 +95,8 @@ async def test_a_failure_is_claimed_by_type_or_text() -> None:
         ),
         (lambda journal: journal.failed("pay"), "pay never failed."),
         (lambda journal: journal.never("pay"), "pay was asked for once, and it never should be."),
-        (lambda journal: journal.in_order("pay", "triage"), "triage was not done after pay had ended."),
-        (lambda journal: journal.in_order("refund"), "refund was not done."),
+        (lambda journal: journal.in_order("pay", "triage"), "triage was not asked for after pay had ended."),
+        (lambda journal: journal.in_order("refund"), "refund was not asked for."),
     ],
 )
 async def test_claims_that_do_not_hold_tell_what_was(claim: Any, told: str) -> None:
@@ -123,8 +123,16 @@ async def test_steps_side_by_side_are_in_no_order() -> None:
         await ctx.gather(ctx.step(one), ctx.step(other))
 
     journal = (await testing.run(parallel, None)).journal
-    with pytest.raises(AssertionError, match="other was not done after one had ended"):
+    with pytest.raises(AssertionError, match="other was not asked for after one had ended"):
         journal.in_order("one", "other")
+
+
+async def test_a_step_that_is_open_is_not_done() -> None:
+    whole = await bought()
+    half = Journal(whole[:2])
+    with pytest.raises(AssertionError, match="look was asked for, and has not ended"):
+        half.in_order("look")
+    assert str(half) == 'tool look {"sku":"pen"} is open'
 
 
 def one() -> int:
