@@ -25,7 +25,7 @@ from trunkline.domain.ids import child_run_id
 from trunkline.domain.status import StepKind
 from trunkline.embedded.stack import Stack
 from trunkline.settings import Settings
-from trunkline.store import journal, migrate, stillness, workers
+from trunkline.store import journal, migrate, runs, stillness, workers
 from trunkline.store.database import Database
 from trunkline.supervisor import service as supervisor
 from trunkline.supervisor.reclaim import Reclaim
@@ -157,19 +157,16 @@ class Exchange(Client):
         __tracebackhide__ = True
         resting = asyncio.ensure_future(self.settle())
         try:
-            while True:
-                rested = resting.done()
-                pending = (await self.approvals(limit=MOST_APPROVALS))["items"]
-                wanted = [one for one in pending if one["name"] == name and run in ("", one["run"])]
-                if wanted or rested:
-                    break
+            while not (asked := await self._pending(name, run)):
+                if resting.done():
+                    resting.result()
+                    others = ", ".join(one["name"] for one in (await self.approvals())["items"]) or "none"
+                    raise AssertionError(f"no run waits for the approval {name!r}; what is waited for: {others}")
                 await asyncio.wait({resting}, timeout=LOOK_EVERY)
         finally:
             resting.cancel()
-        if not wanted:
-            others = ", ".join(one["name"] for one in pending) or "none"
-            raise AssertionError(f"no run waits for the approval {name!r}; those that are waited for: {others}")
-        await self.decide(wanted[-1]["id"], approved=approved, by=by, comment=comment)
+            await asyncio.gather(resting, return_exceptions=True)
+        await self.decide(asked[-1], approved=approved, by=by, comment=comment)
 
     async def skip(self, duration: Duration, *, during_steps: bool = False) -> None:
         """Let time pass for handlers: sleeps end, waits time out and schedules publish, each in its turn.
@@ -223,17 +220,29 @@ class Exchange(Client):
     # --- what there is ----------------------------------------------------------------------------------------------
 
     async def journal(self, run: Run[Any] | str) -> Journal:
-        """The journal of a run (or of the run with this id) as it is now, with those of the runs that it asked for."""
-        id_ = run if isinstance(run, str) else run.id
+        """The journal of a run (or of the run with this id) as it is now, with those of the runs that it asked for.
+
+        Raises:
+            UnknownRun: there is no such run.
+        """
+        found = await runs.get(self._db, self.settings.tenant, run if isinstance(run, str) else run.id)
+        return await self._journal(found.id)
+
+    async def _journal(self, run: str) -> Journal:
         found = Journal()
         after = 0
-        while rows := await journal.read_run(self._db, self.settings.tenant, id_, after=after, limit=PAGE):
+        while rows := await journal.read_run(self._db, self.settings.tenant, run, after=after, limit=PAGE):
             found.extend(row.entry for row in rows)
             after = rows[-1].version
         for step in found.steps:
             if step.kind == StepKind.AGENT:
-                found.asked[step.key] = await self.journal(child_run_id(id_, step.key))
+                found.asked[step.key] = await self._journal(child_run_id(run, step.key))
         return found
+
+    async def _pending(self, name: str, run: str) -> list[str]:
+        """The ids of the approvals of this name that are waited for, the newest first."""
+        items = (await self.approvals(limit=MOST_APPROVALS))["items"]
+        return [one["id"] for one in items if one["name"] == name and run in ("", one["run"])]
 
     # --- parts ------------------------------------------------------------------------------------------------------
 

@@ -67,10 +67,14 @@ class Staff:
             Exception: what a service ended with.
             TimeoutError: one did not end in time; it was cancelled.
         """
+        ended: list[BaseException | None] = []
         for post in reversed(self._posts):
             post.stop.set()
             if post.task is not None:
-                await asyncio.wait_for(post.task, END_WITHIN)
+                ended += await asyncio.gather(asyncio.wait_for(post.task, END_WITHIN), return_exceptions=True)
+        for error in ended:
+            if error is not None:
+                raise error
 
 
 async def _begin(post: _Post) -> None:

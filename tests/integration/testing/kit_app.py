@@ -70,6 +70,16 @@ async def hasty(ctx: Context, order_id: str) -> str:
     return await ctx.race(ctx.call(look_up, order_id), ctx.sleep("1h")) or "no answer"
 
 
+@app.tool(effect="unsafe", timeout=5)
+async def wire(cents: int) -> str:
+    return f"paid {cents}"
+
+
+@app.agent("payer")
+async def payer(ctx: Context, cents: int) -> str:
+    return await ctx.call(wire, cents)
+
+
 @app.agent("asking")
 async def asking(ctx: Context, order: Order) -> str:
     return await ctx.ask(orders, order)

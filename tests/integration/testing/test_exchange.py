@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
-from integration.testing.kit_app import Gate, Order, app, asking, buyer, collector, listening, orders, paid, sleeper
-from trunkline import App, CloudEvent, RunFailedError
+from integration.testing.kit_app import (
+    Gate,
+    Order,
+    app,
+    asking,
+    buyer,
+    collector,
+    listening,
+    orders,
+    paid,
+    payer,
+    sleeper,
+)
+from trunkline import CloudEvent, RunFailedError
+from trunkline.bus.connection import Bus
+from trunkline.bus.subjects import Stream
+from trunkline.domain.errors import Unavailable, UnknownRun
+from trunkline.store import workers
 from trunkline.store.database import Database
 from trunkline.testing import Exchange, ExchangeFactory, UnknownFake
 
@@ -47,9 +64,7 @@ async def test_signals_and_approvals(exchange: ExchangeFactory) -> None:
         await tl.approve("buy", run=refused.id, approved=False)
         await tl.approve("buy", by="ann")
         assert (await buying.result(), await refused.result()) == ("ann: True", "test: False")
-        with pytest.raises(
-            AssertionError, match="no run waits for the approval 'buy'; those that are waited for: none"
-        ):
+        with pytest.raises(AssertionError, match="no run waits for the approval 'buy'; what is waited for: none"):
             await tl.approve("buy")
 
 
@@ -110,12 +125,15 @@ async def test_tests_do_not_see_each_other_and_leave_nothing(exchange: ExchangeF
         await run.result()
         assert (await other.runs())["items"] == []
         names = [one.settings.database_schema, other.settings.database_schema]
-        url = one.settings.database_url.get_secret_value()
-    db = await Database.open(url)
+    db = await Database.open(one.settings.database_url.get_secret_value())
     async with db.connection() as connection:
         cursor = await connection.execute("select count(*) from pg_namespace where nspname = any(%s)", [names])
         assert await cursor.fetchone() == (0,)
     await db.close()
+    bus = await Bus.connect(one.settings, name="test")
+    assert all(line.endswith("is missing") for line in await bus.check())
+    assert len(await bus.check()) == len(Stream)
+    await bus.close()
 
 
 async def test_a_fake_for_a_tool_that_is_not_there_is_refused() -> None:
@@ -128,11 +146,44 @@ async def test_it_starts_servers_of_its_own_without_a_fixture() -> None:
         assert await (await tl.start(listening, {"id": "o-9"})).result() == "heard of o-9"
 
 
-async def test_a_worker_that_ends_fails_the_test(exchange: ExchangeFactory) -> None:
+async def test_no_task_is_left(exchange: ExchangeFactory) -> None:
     async with exchange(app) as tl:
         await tl.start(collector, None)
+        await tl.crash("agents")
+        await tl.crash("tools")
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    broken = App("broken")
-    with pytest.raises(Exception, match="takeovers"):
-        async with exchange(broken, settings={"takeovers": 0}):
+
+
+async def test_a_worker_that_ends_by_itself_fails_the_test(exchange: ExchangeFactory) -> None:
+    gate = Gate()
+    tl = await exchange(app, tools={"look_up": gate}).__aenter__()
+    await tl.start(orders, ORDER)
+    await gate.reached.wait()
+    db = await Database.open(tl.settings.database_url.get_secret_value(), schema=tl.settings.database_schema)
+    [worker] = [one for one in await workers.list_workers(db) if one.kind == "agents"]
+    await workers.declare_dead(db, worker.worker, math.inf)
+    await db.close()
+    with pytest.raises(Unavailable, match="the supervisor declared it dead"):
+        await tl.settle()
+    with pytest.raises(Unavailable, match="the supervisor declared it dead"):
+        await tl.close()
+    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+async def test_an_exchange_that_cannot_begin_leaves_nothing(exchange: ExchangeFactory) -> None:
+    with pytest.raises(Unavailable, match="NATS"):
+        async with exchange(app, settings={"nats_url": "nats://127.0.0.1:1"}):
             pass
+    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+async def test_an_unsafe_tool_begins_whatever_time_handlers_are_told(exchange: ExchangeFactory) -> None:
+    for at in (0.0, 4e9):
+        async with exchange(app, at=at) as tl:
+            assert await (await tl.start(payer, 5)).result(timeout=10) == "paid 5"
+
+
+async def test_a_run_that_is_not_there_has_no_journal(exchange: ExchangeFactory) -> None:
+    async with exchange(app) as tl:
+        with pytest.raises(UnknownRun):
+            await tl.journal("00000000-0000-0000-0000-000000000000")
