@@ -109,10 +109,14 @@ class Gate:
     def __init__(self) -> None:
         self.reached = asyncio.Event()
         self.open = asyncio.Event()
-        self.calls = 0
+        self.calls = self.cancelled = 0
 
     async def __call__(self, order_id: str) -> str:
         self.calls += 1
         self.reached.set()
-        await self.open.wait()
+        try:
+            await self.open.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
         return order_id
