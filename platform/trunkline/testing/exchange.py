@@ -105,6 +105,7 @@ class Exchange(Client):
         self._at, self._schedules, self._given = at, schedules, dict(settings or {})
         self._servers = stack
         self._stack = AsyncExitStack()
+        self._decided: set[str] = set()  # approvals; they are listed until a worker has taken the decision
 
     # --- its life ---------------------------------------------------------------------------------------------------
 
@@ -166,6 +167,7 @@ class Exchange(Client):
         finally:
             resting.cancel()
             await asyncio.gather(resting, return_exceptions=True)
+        self._decided.add(asked[-1])
         await self.decide(asked[-1], approved=approved, by=by, comment=comment)
 
     async def skip(self, duration: Duration, *, during_steps: bool = False) -> None:
@@ -240,9 +242,10 @@ class Exchange(Client):
         return found
 
     async def _pending(self, name: str, run: str) -> list[str]:
-        """The ids of the approvals of this name that are waited for, the newest first."""
+        """The ids of the approvals of this name that are still to be decided, the newest first."""
         items = (await self.approvals(limit=MOST_APPROVALS))["items"]
-        return [one["id"] for one in items if one["name"] == name and run in ("", one["run"])]
+        fitting = [one["id"] for one in items if one["name"] == name and run in ("", one["run"])]
+        return [id_ for id_ in fitting if id_ not in self._decided]
 
     # --- parts ------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable
 
 from trunkline.authoring.app import App
@@ -54,23 +55,25 @@ class Passing:
             BadDuration: it is no duration.
             TooFar: there are too many stops on the way.
         """
-        until = self._clock.now() + seconds(duration)
-        self._check_ticks(until, duration)
+        left = seconds(duration)
+        self._check_ticks(self._clock.now() + left, duration)
         await rest()
         for _ in range(MOST_STOPS):
-            await self._pass(await self._wait(until))
+            wait = min(left, await self._next())
+            await self._pass(wait)
             await rest()
-            if self._clock.now() >= until:
+            left -= wait
+            if left <= 0:
                 return
         raise TooFar(duration=duration, most=MOST_STOPS, what="timers")
 
-    async def _wait(self, until: float) -> float:
-        """Seconds to the next stop: what is due first, or the end."""
+    async def _next(self) -> float:
+        """Seconds until something is due."""
         timer = await timers.next_due(self._db)
         now = self._clock.now()
-        waits = [until - now, *([] if timer is None else [timer])]
-        waits += [tick - now for cron in self._crons if (tick := cron.after(self._published)) is not None]
-        return max(0.0, min(waits))
+        ticks = [tick for cron in self._crons if (tick := cron.after(self._published)) is not None]
+        waits = [math.inf if timer is None else timer, *(max(tick - now, 0.0) for tick in ticks)]
+        return min(waits)
 
     async def _pass(self, wait: float) -> None:
         await timers.bring_nearer(self._db, wait)
