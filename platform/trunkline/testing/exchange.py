@@ -198,6 +198,7 @@ class Exchange(Client):
         __tracebackhide__ = True
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
+        self._staff.check()
         while moving := await stillness.moving(self._db, self.settings.tenant, steps=steps):
             self._staff.check()
             if loop.time() > deadline:
@@ -210,7 +211,11 @@ class Exchange(Client):
 
         Its leases are reclaimed, and what it was carrying out is delivered again, at once instead of after the usual
         terms; as many new workers take over. (A synchronous tool goes on in its thread, and nobody hears of it.)
+
+        Raises:
+            ValueError: there is no worker of that kind.
         """
+        self._staff.check_kind(kind)
         for worker in await workers.list_workers(self._db):
             if worker.kind == kind:
                 await workers.declare_dead(self._db, worker.worker, math.inf)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["agents", "tools", "llm"]
+Kind = Literal["agents", "tools", "llm", "supervisor"]
 Service = Callable[[asyncio.Event, Callable[[], object]], Awaitable[None]]  # runs until stopped; tells that it is ready
 
 BEGIN_WITHIN = 60.0  # seconds; the first import of the model library takes some of them
@@ -49,6 +49,16 @@ class Staff:
             if post.task is not None and post.task.done():
                 post.task.result()
                 raise RuntimeError(f"a worker of kind {post.kind!r} ended by itself")
+
+    def check_kind(self, kind: str) -> None:
+        """See that there are workers of ``kind``.
+
+        Raises:
+            ValueError: there are none.
+        """
+        known = list(dict.fromkeys(post.kind for post in self._posts))
+        if kind not in known:
+            raise ValueError(f"there is no worker of kind {kind!r} here; there are: {', '.join(known)}")
 
     async def lose(self, kind: Kind) -> None:
         """End those of ``kind`` where they stand."""

@@ -80,6 +80,12 @@ async def payer(ctx: Context, cents: int) -> str:
     return await ctx.call(wire, cents)
 
 
+@app.agent("hasty_nap")
+async def hasty_nap(ctx: Context, seconds: float) -> str:
+    await ctx.sleep(seconds)
+    return "awake"
+
+
 @app.agent("asking")
 async def asking(ctx: Context, order: Order) -> str:
     return await ctx.ask(orders, order)

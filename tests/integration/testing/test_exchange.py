@@ -183,6 +183,12 @@ async def test_an_unsafe_tool_begins_whatever_time_handlers_are_told(exchange: E
             assert await (await tl.start(payer, 5)).result(timeout=10) == "paid 5"
 
 
+async def test_a_crash_of_nobody_is_refused(exchange: ExchangeFactory) -> None:
+    async with exchange(app) as tl:
+        with pytest.raises(ValueError, match="no worker of kind 'llm' here; there are: supervisor, agents, tools"):
+            await tl.crash("llm")
+
+
 async def test_a_run_that_is_not_there_has_no_journal(exchange: ExchangeFactory) -> None:
     async with exchange(app) as tl:
         with pytest.raises(UnknownRun):

@@ -5,7 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from integration.testing.kit_app import Gate, Order, app, chat, collector, orders, paid, sleeper, spread, talking
+from integration.testing.kit_app import (
+    Gate,
+    Order,
+    app,
+    chat,
+    collector,
+    hasty_nap,
+    orders,
+    paid,
+    sleeper,
+    spread,
+    talking,
+)
 from trunkline.domain.journal import StepRetried
 from trunkline.testing import ExchangeFactory, ModelSays, ToolCall
 
@@ -39,6 +51,15 @@ async def test_an_agent_worker_dies_while_nothing_moves(exchange: ExchangeFactor
         await tl.crash("agents")
         await tl.skip("1d")
         assert spread(await napping.result()) == [1.0, 1.0], "time has not gone back for the new worker"
+
+
+async def test_the_supervisor_dies(exchange: ExchangeFactory) -> None:
+    async with exchange(app, settings={"lease": 0.5}) as tl:
+        napping, soon = await tl.start(sleeper, 1), await tl.start(hasty_nap, 0.3)
+        await tl.crash("supervisor")
+        assert await soon.result(timeout=20) == "awake", "another one leads, and fires what is due"
+        await tl.skip("1d")
+        assert spread(await napping.result()) == [1.0]
 
 
 async def test_a_tool_worker_dies_in_the_middle_of_a_call(exchange: ExchangeFactory) -> None:
