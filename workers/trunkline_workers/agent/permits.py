@@ -117,7 +117,7 @@ class Permits:
             if not permit.recorded.done():
                 return PermitAnswer(answer="later", reason="the permit could not be recorded yet")
         await faults.reach("permit-recorded")
-        return PermitAnswer(answer="go", begin_within=started.begin_by - activation.office.clock.now())
+        return PermitAnswer(answer="go", begin_within=started.begin_by - activation.office.clock.real())
 
     def _record(self, activation: Activation, live: Live, step: OpenStep, request: PermitRequest) -> None:
         assert live.driver is not None
@@ -127,7 +127,7 @@ class Permits:
             attempt=request.attempt,
             execution=request.execution,
             worker=request.worker,
-            begin_by=activation.office.clock.now() + BEGIN_WITHIN,
+            begin_by=activation.office.clock.real() + BEGIN_WITHIN,
         )
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         live.permits[request.step] = Permit(request.attempt, request.execution, request.worker, recorded)
