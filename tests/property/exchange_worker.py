@@ -1,0 +1,182 @@
+"""An agent worker made of its real parts, which can be killed, paused or drained at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from property.exchange_lines import Fuse, Line, Message, Wire
+from trunkline import App
+from trunkline.bus.connection import CoreMessage
+from trunkline.domain.errors import Fenced, Unavailable, WorkerDead
+from trunkline.domain.ids import new_worker_id
+from trunkline.domain.work import Heartbeat, Wake
+from trunkline.store import workers
+from trunkline.store.append import Append, Appender
+from trunkline_workers.agent.activation import Activation
+from trunkline_workers.agent.dispatch import Dispatch
+from trunkline_workers.agent.office import Office
+from trunkline_workers.agent.permits import Permits
+from trunkline_workers.agent.registry import Registry
+from trunkline_workers.agent.replies import Replies
+from trunkline_workers.router.routes import Routes
+
+if TYPE_CHECKING:
+    from property.exchange_world import World
+
+
+class Worker:
+    """``gone``: nothing of it is left in memory. ``declared`` or ``left``: its instances may belong to others."""
+
+    registry: Registry
+    appender: Appender
+
+    def __init__(self, world: World) -> None:
+        self.worker_id = new_worker_id()
+        self.progress = self.held = 0  # an office keeps these up
+        self.fuse = Fuse()
+        self.line = Line(world.db, self.fuse, world.stirred.set)
+        self.wire = Wire(world.pool, world.subjects, self.fuse)
+        self.gone = self.declared = self.left = False
+        self._world = world
+        self._parts: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def start(cls, world: World, app: App) -> Worker:
+        worker = cls(world)
+        beat = Heartbeat(worker=worker.worker_id, kind="agents", tenant=world.tenant, host="here", pid=1, started_at=1.0)
+        await workers.join(world.db, beat)
+        worker._make(app)
+        return worker
+
+    def _make(self, app: App) -> None:
+        world, line, wire = self._world, self.line, self.wire
+        self.appender = StirringAppender(line, world.stirred)
+        dispatch = Dispatch(wire, line, world.settings, self.worker_id)  # type: ignore[arg-type]
+        office = Office(
+            world.settings,
+            self,  # type: ignore[arg-type]
+            appender=self.appender,
+            dispatch=dispatch,
+            routes=Routes(line),
+            definitions={},
+            code="test",
+        )
+        office.clock = world.clock  # type: ignore[assignment]
+        self.registry = WatchedRegistry(line, wire, office, app.agents)  # type: ignore[arg-type]
+        self.registry.faults = world.faults
+        self._permits = Permits(wire, line, self.registry, self.worker_id, world.settings.lease)  # type: ignore[arg-type]
+        self._replies = Replies(line, self.registry, dispatch)
+        self._parts = [self.appender.start(), *self.registry.start()]
+
+    @property
+    def departed(self) -> bool:
+        return self.declared or self.left
+
+    @property
+    def alive(self) -> bool:
+        """Neither dead nor taken for dead."""
+        return not self.gone and not self.declared
+
+    @property
+    def busy(self) -> bool:
+        """Whether it waits for time to pass before it goes on by itself."""
+        return not self.gone and not self.fallen and self.appender.stats.waiting > 0
+
+    @property
+    def fallen(self) -> bool:
+        """It has died, or one of its parts has ended: its process ends."""
+        return not self.gone and (self.fuse.blown or any(part.done() for part in self._parts))
+
+    # --- what arrives -----------------------------------------------------------------------------------------------
+
+    def on_inbox(self, message: Message) -> None:
+        if not self.registry.closed:
+            self._world.pool.discard(message)
+            self.registry.look(Wake.model_validate_json(message.data))
+
+    async def on_wake(self, message: Message) -> None:
+        self.registry.look(Wake.model_validate_json(message.data))
+
+    async def on_reply(self, message: Message) -> None:
+        try:
+            await self._replies.on_delivery(Delivered(message, self))  # type: ignore[arg-type]
+        except Unavailable:
+            return  # it is delivered again
+
+    async def on_permit(self, message: Message, *, answered: bool) -> None:
+        answer = await self._permits.on_request(CoreMessage(message.subject, message.data))
+        if answered and message.reply is not None and not message.reply.done() and self.fuse.send():
+            message.reply.set_result(answer)
+
+    def acknowledge(self, message: Message) -> None:
+        if self.fuse.send():
+            self._world.pool.discard(message)
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """As ``AgentWorker.drain`` and what follows it."""
+        try:
+            await self.registry.drain()
+        except Unavailable:
+            self.fuse.blow()  # as a process that ends by an error
+            return
+        self.left = self.gone = True
+        await self.appender.close()
+
+    async def bury(self) -> None:
+        """Forget all that is in its memory."""
+        for part in self._parts:
+            error = part.exception() if part.done() and not part.cancelled() else None
+            if error is not None and not isinstance(error, WorkerDead):
+                self._world.faults.append(f"a part of a worker ended: {error!r}")
+        self.fuse.blow()
+        self.gone = True
+        await self.registry.stop()
+        for part in self._parts:
+            part.cancel()
+        await asyncio.gather(*self._parts, return_exceptions=True)
+
+
+class StirringAppender(Appender):
+    """Says when an append is settled."""
+
+    def __init__(self, line: Line, stirred: asyncio.Event) -> None:
+        super().__init__(line)
+        self._stirred = stirred
+
+    def submit(self, append: Append) -> asyncio.Future[None]:
+        done = super().submit(append)
+        done.add_done_callback(lambda _: self._stirred.set())
+        return done
+
+
+class WatchedRegistry(Registry):
+    """Tells of turns that failed for another reason than a fence."""
+
+    faults: list[str]
+
+    def _lose(self, activation: Activation, error: BaseException | None, letters: Iterable[int]) -> None:
+        if error is not None and not isinstance(error, Fenced | Unavailable):
+            self.faults.append(f"an activation was dropped: {error!r}")
+        super()._lose(activation, error, letters)
+
+
+class Delivered:
+    """A message of the reply stream in a worker's hands: see ``trunkline.bus.consume.Delivery``."""
+
+    def __init__(self, message: Message, worker: Worker) -> None:
+        self.subject, self.data, self.headers = message.subject, message.data, dict[str, Any]()
+        self._message, self._worker = message, worker
+        message.deliveries += 1
+
+    def ack(self) -> None:
+        self._worker.acknowledge(self._message)
+
+    def nak(self, delay: float = 0.0) -> None:
+        """It stays where it is."""
+
+    def term(self, reason: str) -> None:
+        self._worker.registry.faults.append(f"terminated: {reason}")  # type: ignore[attr-defined]
