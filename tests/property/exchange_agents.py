@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from trunkline import App, Context, RetryPolicy, StepError
+from trunkline import App, Context, RetryPolicy, Step, StepError
 
 app = App("exchange_machine")
 Go = app.signal("go", int)
@@ -52,6 +52,9 @@ async def pay(place: int, number: int) -> int:
     raise AssertionError("the test's hands carry it out")
 
 
+TOOLS = {"look": look, "post": post, "pay": pay}
+
+
 @app.agent("clerk")
 async def clerk(ctx: Context[Tally], plan: Plan) -> Told:
     return await carry_out(ctx, plan)
@@ -71,6 +74,8 @@ async def carry_out(ctx: Context[Tally], plan: Plan) -> Told:
     """Do one thing after the other; the sum counts in the instance's state."""
     before, seen = ctx.state.total, []
     for place, (what, number, inner) in enumerate(plan):
+        if what == "boom":
+            raise ValueError("as the plan says")
         try:
             seen.append(await _do(ctx, place, what, number, inner))
         except StepError:
@@ -80,21 +85,20 @@ async def carry_out(ctx: Context[Tally], plan: Plan) -> Told:
 
 
 async def _do(ctx: Context[Tally], place: int, what: str, number: int, inner: Any) -> int:
-    if what in ("look", "post", "pay"):
-        return await ctx.call({"look": look, "post": post, "pay": pay}[what], place, number)
-    if what == "local":
-        return await ctx.step(local, number)
+    if what in TOOLS:
+        return await ctx.call(TOOLS[what], place, number)
     if what == "both":
         return sum(await ctx.gather(ctx.call(post, place, number), ctx.call(look, place, number)))
-    if what == "child":
-        return (await ctx.ask(errand, inner)).total
-    if what == "shared":
-        return (await ctx.ask(till, [("local", number, [])], key="one")).total
-    if what == "wait":
-        return await ctx.wait_for(Go)
-    if what == "patient":
-        return await ctx.wait_for(Go, timeout=30)
+    if what in ("child", "shared"):
+        return (await _ask(ctx, what, number, inner)).total
+    if what in ("wait", "patient"):
+        return await ctx.wait_for(Go, timeout=30 if what == "patient" else None)
     if what == "nap":
-        await ctx.sleep(60)
-        return 0
-    raise ValueError("as the plan says")
+        return await ctx.sleep(60) or 0
+    return await ctx.step(local, number)
+
+
+def _ask(ctx: Context[Tally], what: str, number: int, inner: Any) -> Step[Told]:
+    if what == "child":
+        return ctx.ask(errand, inner)
+    return ctx.ask(till, [("local", number, [])], key="one")

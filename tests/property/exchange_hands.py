@@ -141,7 +141,8 @@ class Hands:
             self.jobs.remove(job)  # too late: handed back
             return
         item = job.item
-        done = Done(*job.where[:1], item.step, job.where[1], item.name, item.attempt, item.idempotency_key, job.execution)
+        run, place = job.where
+        done = Done(run, item.step, place, item.name, item.attempt, item.idempotency_key, job.execution)
         await self._world.check_effect(job, done)
         self.effects.append(done)
         job.state = "done"

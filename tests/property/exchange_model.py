@@ -73,9 +73,7 @@ class Model:
         yield from _states(runs)
         yield from self._effects(effects)
 
-    def _run(
-        self, one: Ended, ended: dict[str, Ended], effects: Sequence[Done], failed: set[Place]
-    ) -> Iterator[str]:
+    def _run(self, one: Ended, ended: dict[str, Ended], effects: Sequence[Done], failed: set[Place]) -> Iterator[str]:
         if one.status == "failed" and any(what == "boom" for what, *_ in one.plan):
             return
         if one.status == "cancelled" and self._may_be_cancelled(one, ended):
@@ -170,6 +168,7 @@ def _states(runs: Sequence[Ended]) -> Iterator[str]:
     totals: Counter[str] = Counter()
     for one in sorted(runs, key=lambda one: one.last_version):
         if one.output is not None:
-            if one.output["before"] != totals[one.instance]:
-                yield f"run {one.run} of {one.agent}/{one.key} began at {one.output['before']}, not {totals[one.instance]}"
+            before, total = one.output["before"], totals[one.instance]
+            if before != total:
+                yield f"run {one.run} of {one.agent}/{one.key} began at {before}, and not at {total}"
             totals[one.instance] += one.output["total"]

@@ -45,7 +45,8 @@ class Worker:
     @classmethod
     async def start(cls, world: World, app: App) -> Worker:
         worker = cls(world)
-        beat = Heartbeat(worker=worker.worker_id, kind="agents", tenant=world.tenant, host="here", pid=1, started_at=1.0)
+        name, tenant = worker.worker_id, world.tenant
+        beat = Heartbeat(worker=name, kind="agents", tenant=tenant, host="here", pid=1, started_at=1.0)
         await workers.join(world.db, beat)
         worker._make(app)
         return worker

@@ -152,7 +152,7 @@ class World:
             self._wire.publish_soon(self.subjects.inbox(tenant, agent), dumps(wake))
 
     async def deliver(self, message: Message, worker: Worker, *, answered: bool = True) -> None:
-        """Bring a message to whom it is for; to ``worker`` if any may have it. Without ``answered`` its answer is lost."""
+        """Bring a message to whom it is for, or to ``worker`` if any may have it. Is it ``answered``, as far as one hears?"""
         _, scope, what, *rest = message.subject.split(".")
         owner = next((one for one in self.workers if one.worker_id in (scope, rest[0] if rest else "", what)), None)
         if what == "work":
@@ -211,9 +211,12 @@ class World:
     async def fire_timers(self, number: int = MANY) -> None:
         """Let the first ``number`` timers be due, and fire them."""
         rows = await self.rows(
-            "update timers set due_at = now() - interval '1 second' where (instance, run, step) in (select instance,"
-            " run, step from timers where tenant = %s order by due_at limit %s) returning run::text, step", self.tenant, number,
-        )  # fmt: skip
+            "update timers set due_at = now() - interval '1 second' where (instance, run, step) in"
+            " (select instance, run, step from timers where tenant = %s order by due_at limit %s)"
+            " returning run::text, step",
+            self.tenant,
+            number,
+        )
         self.model.timed_out.update(run for run, step in rows if step.startswith("wait:"))
         for tenant, agent, instance in await timers.fire_due(self.db):
             self.wake(tenant, agent, instance)
@@ -241,7 +244,7 @@ class World:
         """Go on until no worker has anything left to do, and ``until`` is done; time moves only if all wait for it."""
         work, leaps = self.spawn(until) if until is not None else None, 0
         while True:
-            while self.loop.restless:
+            while self.loop.restless:  # noqa: ASYNC110 — only the loop can tell
                 await asyncio.sleep(0)
             self.stirred.clear()
             if any(worker.line.asking for worker in self.workers):

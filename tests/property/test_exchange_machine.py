@@ -31,6 +31,7 @@ STEPS = 40  # moves of one example
 
 keys = st.sampled_from(["a", "b"])
 places = st.integers(0, 1000)  # of something among those that there are
+orders = st.lists(places, min_size=1, max_size=5)
 numbers = st.integers(1, 9)
 simple = st.sampled_from(["local", "look", "post", "pay", "both"])
 inner = st.lists(st.tuples(simple, numbers, st.just([])), min_size=1, max_size=2)
@@ -112,7 +113,7 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     # --- the bus ----------------------------------------------------------------------------------------------------
 
-    @rule(order=st.lists(places, min_size=1, max_size=5), to=places, answered=st.sampled_from([True, True, True, False]))
+    @rule(order=orders, to=places, answered=st.sampled_from([True, True, True, False]))
     def deliver(self, order: list[int], to: int, answered: bool) -> None:
         for place in order:
             worker, message = self.worker(to), self.message(place)
@@ -208,11 +209,9 @@ def machine(settings: Settings) -> Any:
 
 @pytest.mark.timeout(3600)
 def test_the_exchange_keeps_its_promises_whatever_happens(machine: type[ExchangeMachine]) -> None:
-    examples = hypothesis.settings().max_examples // 4
     run_state_machine_as_test(
         machine,
         settings=hypothesis.settings(
-            max_examples=examples,
             stateful_step_count=STEPS,
             suppress_health_check=list(hypothesis.HealthCheck),
         ),
