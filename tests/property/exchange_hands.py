@@ -66,6 +66,7 @@ class Hands:
 
     def take(self, message: Message) -> None:
         """An item was delivered. It stays in its stream until the job has an end."""
+        message.deliveries += 1
         self.jobs.append(Job(WorkItem.model_validate_json(message.data), message, new_id()))
 
     def call_off(self, run: str, step: str) -> None:

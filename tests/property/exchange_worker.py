@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from property.exchange_lines import Fuse, Line, Message, Wire
@@ -39,7 +40,8 @@ class Worker:
         self.line = Line(world.db, self.fuse, world.stirred.set)
         self.wire = Wire(world.pool, world.subjects, self.fuse)
         self.gone = self.declared = self.left = False
-        self._world = world
+        self.world = world
+        self.tasks: set[asyncio.Task[None]] = set()  # what it does at somebody's word
         self._parts: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -52,8 +54,8 @@ class Worker:
         return worker
 
     def _make(self, app: App) -> None:
-        world, line, wire = self._world, self.line, self.wire
-        self.appender = StirringAppender(line, world.stirred)
+        world, line, wire = self.world, self.line, self.wire
+        self.appender = WatchedAppender(line, self)
         dispatch = Dispatch(wire, line, world.settings, self.worker_id)  # type: ignore[arg-type]
         office = Office(
             world.settings,
@@ -83,7 +85,7 @@ class Worker:
     @property
     def busy(self) -> bool:
         """Whether it waits for time to pass before it goes on by itself."""
-        return not self.gone and not self.fallen and self.appender.stats.waiting > 0
+        return not self.gone and self.appender.stats.waiting > 0
 
     @property
     def fallen(self) -> bool:
@@ -94,10 +96,10 @@ class Worker:
 
     def on_inbox(self, message: Message) -> None:
         if not self.registry.closed:
-            self._world.pool.discard(message)
+            self.world.pool.discard(message)
             self.registry.look(Wake.model_validate_json(message.data))
 
-    async def on_wake(self, message: Message) -> None:
+    def on_wake(self, message: Message) -> None:
         self.registry.look(Wake.model_validate_json(message.data))
 
     async def on_reply(self, message: Message) -> None:
@@ -113,7 +115,7 @@ class Worker:
 
     def acknowledge(self, message: Message) -> None:
         if self.fuse.send():
-            self._world.pool.discard(message)
+            self.world.pool.discard(message)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -132,26 +134,33 @@ class Worker:
         for part in self._parts:
             error = part.exception() if part.done() and not part.cancelled() else None
             if error is not None and not isinstance(error, WorkerDead):
-                self._world.faults.append(f"a part of a worker ended: {error!r}")
+                self.world.faults.append(f"a part of a worker ended: {error!r}")
         self.fuse.blow()
         self.gone = True
         await self.registry.stop()
-        for part in self._parts:
-            part.cancel()
-        await asyncio.gather(*self._parts, return_exceptions=True)
+        ending = [*self._parts, *self.tasks]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
 
 
-class StirringAppender(Appender):
-    """Says when an append is settled."""
+class WatchedAppender(Appender):
+    """Says when an append is settled, and tells of what somebody appended who had been declared dead before."""
 
-    def __init__(self, line: Line, stirred: asyncio.Event) -> None:
+    def __init__(self, line: Line, worker: Worker) -> None:
         super().__init__(line)
-        self._stirred = stirred
+        self._worker = worker
 
     def submit(self, append: Append) -> asyncio.Future[None]:
         done = super().submit(append)
-        done.add_done_callback(lambda _: self._stirred.set())
+        done.add_done_callback(partial(self._settled, self._worker.declared))
         return done
+
+    def _settled(self, too_late: bool, done: asyncio.Future[None]) -> None:
+        world = self._worker.world
+        world.stirred.set()
+        if too_late and not done.cancelled() and done.exception() is None:
+            world.faults.append(f"{self._worker.worker_id} was declared dead, and appended")
 
 
 class WatchedRegistry(Registry):

@@ -74,10 +74,10 @@ class World:
 
     async def hand_over(self, worker: Worker) -> None:
         """It gives back what it holds, and leaves."""
-        await self.settle(worker.drain())
-        await workers.leave(self.db, worker.worker_id)
-        await self._reclaim(worker)
-        await self.settle()
+        await self.settle(self.spawn(worker.drain(), worker))
+        if worker.left:
+            await workers.leave(self.db, worker.worker_id)
+            await self._reclaim(worker)
 
     async def _reclaim(self, worker: Worker) -> None:
         for tenant, agent, instance, _ in await reclaim.reclaim(self.db, worker.worker_id):
@@ -152,11 +152,10 @@ class World:
             self._wire.publish_soon(self.subjects.inbox(tenant, agent), dumps(wake))
 
     async def deliver(self, message: Message, worker: Worker, *, answered: bool = True) -> None:
-        """Bring a message to whom it is for, or to ``worker`` if any may have it. Is it ``answered``, as far as one hears?"""
+        """Bring a message to whom it is for, or to ``worker``. Unless ``answered``, what it answers is lost."""
         _, scope, what, *rest = message.subject.split(".")
         owner = next((one for one in self.workers if one.worker_id in (scope, rest[0] if rest else "", what)), None)
         if what == "work":
-            message.deliveries += 1
             self.hands.take(message)
         elif what == "cancel":
             self.pool.discard(message)
@@ -175,9 +174,11 @@ class World:
         if here and kind == "inbox":
             worker.on_inbox(message)
         elif here and kind == "reply":
-            self.spawn(worker.on_reply(message))
+            self.spawn(worker.on_reply(message), worker)
+        elif here and kind == "wake":
+            worker.on_wake(message)
         elif here:
-            self.spawn(worker.on_wake(message) if kind == "wake" else worker.on_permit(message, answered=answered))
+            self.spawn(worker.on_permit(message, answered=answered), worker)
 
     async def _read_on(self, message: Message, owner: Worker | None) -> None:
         """The supervisor reads the replies of those that it knows to be gone."""
@@ -229,32 +230,37 @@ class World:
 
     # --- quiet ------------------------------------------------------------------------------------------------------
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None], of: Worker | None = None) -> asyncio.Task[None]:
+        """``of``: whose task it is, and dies with."""
         task = asyncio.create_task(work)
-        self._tasks.add(task)
+        (self._tasks if of is None else of.tasks).add(task)
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        for tasks in (self._tasks, *(worker.tasks for worker in self.workers)):
+            tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self.faults.append(f"{task.exception()!r}")
 
-    async def settle(self, until: Coroutine[Any, Any, None] | None = None) -> None:
+    async def settle(self, until: asyncio.Task[None] | None = None) -> None:
         """Go on until no worker has anything left to do, and ``until`` is done; time moves only if all wait for it."""
-        work, leaps = self.spawn(until) if until is not None else None, 0
+        leaps = 0
         while True:
             while self.loop.restless:  # noqa: ASYNC110 — only the loop can tell
                 await asyncio.sleep(0)
             self.stirred.clear()
             if any(worker.line.asking for worker in self.workers):
                 await self.stirred.wait()
-            elif any(worker.busy for worker in self.workers) or not (work is None or work.done()):
+            elif fallen := [worker for worker in self.workers if worker.fallen]:
+                for worker in fallen:
+                    await worker.bury()
+            elif any(worker.busy for worker in self.workers) or not (until is None or until.done()):
                 leaps += 1
                 assert leaps < MOST_LEAPS, "a worker waits for something that does not come"
                 self.loop.leap()
                 await asyncio.sleep(0)
-            elif not [await worker.bury() for worker in self.workers if worker.fallen]:
+            else:
                 return
 
     async def close(self) -> None:

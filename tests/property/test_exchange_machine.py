@@ -51,8 +51,8 @@ class ExchangeMachine(RuleBasedStateMachine):
     db: Database
     settings: Settings
 
-    @initialize(asked=st.lists(st.tuples(keys, plans), min_size=1, max_size=3))
-    def open(self, asked: list[tuple[str, list[Any]]]) -> None:
+    @initialize(asked=st.lists(st.tuples(keys, plans), min_size=1, max_size=3), moves=st.integers(0, 25))
+    def open(self, asked: list[tuple[str, list[Any]]], moves: int) -> None:
         tenant = f"t{next(self.examples)}"
 
         async def begin() -> World:
@@ -61,6 +61,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             await world.join()
             for key, plan in asked:
                 await world.accept(key, plan)
+            await world.flow(world.workers[0], moves)
             return world
 
         self.world = self.run(begin())
@@ -82,6 +83,10 @@ class ExchangeMachine(RuleBasedStateMachine):
         return self.pick(list(self.world.model.asked.values()), place)
 
     def job(self, place: int) -> Job | None:
+        """One that somebody works on, or one that somebody begins."""
+        items = [one for one in self.world.pool.messages if ".work." in one.subject]
+        if items and not self.world.hands.jobs:
+            self.world.hands.take(self.pick(items, place))
         return self.pick(self.world.hands.jobs, place)
 
     # --- what is asked for ------------------------------------------------------------------------------------------
@@ -101,9 +106,9 @@ class ExchangeMachine(RuleBasedStateMachine):
         if asked := self.asked(place):
             self.run(self.world.signal(asked, again=again))
 
-    @rule(place=st.integers(0, 20))
-    def cancel(self, place: int) -> None:
-        if asked := self.asked(place):
+    @rule(place=places, really=st.sampled_from([False, False, False, True]))
+    def cancel(self, place: int, really: bool) -> None:
+        if (asked := self.asked(place)) and really:
             self.run(self.world.cancel(asked))
 
     @rule(place=places, outcome=st.sampled_from(["happened", "failed", "again"]))
@@ -135,10 +140,11 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     # --- tool workers -----------------------------------------------------------------------------------------------
 
-    @rule(place=places)
-    def work(self, place: int) -> None:
-        if job := self.job(place):
-            self.run(self.world.work(job))
+    @rule(place=places, often=st.integers(1, 3))
+    def work(self, place: int, often: int) -> None:
+        for _ in range(often):
+            if job := self.job(place):
+                self.run(self.world.work(job))
 
     @rule(place=places, how=st.sampled_from(["die", "fail", "cut", "cut after"]))
     def work_badly(self, place: int, how: str) -> None:
