@@ -45,7 +45,9 @@ class Pool:
 
 
 class Fuse:
-    """``arm`` it, and its worker dies (or an answer is lost) at the given crossing: a query, its answer, a message."""
+    """``arm`` it, and something goes wrong at the given crossing, or the next that it can go wrong at. Crossings are
+    queries, their answers, and messages.
+    """
 
     def __init__(self) -> None:
         self.blown = False
@@ -53,7 +55,7 @@ class Fuse:
         self._then = ""
 
     def arm(self, crossings: int, then: str) -> None:
-        """``then`` is ``die`` or ``lose``: the next answer, or message, after so many crossings."""
+        """``then``: the worker is to ``die``, to ``lose`` an answer or a message, or to ``lose the query``."""
         self._left, self._then = crossings, then
 
     def blow(self) -> None:
@@ -61,18 +63,18 @@ class Fuse:
 
     async def cross(self, *, answer: bool) -> bool:
         """Whether it goes well. The dead never come back from here."""
-        lost = self._burn(loses=answer)
+        lost = self._burn("lose" if answer else "lose the query")
         if self.blown:
             await asyncio.get_running_loop().create_future()
         return not lost
 
     def send(self) -> bool:
         """Whether a message leaves the worker."""
-        return not self._burn(loses=True) and not self.blown
+        return not self._burn("lose") and not self.blown
 
-    def _burn(self, *, loses: bool) -> bool:
+    def _burn(self, here: str) -> bool:
         self._left -= 1
-        if not self._then or self._left > 0 or (self._then == "lose" and not loses):
+        if self._left > 0 or self._then not in ("die", here):
             return False
         self.blown = self.blown or self._then == "die"
         self._then = ""
@@ -133,7 +135,8 @@ class Line(Database):
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        await self.fuse.cross(answer=False)
+        if not await self.fuse.cross(answer=False):
+            raise Unreachable(reason="the test lost the query")
         with self.asked():
             async with super().connection() as connection:
                 yield connection
@@ -156,7 +159,8 @@ class Lossy(psycopg.AsyncConnection[Any]):
     line: Line
 
     async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
-        await self.line.fuse.cross(answer=False)
+        if not await self.line.fuse.cross(answer=False):
+            raise psycopg.OperationalError("the test lost the query")
         with self.line.asked():
             result = await super().wait(gen, *args, **options)
         if not await self.line.fuse.cross(answer=True):

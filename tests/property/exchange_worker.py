@@ -83,9 +83,9 @@ class Worker:
         return not self.gone and not self.declared
 
     @property
-    def busy(self) -> bool:
-        """Whether it waits for time to pass before it goes on by itself."""
-        return not self.gone and self.appender.stats.waiting > 0
+    def holds(self) -> bool:
+        """Whether any instance is in its memory."""
+        return bool(self.registry._held)
 
     @property
     def fallen(self) -> bool:

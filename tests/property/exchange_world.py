@@ -194,14 +194,26 @@ class World:
         await self.hands.go_on(job)
         await self.settle()
 
-    async def work_badly(self, job: Job, how: str) -> None:
-        if how == "die":
+    async def work_badly(self, job: Job, how: str, asked: Worker | None) -> None:
+        """Bring a job as far as it can fail so; ``asked`` permits it."""
+        if how != "die":
+            await self._bring_to("done" if how == "die late" else "allowed", job, asked)
+        if job in self.hands.jobs and how.startswith("die"):
             self.hands.die(job)
         elif how == "fail":
             await self.hands.fail(job)
-        else:
-            await self.hands.cut_off(job, after_effect=how == "cut after")
+        elif how.startswith("cut"):
+            await self.hands.cut_off(job, after_effect=how == "cut late")
         await self.settle()
+
+    async def _bring_to(self, state: str, job: Job, asked: Worker | None) -> None:
+        for _ in range(4):
+            if job.state == state:
+                return
+            await self.work(job)
+            requests = [one for one in self.pool.messages if job.execution.encode() in one.data and one.reply]
+            if requests and asked is not None:
+                await self.deliver(requests[0], asked)
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -244,7 +256,7 @@ class World:
             self.faults.append(f"{task.exception()!r}")
 
     async def settle(self, until: asyncio.Task[None] | None = None) -> None:
-        """Go on until no worker has anything left to do, and ``until`` is done; time moves only if all wait for it."""
+        """Go on until no worker can do any more, and ``until`` is done; time moves only if that waits for it."""
         leaps = 0
         while True:
             while self.loop.restless:  # noqa: ASYNC110 — only the loop can tell
@@ -255,7 +267,7 @@ class World:
             elif fallen := [worker for worker in self.workers if worker.fallen]:
                 for worker in fallen:
                     await worker.bury()
-            elif any(worker.busy for worker in self.workers) or not (until is None or until.done()):
+            elif until is not None and not until.done():
                 leaps += 1
                 assert leaps < MOST_LEAPS, "a worker waits for something that does not come"
                 self.loop.leap()

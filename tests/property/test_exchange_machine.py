@@ -146,10 +146,10 @@ class ExchangeMachine(RuleBasedStateMachine):
             if job := self.job(place):
                 self.run(self.world.work(job))
 
-    @rule(place=places, how=st.sampled_from(["die", "fail", "cut", "cut after"]))
-    def work_badly(self, place: int, how: str) -> None:
+    @rule(place=places, to=places, how=st.sampled_from(["die", "die late", "fail", "cut", "cut late"]))
+    def work_badly(self, place: int, to: int, how: str) -> None:
         if job := self.job(place):
-            self.run(self.world.work_badly(job, how))
+            self.run(self.world.work_badly(job, how, self.worker(to)))
 
     # --- agent workers ----------------------------------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         if sum(one.alive for one in self.world.workers) < MOST_WORKERS:
             self.run(self.world.join())
 
-    @rule(place=places, crossings=st.integers(1, 8), then=st.sampled_from(["die", "lose"]))
+    @rule(place=places, crossings=st.integers(1, 8), then=st.sampled_from(["die", "lose", "lose the query"]))
     def arm(self, place: int, crossings: int, then: str) -> None:
         if worker := self.worker(place):
             worker.fuse.arm(crossings, then)
@@ -171,6 +171,14 @@ class ExchangeMachine(RuleBasedStateMachine):
             self.run(self.world.declare_dead(worker))
         elif worker and not worker.gone:
             self.run(self.world.kill(worker) if how == "dies" else self.world.hand_over(worker))
+
+    @rule(place=places, moves=st.integers(1, 12))
+    def pause(self, place: int, moves: int) -> None:
+        """One is declared dead in the midst of its work, and then goes on with it."""
+        busy = [one for one in self.world.workers if one.alive and one.holds]
+        if worker := self.pick(busy, place):
+            self.run(self.world.declare_dead(worker))
+            self.run(self.world.flow(worker, moves))
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -218,6 +226,7 @@ def test_the_exchange_keeps_its_promises_whatever_happens(machine: type[Exchange
     run_state_machine_as_test(
         machine,
         settings=hypothesis.settings(
+            max_examples=hypothesis.settings().max_examples * 3 // 2,
             stateful_step_count=STEPS,
             suppress_health_check=list(hypothesis.HealthCheck),
         ),
