@@ -131,7 +131,7 @@ class Hands:
             return
         if answer.answer == "go":
             job.state, job.begin_by = "allowed", answer.begin_by
-            await self._world.check_permit(job)
+            await self._world.watch.permit(job)
         elif answer.answer == "refused":
             self._settle(job)
         else:
@@ -144,7 +144,7 @@ class Hands:
         item = job.item
         run, place = job.where
         done = Done(run, item.step, place, item.name, item.attempt, item.idempotency_key, job.execution)
-        await self._world.check_effect(job, done)
+        await self._world.watch.effect(job, done)
         self.effects.append(done)
         job.state = "done"
 

@@ -68,7 +68,7 @@ class Worker:
         )
         office.clock = world.clock  # type: ignore[assignment]
         self.registry = WatchedRegistry(line, wire, office, app.agents)  # type: ignore[arg-type]
-        self.registry.faults = world.faults
+        self.registry.faults = world.watch.faults
         self._permits = Permits(wire, line, self.registry, self.worker_id, world.settings.lease)  # type: ignore[arg-type]
         self._replies = Replies(line, self.registry, dispatch)
         self._parts = [self.appender.start(), *self.registry.start()]
@@ -134,7 +134,7 @@ class Worker:
         for part in self._parts:
             error = part.exception() if part.done() and not part.cancelled() else None
             if error is not None and not isinstance(error, WorkerDead):
-                self.world.faults.append(f"a part of a worker ended: {error!r}")
+                self.world.watch.faults.append(f"a part of a worker ended: {error!r}")
         self.fuse.blow()
         self.gone = True
         await self.registry.stop()
@@ -160,7 +160,7 @@ class WatchedAppender(Appender):
         world = self._worker.world
         world.stirred.set()
         if too_late and not done.cancelled() and done.exception() is None:
-            world.faults.append(f"{self._worker.worker_id} was declared dead, and appended")
+            world.watch.faults.append(f"{self._worker.worker_id} was declared dead, and appended")
 
 
 class WatchedRegistry(Registry):

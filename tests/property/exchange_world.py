@@ -12,21 +12,21 @@ from typing import Any
 
 from property.exchange_agents import app
 from property.exchange_clock import Clock, Clockwork
-from property.exchange_hands import Done, Hands, Job
+from property.exchange_hands import Hands, Job
 from property.exchange_lines import Fuse, Message, Pool, Wire
 from property.exchange_model import AS_TOLD, Asked, Ended, Model
+from property.exchange_watch import Watch
 from property.exchange_worker import Worker
 from trunkline.bus.subjects import Subjects
 from trunkline.domain.codec import dumps, loads
 from trunkline.domain.errors import RunEnded, UnknownRun
 from trunkline.domain.ids import new_id
 from trunkline.domain.mail import Envelope
-from trunkline.domain.status import Effect, EnvelopeKind
+from trunkline.domain.status import EnvelopeKind
 from trunkline.domain.work import Outcome, Wake
 from trunkline.settings import Settings
 from trunkline.store import mailbox, reclaim, timers, workers
 from trunkline.store.accept import accept
-from trunkline.store.audit import audit
 from trunkline.store.database import Database
 from trunkline.store.replies import post_outcomes
 
@@ -36,7 +36,7 @@ ROUNDS = 60  # of healing, until everything must have come to its end
 
 
 class World:
-    """``faults`` are things that must not happen, found on the way."""
+    """Its moves."""
 
     def __init__(self, db: Database, settings: Settings) -> None:
         self.loop: Clockwork = asyncio.get_running_loop()  # type: ignore[assignment]
@@ -47,11 +47,10 @@ class World:
         self.pool, self.model = Pool(), Model()
         self.hands = Hands(self)
         self.workers: list[Worker] = []
-        self.faults: list[str] = []
+        self.watch = Watch(self)
         self.stirred = asyncio.Event()
         self._wire = Wire(self.pool, self.subjects, Fuse())
         self._tasks: set[asyncio.Task[None]] = set()
-        self._heights: dict[str, tuple[int, int]] = {}
 
     # --- workers ----------------------------------------------------------------------------------------------------
 
@@ -99,7 +98,7 @@ class World:
         letter = Envelope(self.tenant, "clerk", asked.key, asked.message_id, EnvelopeKind.REQUEST, body, run=run)
         [accepted] = await accept(self.db, [letter])
         if accepted.run != asked.run:
-            self.faults.append(f"message {asked.message_id} started run {accepted.run} after {asked.run}")
+            self.watch.faults.append(f"message {asked.message_id} started run {accepted.run} after {asked.run}")
         self.wake(self.tenant, "clerk", letter.instance)
 
     async def signal(self, asked: Asked, *, again: bool = False) -> None:
@@ -253,7 +252,7 @@ class World:
         for tasks in (self._tasks, *(worker.tasks for worker in self.workers)):
             tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            self.faults.append(f"{task.exception()!r}")
+            self.watch.faults.append(f"{task.exception()!r}")
 
     async def settle(self, until: asyncio.Task[None] | None = None) -> None:
         """Go on until no worker can do any more, and ``until`` is done; time moves only if that waits for it."""
@@ -298,42 +297,12 @@ class World:
     async def parked(self) -> list[Ended]:
         return [run for run in await self.runs() if run.status == "parked"]
 
-    async def look(self) -> None:
-        """Heads only grow, by what is in the journal; epochs never go back."""
-        rows = await self.rows(
-            "select i.id::text, head, epoch, (select count(*) from journal j where j.instance = i.id)"
-            " from instances i where tenant = %s", self.tenant,
-        )  # fmt: skip
-        for instance, head, epoch, entries in rows:
-            before = self._heights.get(instance, (0, 0))
-            if head < before[0] or epoch < before[1] or head != entries:
-                self.faults.append(f"{instance} went from {before} to {(head, epoch)} with {entries} entries")
-            self._heights[instance] = (head, epoch)
-
-    async def check_permit(self, job: Job) -> None:
-        """The permit of an unsafe step is in the journal before its worker hears of it."""
-        if job.item.effect is Effect.UNSAFE and job.execution not in await self._permits(job):
-            self.faults.append(f"execution {job.execution} was let go without a record")
-
-    async def check_effect(self, job: Job, done: Done) -> None:
-        rows = await self._entries(job, "StepScheduled")
-        if not any(body["key"] == done.step and body["name"] == done.tool for body in rows):
-            self.faults.append(f"{done} was never scheduled")
-        if done.tool == "pay" and done.execution not in await self._permits(job):
-            self.faults.append(f"{done} has no permit")
-
-    async def _permits(self, job: Job) -> list[str]:
-        return [body["execution"] for body in await self._entries(job, "StepStarted")]
-
-    async def _entries(self, job: Job, kind: str) -> Sequence[dict[str, Any]]:
-        sql = "select body from journal where instance = %s and run = %s and type = %s"
-        return [row[0] for row in await self.rows(sql, job.item.instance, job.item.run, kind)]
-
     # --- the end ----------------------------------------------------------------------------------------------------
 
     async def heal(self) -> list[str]:
         """Make all well, let everything come to its end, and say what is wrong then."""
         await self._replace_workers()
+        await self.watch.timers()
         for number in range(ROUNDS):
             await self.flow(self.workers[-1])
             runs = await self.runs()
@@ -342,7 +311,9 @@ class World:
             await self._free(runs)
             await self.flow(self.workers[-1])
             await self.advance(100.0 * (number + 1))
-        return await self._verdict()
+        await self.reconcile()
+        await self.flow(self.workers[-1])
+        return await self.watch.verdict()
 
     async def _replace_workers(self) -> None:
         for worker in self.workers:
@@ -376,8 +347,3 @@ class World:
                 await self.deliver(waiting[0], worker)
             else:
                 return
-
-    async def _verdict(self) -> list[str]:
-        findings = await audit(self.db, self.tenant)
-        wrong = self.model.violations(await self.runs(), self.hands.effects, self.hands.failed)
-        return [*self.faults, *findings.violations, *findings.unfinished, *wrong]

@@ -5,6 +5,7 @@ comes to the end that a small model knows, and nothing outside happens twice.
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
@@ -199,8 +200,8 @@ class ExchangeMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_goes_back(self) -> None:
         if hasattr(self, "world"):
-            self.run(self.world.look())
-            assert self.world.faults == []
+            self.run(self.world.watch.look())
+            assert self.world.watch.faults == []
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
@@ -216,9 +217,13 @@ def machine(settings: Settings) -> Any:
     """The machine's class, with a database that is open as long as the test goes on."""
     with asyncio.Runner(loop_factory=Clockwork) as runner:
         url = settings.database_url.get_secret_value()
+        unseen: list[str] = []
+        runner.get_loop().set_exception_handler(lambda _, context: unseen.append(str(context)))
         db = runner.run(Database.open(url, schema=settings.database_schema))
         yield type("Machine", (ExchangeMachine,), {"runner": runner, "db": db, "settings": settings})
         runner.run(db.close())
+        gc.collect()
+        assert unseen == [], "errors that nobody looked at"
 
 
 @pytest.mark.timeout(3600)
