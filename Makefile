@@ -9,7 +9,7 @@ PYTEST ?= -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help env demo test check docs lock clean
+.PHONY: help env demo test search check docs lock clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo: $(STAMP) ## Run the support desk, kill its workers, and count
 
 test: $(STAMP) ## Run every test (embedded NATS and Postgres)
 	@$(BIN)/python -m pytest $(PYTEST)
+
+search: $(STAMP) ## Look for a way to break the promises, ten minutes long
+	@$(BIN)/python -m pytest -q -n0 --hypothesis-profile=long tests/property/test_exchange_machine.py
 
 check: $(STAMP) ## Check style, types, layers and the deployment's files
 	@$(BIN)/ruff check

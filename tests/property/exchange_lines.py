@@ -55,7 +55,7 @@ class Fuse:
         self._then = ""
 
     def arm(self, crossings: int, then: str) -> None:
-        """``then``: the worker is to ``die``, to ``lose`` an answer or a message, or to ``lose the query``."""
+        """``then``: to ``die``, to ``lose`` an answer or a message, to ``lose the query``, or empty for nothing."""
         self._left, self._then = crossings, then
 
     def blow(self) -> None:

@@ -80,7 +80,7 @@ class Worker:
     @property
     def alive(self) -> bool:
         """Neither dead nor taken for dead."""
-        return not self.gone and not self.declared
+        return not self.gone and not self.departed
 
     @property
     def holds(self) -> bool:

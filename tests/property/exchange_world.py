@@ -299,9 +299,9 @@ class World:
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
-    async def heal(self) -> list[str]:
-        """Make all well, let everything come to its end, and say what is wrong then."""
-        await self._replace_workers()
+    async def heal(self, *, anew: bool) -> list[str]:
+        """Make all well, let all come to its end, and say what is wrong then. ``anew``: without the workers of old."""
+        await self._replace_workers(anew)
         await self.watch.timers()
         for number in range(ROUNDS):
             await self.flow(self.workers[-1])
@@ -315,9 +315,10 @@ class World:
         await self.flow(self.workers[-1])
         return await self.watch.verdict()
 
-    async def _replace_workers(self) -> None:
+    async def _replace_workers(self, anew: bool) -> None:
         for worker in self.workers:
-            if not worker.departed or not worker.gone:
+            worker.fuse.arm(0, "")
+            if anew or not worker.alive:
                 await self.kill(worker)
                 await self.declare_dead(worker)
         await self.join()

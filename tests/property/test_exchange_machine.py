@@ -52,12 +52,19 @@ class ExchangeMachine(RuleBasedStateMachine):
     db: Database
     settings: Settings
 
-    @initialize(asked=st.lists(st.tuples(keys, plans), min_size=1, max_size=3), moves=st.integers(0, 25))
-    def open(self, asked: list[tuple[str, list[Any]]], moves: int) -> None:
-        tenant = f"t{next(self.examples)}"
+    @initialize(
+        asked=st.lists(st.tuples(keys, plans), min_size=1, max_size=3),
+        moves=st.integers(0, 25),
+        idle_after=st.sampled_from([20.0, 1e6]),
+        anew=st.booleans(),
+    )
+    def open(self, asked: list[tuple[str, list[Any]]], moves: int, idle_after: float, anew: bool) -> None:
+        """``anew``: whether it comes to its end without any of the workers of the beginning."""
+        settings = self.settings.model_copy(update={"tenant": f"t{next(self.examples)}", "idle_after": idle_after})
+        self.anew = anew
 
         async def begin() -> World:
-            world = World(self.db, self.settings.model_copy(update={"tenant": tenant}))
+            world = World(self.db, settings)
             await world.join()
             await world.join()
             for key, plan in asked:
@@ -206,7 +213,7 @@ class ExchangeMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "world"):
             try:
-                wrong = self.run(self.world.heal())
+                wrong = self.run(self.world.heal(anew=self.anew))
             finally:
                 self.run(self.world.close())
             assert wrong == []
