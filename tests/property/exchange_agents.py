@@ -17,7 +17,7 @@ Plan = list[tuple[str, int, list[Any]]]
 
 FACTORS = {"local": 2, "look": 3, "post": 5, "pay": 7}
 FAILED = -1  # what a step counts that failed
-RETRIES = RetryPolicy(retries=2, base=1.0)
+RETRIES = RetryPolicy(retries=2, base=0.01, cap=0.01)  # seconds; less than any move of the clock, as they are random
 TIMEOUT = 20.0  # seconds
 
 

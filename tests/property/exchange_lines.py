@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,21 +114,23 @@ class Wire:
 
 
 class Line(Database):
-    """One worker's way to Postgres, over the connections of ``database``. ``asking`` are queries under way; ``stirred``
-    is called when one has ended.
+    """One worker's way to Postgres, over the connections of ``database``. ``asking`` are queries under way: one after
+    the other on all lines that share ``turns``, so that the same moves lead to the same end. ``stirred`` is called when
+    one is done.
     """
 
-    def __init__(self, database: Database, fuse: Fuse, stirred: Callable[[], object]) -> None:
+    def __init__(self, database: Database, fuse: Fuse, turns: asyncio.Lock, stirred: Callable[[], object]) -> None:
         super().__init__(database._conninfo, database.schema, database.pool)
         self.asking = 0
         self.fuse = fuse
-        self._stirred = stirred
+        self._turns, self._stirred = turns, stirred
 
-    @contextmanager
-    def asked(self) -> Any:
+    @asynccontextmanager
+    async def asked(self) -> AsyncIterator[None]:
         self.asking += 1
         try:
-            yield
+            async with self._turns:
+                yield
         finally:
             self.asking -= 1
             self._stirred()
@@ -137,16 +139,15 @@ class Line(Database):
     async def connection(self) -> AsyncIterator[Connection]:
         if not await self.fuse.cross(answer=False):
             raise Unreachable(reason="the test lost the query")
-        with self.asked():
-            async with super().connection() as connection:
-                yield connection
+        async with self.asked(), super().connection() as connection:
+            yield connection
         if not await self.fuse.cross(answer=True):
             lost = Unreachable(reason="the test lost the answer")
             lost.sent = True
             raise lost
 
     async def connect(self, settings: Mapping[str, str]) -> Connection:
-        with self.asked():
+        async with self.asked():
             connection = await super().connect(settings)
         connection.__class__ = Lossy
         connection.line = self  # type: ignore[attr-defined]
@@ -161,7 +162,7 @@ class Lossy(psycopg.AsyncConnection[Any]):
     async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
         if not await self.line.fuse.cross(answer=False):
             raise psycopg.OperationalError("the test lost the query")
-        with self.line.asked():
+        async with self.line.asked():
             result = await super().wait(gen, *args, **options)
         if not await self.line.fuse.cross(answer=True):
             raise psycopg.OperationalError("the test lost the answer")

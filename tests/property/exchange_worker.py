@@ -37,7 +37,7 @@ class Worker:
         self.worker_id = new_worker_id()
         self.progress = self.held = 0  # an office keeps these up
         self.fuse = Fuse()
-        self.line = Line(world.db, self.fuse, world.stirred.set)
+        self.line = Line(world.db, self.fuse, world.turns, world.stirred.set)
         self.wire = Wire(world.pool, world.subjects, self.fuse)
         self.gone = self.declared = self.left = False
         self.world = world

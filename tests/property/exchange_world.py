@@ -13,7 +13,7 @@ from typing import Any
 from property.exchange_agents import app
 from property.exchange_clock import Clock, Clockwork
 from property.exchange_hands import Hands, Job
-from property.exchange_lines import Fuse, Message, Pool, Wire
+from property.exchange_lines import Fuse, Line, Message, Pool, Wire
 from property.exchange_model import AS_TOLD, Asked, Ended, Model
 from property.exchange_watch import Watch
 from property.exchange_worker import Worker
@@ -48,7 +48,8 @@ class World:
         self.hands = Hands(self)
         self.workers: list[Worker] = []
         self.watch = Watch(self)
-        self.stirred = asyncio.Event()
+        self.stirred, self.turns = asyncio.Event(), asyncio.Lock()
+        self.line = Line(db, Fuse(), self.turns, self.stirred.set)
         self._wire = Wire(self.pool, self.subjects, Fuse())
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -79,8 +80,7 @@ class World:
             await self._reclaim(worker)
 
     async def _reclaim(self, worker: Worker) -> None:
-        for tenant, agent, instance, _ in await reclaim.reclaim(self.db, worker.worker_id):
-            self.wake(tenant, agent, instance)
+        await self._wake([address for *address, _ in await reclaim.reclaim(self.db, worker.worker_id)])
 
     # --- mail -------------------------------------------------------------------------------------------------------
 
@@ -146,9 +146,16 @@ class World:
     # --- the bus ----------------------------------------------------------------------------------------------------
 
     def wake(self, tenant: str, agent: str, instance: str) -> None:
-        if tenant == self.tenant:
-            wake = Wake(tenant=tenant, agent=agent, instance=instance)
-            self._wire.publish_soon(self.subjects.inbox(tenant, agent), dumps(wake))
+        wake = Wake(tenant=tenant, agent=agent, instance=instance)
+        self._wire.publish_soon(self.subjects.inbox(tenant, agent), dumps(wake))
+
+    async def _wake(self, addresses: Sequence[Sequence[str]]) -> None:
+        """In the order in which the instances got their first letters: that of their ids is another every time."""
+        sql = "select instance::text from mailbox where tenant = %s group by instance order by min(seq)"
+        places = {instance: place for place, (instance,) in enumerate(await self.rows(sql, self.tenant))}
+        ours = [address for address in addresses if address[0] == self.tenant]
+        for tenant, agent, instance in sorted(ours, key=lambda address: places[address[2]]):
+            self.wake(tenant, agent, instance)
 
     async def deliver(self, message: Message, worker: Worker, *, answered: bool = True) -> None:
         """Bring a message to whom it is for, or to ``worker``. Unless ``answered``, what it answers is lost."""
@@ -230,14 +237,12 @@ class World:
             number,
         )
         self.model.timed_out.update(run for run, step in rows if step.startswith("wait:"))
-        for tenant, agent, instance in await timers.fire_due(self.db):
-            self.wake(tenant, agent, instance)
+        await self._wake(await timers.fire_due(self.db))
 
     async def reconcile(self) -> None:
         """Wake what was forgotten."""
         for find in (mailbox.untaken, reclaim.stalled):
-            for tenant, agent, instance in await find(self.db, 0.0, MANY):
-                self.wake(tenant, agent, instance)
+            await self._wake(await find(self.db, 0.0, MANY))
 
     # --- quiet ------------------------------------------------------------------------------------------------------
 
@@ -261,7 +266,7 @@ class World:
             while self.loop.restless:  # noqa: ASYNC110 — only the loop can tell
                 await asyncio.sleep(0)
             self.stirred.clear()
-            if any(worker.line.asking for worker in self.workers):
+            if self.line.asking or any(worker.line.asking for worker in self.workers):
                 await self.stirred.wait()
             elif fallen := [worker for worker in self.workers if worker.fallen]:
                 for worker in fallen:
@@ -284,14 +289,15 @@ class World:
     # --- looking ----------------------------------------------------------------------------------------------------
 
     async def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        async with self.db.connection() as connection:
+        async with self.line.connection() as connection:
             return await (await connection.execute(sql, parameters)).fetchall()
 
     async def runs(self) -> list[Ended]:
         rows = await self.rows(
             "select id::text, instance::text, agent, key, coalesce(parent_run::text, ''), input, status, output,"
-            " coalesce(last_version, 0) from runs where tenant = %s order by id", self.tenant,
-        )  # fmt: skip
+            " coalesce(last_version, 0) from runs where tenant = %s order by created_at, agent",
+            self.tenant,
+        )
         return [Ended(*row) for row in rows]
 
     async def parked(self) -> list[Ended]:
