@@ -58,7 +58,7 @@ def settle(activation: Activation, result: StepResult, turn: Turn) -> None:
     if live is None or step is None:
         return
     if result.error and result.error.get("unknown"):
-        if not live.parked:
+        if not live.parked and result.attempt >= step.attempt:  # of one before this, somebody has found it out
             parking.unknown(activation, live, turn, f"step {result.step}: {result.error.get('message')}")
         return
     if live.parked:
