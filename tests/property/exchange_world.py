@@ -308,7 +308,6 @@ class World:
     async def heal(self, *, anew: bool) -> list[str]:
         """Make all well, let all come to its end, and say what is wrong then. ``anew``: without the workers of old."""
         await self._replace_workers(anew)
-        await self.watch.timers()
         for number in range(ROUNDS):
             await self.flow(self.workers[-1])
             runs = await self.runs()
@@ -337,6 +336,8 @@ class World:
         for run in runs:
             if run.status == "parked":
                 await self.resolve(run, "again")
+        await self.flow(self.workers[-1])
+        await self.watch.timers()
         await self.fire_timers()
         await self.reconcile()
 

@@ -33,6 +33,7 @@ STEPS = 40  # moves of one example
 
 keys = st.sampled_from(["a", "b"])
 places = st.integers(0, 1000)  # of something among those that there are
+ways_to_fail = st.sampled_from(["die", "die late", "dawdle", "fail", "cut", "cut late"])
 orders = st.lists(places, min_size=1, max_size=5)
 numbers = st.integers(1, 9)
 simple = st.sampled_from(["local", "look", "post", "pay", "both"])
@@ -161,7 +162,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             if job := self.job(place):
                 self.run(self.world.work(job))
 
-    @rule(place=places, to=places, how=st.sampled_from(["die", "die late", "fail", "cut", "cut late"]))
+    @rule(place=places, to=places, how=ways_to_fail)
     def work_badly(self, place: int, to: int, how: str) -> None:
         if job := self.job(place):
             self.run(self.world.work_badly(job, how, self.worker(to)))
@@ -245,7 +246,6 @@ def test_the_exchange_keeps_its_promises_whatever_happens(machine: type[Exchange
     run_state_machine_as_test(
         machine,
         settings=hypothesis.settings(
-            max_examples=hypothesis.settings().max_examples * 3 // 2,
             stateful_step_count=STEPS,
             suppress_health_check=list(hypothesis.HealthCheck),
         ),
