@@ -1,7 +1,7 @@
 """A small exchange in one process: real agent workers over a real Postgres, and a bus that a test leads by the hand.
 
-Nothing happens by itself: time stands still, messages lie in ``pool``, and each move returns when the workers have
-nothing left to do. What the supervisor would do is done by moves, with the store's own functions.
+Nothing happens by itself: time stands still between two moves, messages lie in ``pool``, and each move returns when the
+workers have nothing left to do. What the supervisor would do is done by moves, with the store's own functions.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from trunkline.store.database import Database
 from trunkline.store.replies import post_outcomes
 
 MANY = 10_000
+TICK = 0.02  # seconds that a move takes
 MOST_LEAPS = 10_000
 ROUNDS = 60  # of healing, until everything must have come to its end
 
@@ -262,6 +263,7 @@ class World:
     async def settle(self, until: asyncio.Task[None] | None = None) -> None:
         """Go on until no worker can do any more, and ``until`` is done; time moves only if that waits for it."""
         leaps = 0
+        self.loop.now += TICK
         while True:
             while self.loop.restless:  # noqa: ASYNC110 — only the loop can tell
                 await asyncio.sleep(0)

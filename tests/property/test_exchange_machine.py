@@ -33,6 +33,7 @@ STEPS = 40  # moves of one example
 
 keys = st.sampled_from(["a", "b"])
 places = st.integers(0, 1000)  # of something among those that there are
+mishaps = st.sampled_from(["die", "lose", "lose the query", ""])
 ways_to_fail = st.sampled_from(["die", "die late", "dawdle", "fail", "cut", "cut late"])
 orders = st.lists(places, min_size=1, max_size=5)
 numbers = st.integers(1, 9)
@@ -63,11 +64,14 @@ class ExchangeMachine(RuleBasedStateMachine):
     @initialize(
         asked=st.lists(st.tuples(keys, plans), min_size=1, max_size=3),
         moves=st.integers(0, 25),
+        fuse=st.tuples(st.integers(1, 25), mishaps),
         idle_after=st.sampled_from([20.0, 1e6]),
         anew=st.booleans(),
     )
-    def open(self, asked: list[tuple[str, list[Any]]], moves: int, idle_after: float, anew: bool) -> None:
-        """``anew``: whether it comes to its end without any of the workers of the beginning."""
+    def open(
+        self, asked: list[tuple[str, list[Any]]], moves: int, fuse: tuple[int, str], idle_after: float, anew: bool
+    ) -> None:
+        """Begin in the midst of things. ``anew``: whether they end without any of the workers of the beginning."""
         settings = self.settings.model_copy(update={"tenant": next(self.tenants), "idle_after": idle_after})
         self.anew = anew
 
@@ -77,6 +81,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             await world.join()
             for key, plan in asked:
                 await world.accept(key, plan)
+            world.workers[0].fuse.arm(*fuse)
             await world.flow(world.workers[0], moves)
             return world
 
@@ -174,7 +179,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         if sum(one.alive for one in self.world.workers) < MOST_WORKERS:
             self.run(self.world.join())
 
-    @rule(place=places, crossings=st.integers(1, 8), then=st.sampled_from(["die", "lose", "lose the query"]))
+    @rule(place=places, crossings=st.integers(1, 8), then=mishaps)
     def arm(self, place: int, crossings: int, then: str) -> None:
         if worker := self.worker(place):
             worker.fuse.arm(crossings, then)
