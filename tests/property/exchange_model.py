@@ -51,6 +51,15 @@ class Ended:
     last_version: int
 
 
+@dataclass(frozen=True)
+class Past:
+    """What took place outside, where a failure was told, and the message ids of the dead letters."""
+
+    effects: Sequence[Done]
+    failed: set[Place]
+    dead: list[str]
+
+
 @dataclass
 class Model:
     """Filled by the test's moves; ``violations`` holds what came of them against it."""
@@ -60,7 +69,7 @@ class Model:
     again: Counter[Place] = field(default_factory=Counter)
     timed_out: set[str] = field(default_factory=set)  # runs of which a wait's timer was fired
 
-    def violations(self, runs: Sequence[Ended], effects: Sequence[Done], failed: set[Place]) -> Iterator[str]:
+    def violations(self, runs: Sequence[Ended], past: Past) -> Iterator[str]:
         """What is wrong, a sentence each."""
         ended = {one.run: one for one in runs}
         for run in self.asked:
@@ -69,11 +78,11 @@ class Model:
         for one in runs:
             if one.run not in self.asked and not one.parent:
                 yield f"run {one.run} was never asked for"
-            yield from self._run(one, ended, effects, failed)
+            yield from self._run(one, ended, past)
         yield from _states(runs)
-        yield from self._effects(effects)
+        yield from self._effects(past.effects)
 
-    def _run(self, one: Ended, ended: dict[str, Ended], effects: Sequence[Done], failed: set[Place]) -> Iterator[str]:
+    def _run(self, one: Ended, ended: dict[str, Ended], past: Past) -> Iterator[str]:
         if one.status == "failed" and any(what == "boom" for what, *_ in one.plan):
             return
         if one.status == "cancelled" and self._may_be_cancelled(one, ended):
@@ -86,16 +95,24 @@ class Model:
             yield f"run {one.run} gave {one.output} for {one.plan}"
             return
         for place, (value, (what, number, inner)) in enumerate(zip(seen, one.plan, strict=True)):
-            facts = _Facts(one.run, place, ended, effects, failed, self)
+            facts = _Facts(one.run, place, ended, past, self)
             if value not in facts.may_give(what, number, inner):
                 may = sorted(facts.may_give(what, number, inner))
                 yield f"run {one.run}: {what} {number} at {place} gave {value}, and may give {may}"
-        yield from self._signals(one, seen)
+        yield from self._signals(one, seen, past)
+        for what, agent in (("child", "errand"), ("shared", "till")):
+            asked = [other.run for other in ended.values() if other.parent == one.run and other.agent == agent]
+            if len(asked) != sum(part == what for part, *_ in one.plan):
+                yield f"run {one.run} began {asked} for {one.plan}"
 
-    def _signals(self, one: Ended, seen: list[int]) -> Iterator[str]:
+    def _signals(self, one: Ended, seen: list[int], past: Past) -> Iterator[str]:
+        """Each was given to the run once, or kept as a dead letter."""
         taken = [value for value, (what, *_) in zip(seen, one.plan, strict=True) if what in WAITS and value != FAILED]
         if len(set(taken)) != len(taken):
             yield f"run {one.run} took a signal twice: {taken}"
+        for message_id, value in (self.asked[one.run].signals if one.run in self.asked else {}).items():
+            if (value in taken) == (message_id in past.dead):
+                yield f"signal {message_id} of run {one.run} is among {taken} taken and {past.dead} dead letters"
 
     def _may_be_cancelled(self, one: Ended, ended: dict[str, Ended]) -> bool:
         asked = self.asked.get(one.run)
@@ -125,8 +142,7 @@ class _Facts:
     run: str
     place: int
     ended: dict[str, Ended]
-    effects: Sequence[Done]
-    failed: set[Place]
+    past: Past
     model: Model
 
     def may_give(self, what: str, number: int, inner: list[Any]) -> set[int]:
@@ -152,10 +168,10 @@ class _Facts:
         return may | self._failure()
 
     def _took_place(self, tool: str) -> bool:
-        return any((done.run, done.place, done.tool) == (self.run, self.place, tool) for done in self.effects)
+        return any((done.run, done.place, done.tool) == (self.run, self.place, tool) for done in self.past.effects)
 
     def _failure(self) -> set[int]:
-        return {FAILED} if (self.run, self.place) in self.failed else set()
+        return {FAILED} if (self.run, self.place) in self.past.failed else set()
 
     def _asked_run(self, plan: list[Any]) -> set[int]:
         children = [one for one in self.ended.values() if one.parent == self.run and one.plan == plan]

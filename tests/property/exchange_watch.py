@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from property.exchange_hands import Done, Job
+from property.exchange_model import Past
 from trunkline.domain.status import Effect
 from trunkline.store.audit import audit
 
@@ -28,6 +29,7 @@ _KEPT_TIMERS = """
 select t.run::text, t.step from timers t join journal j using (instance, run)
 where t.tenant = %s and j.type in ('StepCompleted', 'StepFailed', 'StepCancelled') and j.body->>'key' = t.step
 """
+_DEAD = "select body->>'message_id' from dead_letters where tenant = %s"
 _UNTAKEN = "select kind, message_id, body from mailbox where tenant = %s and taken_at is null"
 
 
@@ -85,7 +87,9 @@ class Watch:
         world = self._world
         untaken = [f"nobody took {letter}" for letter in await world.rows(_UNTAKEN, world.tenant)]
         findings = await audit(world.db, world.tenant)
-        wrong = world.model.violations(await world.runs(), world.hands.effects, world.hands.failed)
+        dead = [message_id for (message_id,) in await world.rows(_DEAD, world.tenant)]
+        past = Past(world.hands.effects, world.hands.failed, dead)
+        wrong = world.model.violations(await world.runs(), past)
         return [*self.faults, *untaken, *findings.violations, *findings.unfinished, *wrong]
 
     async def _permitted(self, job: Job) -> bool:
