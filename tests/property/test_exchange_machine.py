@@ -65,11 +65,19 @@ class ExchangeMachine(RuleBasedStateMachine):
         asked=st.lists(st.tuples(keys, plans), min_size=1, max_size=3),
         moves=st.integers(0, 25),
         fuse=st.tuples(st.integers(1, 25), mishaps),
+        how=ways_to_fail,
         idle_after=st.sampled_from([20.0, 1e6]),
         anew=st.booleans(),
     )
     def open(
-        self, asked: list[tuple[str, list[Any]]], moves: int, fuse: tuple[int, str], idle_after: float, anew: bool
+        self,
+        *,
+        asked: list[tuple[str, list[Any]]],
+        moves: int,
+        fuse: tuple[int, str],
+        how: str,
+        idle_after: float,
+        anew: bool,
     ) -> None:
         """Begin in the midst of things. ``anew``: whether they end without any of the workers of the beginning."""
         settings = self.settings.model_copy(update={"tenant": next(self.tenants), "idle_after": idle_after})
@@ -86,6 +94,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             return world
 
         self.world = self.run(begin())
+        self.work_badly(place=0, to=0, how=how)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
