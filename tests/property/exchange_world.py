@@ -33,7 +33,6 @@ from trunkline.store.replies import post_outcomes
 MANY = 10_000
 TICK = 0.02  # seconds that a move takes
 MOST_LEAPS = 10_000
-ROUNDS = 60  # of healing, until everything must have come to its end
 
 
 class World:
@@ -195,6 +194,21 @@ class World:
             self.wake(letter.tenant, letter.agent, letter.instance)
         self.pool.discard(message)
 
+    async def flow(self, worker: Worker | None, most: int = 300) -> None:
+        """Deliver and work off everything, in order, without a fault; at most ``most`` moves."""
+        tried: list[Message] = []
+        for _ in range(most):
+            jobs = [job for job in self.hands.jobs if job.state != "asking"]
+            held = [job.message for job in self.hands.jobs] + tried
+            waiting = [one for one in self.pool.messages if one not in held]
+            if jobs:
+                await self.work(jobs[0])
+            elif waiting and worker is not None and not worker.gone:
+                tried.append(waiting[0])
+                await self.deliver(waiting[0], worker)
+            else:
+                return
+
     # --- tool workers -----------------------------------------------------------------------------------------------
 
     async def work(self, job: Job) -> None:
@@ -304,56 +318,3 @@ class World:
 
     async def parked(self) -> list[Ended]:
         return [run for run in await self.runs() if run.status == "parked"]
-
-    # --- the end ----------------------------------------------------------------------------------------------------
-
-    async def heal(self, *, anew: bool) -> list[str]:
-        """Make all well, let all come to its end, and say what is wrong then. ``anew``: without the workers of old."""
-        await self._replace_workers(anew)
-        for number in range(ROUNDS):
-            await self.flow(self.workers[-1])
-            runs = await self.runs()
-            if all(run.status in ("completed", "failed", "cancelled") for run in runs):
-                break
-            await self._free(runs)
-            await self.flow(self.workers[-1])
-            await self.advance(100.0 * (number + 1))
-        await self.reconcile()
-        await self.flow(self.workers[-1])
-        return await self.watch.verdict()
-
-    async def _replace_workers(self, anew: bool) -> None:
-        for worker in self.workers:
-            worker.fuse.arm(0, "")
-            if anew or not worker.alive:
-                await self.kill(worker)
-                await self.declare_dead(worker)
-        await self.join()
-
-    async def _free(self, runs: Sequence[Ended]) -> None:
-        """Give everything that something still waits for."""
-        for asked in self.model.asked.values():
-            for _ in range(asked.owed):
-                await self.signal(asked)
-        for run in runs:
-            if run.status == "parked":
-                await self.resolve(run, "again")
-        await self.flow(self.workers[-1])
-        await self.watch.timers()
-        await self.fire_timers()
-        await self.reconcile()
-
-    async def flow(self, worker: Worker | None, most: int = 300) -> None:
-        """Deliver and work off everything, in order, without a fault; at most ``most`` moves."""
-        tried: list[Message] = []
-        for _ in range(most):
-            jobs = [job for job in self.hands.jobs if job.state != "asking"]
-            held = [job.message for job in self.hands.jobs] + tried
-            waiting = [one for one in self.pool.messages if one not in held]
-            if jobs:
-                await self.work(jobs[0])
-            elif waiting and worker is not None and not worker.gone:
-                tried.append(waiting[0])
-                await self.deliver(waiting[0], worker)
-            else:
-                return

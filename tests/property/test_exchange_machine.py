@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from property.exchange_clock import Clockwork
 from property.exchange_hands import Job
+from property.exchange_healing import heal
 from property.exchange_lines import Message
 from property.exchange_model import Asked
 from property.exchange_worker import Worker
@@ -235,7 +236,7 @@ class ExchangeMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "world"):
             try:
-                wrong = self.run(self.world.heal(anew=self.anew))
+                wrong = self.run(heal(self.world, anew=self.anew))
             finally:
                 self.run(self.world.close())
             assert wrong == []
