@@ -9,7 +9,7 @@ PYTEST ?= -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help env demo test check docs lock clean
+.PHONY: help env demo test sweep check docs lock clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo: $(STAMP) ## Run the support desk, kill its workers, and count
 
 test: $(STAMP) ## Run every test (embedded NATS and Postgres)
 	@$(BIN)/python -m pytest $(PYTEST)
+
+sweep: $(STAMP) ## Kill workers at fault points, also in seeded pairs (about half an hour)
+	@$(BIN)/python -m pytest -v -m sweep -n 0 tests
 
 check: $(STAMP) ## Check style, types, layers and the deployment's files
 	@$(BIN)/ruff check

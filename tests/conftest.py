@@ -51,6 +51,12 @@ def stack() -> Iterator[Stack]:
         yield stack
 
 
+@pytest.fixture(scope="session")
+def trunkline_stack(stack: Stack) -> Stack:
+    """The kit's fixtures use the same servers."""
+    return stack
+
+
 @pytest.fixture
 def open_path() -> Iterator[Path]:
     """Like ``tmp_path``, but every user may enter it: as root, Postgres runs as another one, and pytest closes its own

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from trunkline.authoring.agent import Agent
     from trunkline.authoring.app import App
     from trunkline.authoring.context import Context
+    from trunkline.authoring.probing import Happened, NotHappened
     from trunkline.authoring.signals import Approval, SignalType
     from trunkline.authoring.tool import Tool
     from trunkline.authoring.tool_context import ToolContext
@@ -50,9 +51,11 @@ __all__ = [
     "Client",
     "CloudEvent",
     "Context",
+    "Happened",
     "ModelFailed",
     "NoAnswer",
     "NotDurable",
+    "NotHappened",
     "NotJson",
     "RetryPolicy",
     "RunCancelled",
@@ -76,6 +79,8 @@ _ROOMS = {
     "Client": "client.client",
     "CloudEvent": "domain.events",
     "Context": "authoring.context",
+    "Happened": "authoring.probing",
+    "NotHappened": "authoring.probing",
     "RetryPolicy": "domain.specs",
     "SignalType": "authoring.signals",
     "Step": "engine.step",

@@ -47,8 +47,8 @@ class Settings(BaseSettings):
     max_deliver: int = Field(20, ge=2, description="Deliveries of one message before it becomes a dead letter.")
 
     # --- life and death ---
-    heartbeat: float = Field(0.25, gt=0, description="Seconds between a worker's heartbeats (NATS and Postgres).")
-    lease: float = Field(1.25, gt=0, description="Seconds of silence, on both, after which a worker is declared dead.")
+    heartbeat: float = Field(0.2, gt=0, description="Seconds between a worker's heartbeats (NATS and Postgres).")
+    lease: float = Field(1.0, gt=0, description="Seconds of silence, on both, after which a worker is declared dead.")
     reconcile_every: float = Field(2.0, gt=0, description="Seconds between two looks for untaken mail and still runs.")
     reconcile_after: float = Field(2.0, gt=0, description="Age in seconds at which untaken mail is woken again.")
     alarm_every: float = Field(0.1, gt=0, description="Seconds between two looks for due timers.")

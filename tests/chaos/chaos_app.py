@@ -18,31 +18,51 @@ class Order(BaseModel):
     number: int
 
 
-def note(what: str, key: str) -> None:
-    """One line a doing, appended at once: lines of several processes do not mix, and survive a SIGKILL."""
-    line = json.dumps({"what": what, "key": key, "at": time.time(), "pid": os.getpid()}) + "\n"
+def note(tc: ToolContext) -> None:
+    """One line an effect, added at once: lines of several processes do not mix, and survive a SIGKILL."""
+    line = {
+        "key": tc.idempotency_key,
+        "attempt": tc.attempt,
+        "at": time.clock_gettime(time.CLOCK_REALTIME),
+        "tool": tc.tool,
+        "pid": os.getpid(),
+    }
     descriptor = os.open(os.environ["CHAOS_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
-        os.write(descriptor, line.encode())
+        os.write(descriptor, json.dumps(line).encode() + b"\n")
     finally:
         os.close(descriptor)
 
 
 @app.tool(effect="pure", timeout=10, retries=3)
 def fetch(tc: ToolContext, number: int) -> int:
-    note("fetch", tc.idempotency_key)
+    note(tc)
     time.sleep(0.05)
     return number * 2
 
 
 @app.tool(effect="idempotent", timeout=10, retries=3)
 def pay(tc: ToolContext, number: int) -> str:
-    note("pay", tc.idempotency_key)
+    note(tc)
     time.sleep(0.05)
     return f"paid {number}"
 
 
-adviser = app.llm_agent("adviser", model="openai/scripted", instructions="Advise.", output=str)
+@app.tool(effect="unsafe", timeout=2)
+def ship(tc: ToolContext, number: int) -> str:
+    note(tc)
+    time.sleep(0.05)
+    return f"shipped {number}"
+
+
+@app.tool(effect="pure", timeout=10, retries=3)
+def look_up(tc: ToolContext, number: int) -> str:
+    """What is known about an order."""
+    note(tc)
+    return f"order {number} is large"
+
+
+adviser = app.llm_agent("adviser", model="openai/scripted", instructions="Advise.", output=str, tools=[look_up])
 
 
 @app.agent("tally")
@@ -62,7 +82,26 @@ async def orders(ctx: Context, order: Order) -> list[object]:
     shared = await ctx.ask(tally, number, key=f"shared {order.number % 7}")
     await ctx.sleep(0.3)
     said = await ctx.wait_for(Go, timeout=120)
-    return [first, second, advice, shared, said, await ctx.call(pay, order.number)]
+    paid = await ctx.call(pay, order.number)
+    return [first, second, advice, shared, said, paid, await ctx.call(ship, order.number)]
+
+
+@app.agent("waiter")
+async def waiter(ctx: Context, number: int) -> int:
+    """A light run: two local steps around a wait."""
+    before = await ctx.step(add_one, number)
+    await ctx.wait_for(Go, timeout=600)
+    return await ctx.step(add_one, before)
+
+
+@app.agent("stepper")
+async def stepper(ctx: Context, steps: int) -> int:
+    """A run that is always at work: one step after the other."""
+    done = 0
+    for _ in range(steps):
+        done = await ctx.step(add_one, done)
+        await ctx.sleep(0.05)
+    return done
 
 
 @app.agent("blocker")
@@ -72,4 +111,5 @@ async def blocker(ctx: Context, _: int) -> None:
 
 def expected(number: int) -> list[object]:
     """What the run of this order must come to."""
-    return [2 * number + 2, 2 * number + 4, f"advice on {number}", number + 2, "on", f"paid {number}"]
+    advice = f"advice on {number}: order {number} is large"
+    return [2 * number + 2, 2 * number + 4, advice, number + 2, "on", f"paid {number}", f"shipped {number}"]

@@ -1,4 +1,4 @@
-"""A whole exchange of processes over servers of its own, any of which can be killed."""
+"""A whole exchange of processes over servers of its own, any of which can be killed, stopped, or cut off."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -19,17 +20,25 @@ from typing import Any
 import httpx2
 import nats
 
-from trunkline.domain.ids import derived_id
+from trunkline.domain import codec
+from trunkline.domain.effects import Begun
 from trunkline.embedded.stack import Stack
 from trunkline.store import migrate, workers
 from trunkline.store.audit import audit
 from trunkline.store.database import Database, Unreachable
 from trunkline.testing.openai_server import OpenAIServer
+from trunkline.testing.replies import ToolCall
 
 HERE = Path(__file__).parent
 APP = str(HERE / "chaos_app.py")
 WITHIN = 90.0  # seconds in which everything must be done
-BEGUN = 1.0  # seconds at most from the owner's "go" to the doing: an outcome that is recorded between is too late
+JOINING = ("agents", "tools", "llm", "supervisor")  # what has a row in ``workers``
+
+_GUARD = """
+trap '' TERM INT
+read -r _ && exit 0
+kill -s KILL 0
+"""
 
 
 @dataclass
@@ -40,25 +49,32 @@ class Exchange:
     model: OpenAIServer
     ledger: Path
     port: int
+    guard: subprocess.Popen[bytes]  # leads the group of all processes, and ends it when this process is gone
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     # --- processes --------------------------------------------------------------------------------------------------
 
-    def start(self, name: str, *, fault: str = "") -> None:
-        """``agents.1`` is an agent worker, ``gateway`` the gateway, and so on. ``fault`` is where it dies by itself."""
+    def start(self, name: str, *, fault: str = "", **settings: Any) -> None:
+        """``agents.1`` is an agent worker, ``gateway`` the gateway, and so on. ``fault`` is where it dies by itself;
+        ``settings`` are its own, beside those of all.
+        """
         kind = name.partition(".")[0]
         arguments = ["worker", kind, APP] if kind in ("agents", "tools", "llm") else [kind]
         environment = self.stack.environment(
             model="openai/scripted", model_api_base=self.model.url, metrics_port=0, port=self.port, log_level="warning",
-            fault=fault, blocked_after=2.0,
+            fault=fault, **{"blocked_after": 2.0, **settings},
         )  # fmt: skip
+        environment |= {"CHAOS_LEDGER": str(self.ledger), "CHAOS_CLOCK": str(self.clock_of(name))}
         log = (self.stack.directory / f"{name}.log").open("ab")
         self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", "trunkline.cli.main", *arguments],
-            env={**os.environ, **environment, "CHAOS_LEDGER": str(self.ledger)},
-            stdout=log, stderr=log, process_group=0,
+            [sys.executable, str(HERE / "process.py"), *arguments],
+            env={**os.environ, **environment}, stdout=log, stderr=log, process_group=self.guard.pid,
         )  # fmt: skip
         log.close()
+
+    def clock_of(self, name: str) -> Path:
+        """The file that says by how many seconds the wall clock of this process is wrong."""
+        return self.stack.directory / f"{name}.clock"
 
     def kill(self, name: str) -> None:
         """SIGKILL: to a process, or to one of the servers."""
@@ -85,8 +101,15 @@ class Exchange:
         else:
             self.start(name)
 
+    def pause(self, name: str) -> None:
+        self.processes[name].send_signal(signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        self.processes[name].send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         for process in self.processes.values():
+            process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
         for process in self.processes.values():
             try:
@@ -94,18 +117,46 @@ class Exchange:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self.guard.communicate(b"\n")
+
+    async def joined(self, *names: str) -> None:
+        """Wait until the workers of this name are at work."""
+        pids = {self.processes[name].pid: name for name in names if name.partition(".")[0] in JOINING}
+
+        async def all_there() -> bool:
+            for name in pids.values():
+                assert self.processes[name].poll() is None, f"{name} ended\n{self.logs()}"
+            with suppress(Unreachable):
+                return pids.keys() <= {one.pid for one in await workers.list_workers(self.db)}
+            return False
+
+        await self.until(all_there, f"{', '.join(names)} are there")
+
+    async def ended(self, *names: str) -> None:
+        """Wait until these processes have ended by themselves."""
+
+        async def all_gone() -> bool:
+            return all(self.processes[name].poll() is not None for name in names)
+
+        await self.until(all_gone, f"{', '.join(names)} have ended")
 
     # --- what people do ---------------------------------------------------------------------------------------------
 
     async def publish(self, numbers: range) -> None:
         """Publish an event for each order, again and again until JetStream has it: NATS may be away."""
-        client = await nats.connect(self.stack.nats.url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
-        try:
+        async with self.nats() as client:
             for number in numbers:
                 event = {"specversion": "1.0", "id": str(number), "source": "test", "type": "order.placed"}
                 body = json.dumps({**event, "data": {"number": number}}).encode()
                 while not await self._published(client, body):  # noqa: ASYNC110 - it is the server that is awaited
                     await asyncio.sleep(0.1)
+
+    @asynccontextmanager
+    async def nats(self) -> AsyncIterator[Any]:
+        """A NATS client of somebody outside."""
+        client = await nats.connect(self.stack.nats.url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+        try:
+            yield client
         finally:
             await client.close()
 
@@ -143,17 +194,23 @@ class Exchange:
                 return rows
         return []
 
-    async def counts(self) -> Counter[str]:
-        """Orders by status."""
-        rows = await self.ask("select status, count(*) from runs where agent = 'orders' group by status")
-        return Counter(dict(rows))
+    async def counts(self, agent: str = "orders") -> Counter[str]:
+        """Runs of the agent by status."""
+        return Counter(
+            dict(await self.ask("select status, count(*) from runs where agent = %s group by status", agent))
+        )
+
+    async def worker_of(self, name: str) -> str:
+        """The worker id of a process."""
+        found = await workers.list_workers(self.db, gone=600)
+        return next(one.worker for one in found if one.pid == self.processes[name].pid)
 
     async def busiest(self, kind: str) -> tuple[str, int]:
         """The name of the worker of this kind that holds most, and how much that is."""
-        found = [one for one in await workers.list_workers(self.db) if one.kind == kind and one.dead_at is None]
+        names = {process.pid: name for name, process in self.processes.items()}
+        found = [one for one in await workers.list_workers(self.db) if one.kind == kind and one.pid in names]
         most = max(found, key=lambda one: one.held)
-        name = next(name for name, process in self.processes.items() if process.pid == most.pid)
-        return name, most.held
+        return names[most.pid], most.held
 
     async def until(self, check: Any, what: str) -> Any:
         """Look until ``check()`` gives something true."""
@@ -165,30 +222,39 @@ class Exchange:
             raise AssertionError(f"{what} did not come true; {await self.counts()}\n{self.logs()}") from None
         return found
 
+    def effects(self) -> list[Begun]:
+        """The ledger that the tools keep, outside."""
+        lines = self.ledger.read_bytes().splitlines() if self.ledger.exists() else []
+        return [Begun.model_validate(codec.loads(line)) for line in lines]
+
     def logs(self) -> str:
         """The end of what each process said."""
         return "\n".join(
             f"--- {path.name}\n{path.read_text()[-1500:]}" for path in sorted(self.stack.directory.glob("*.log"))
         )
 
-    async def connect(self) -> None:
-        self.db = await Database.open(self.stack.postgres.url, size=2, wait=30)
+
+@asynccontextmanager
+async def exchange(names: list[str], faults: dict[str, str] | None = None, **settings: Any) -> AsyncIterator[Exchange]:
+    """An exchange with these processes, all of them ready; some of them with a fault."""
+    async with servers() as running:
+        for name in names:
+            running.start(name, fault=(faults or {}).get(name, ""), **settings)
+        await running.joined(*names)
+        yield running
 
 
 @asynccontextmanager
-async def exchange(names: list[str], faults: dict[str, str] | None = None) -> AsyncIterator[Exchange]:
-    """An exchange with these processes, all of them ready; some of them with a fault."""
+async def servers() -> AsyncIterator[Exchange]:
+    """An exchange of which only the servers run yet."""
     stack = Stack()
     await asyncio.to_thread(stack.start)
     try:
-        async with OpenAIServer(_advise, latency=0.3) as model:
+        async with OpenAIServer(_advise, latency=0.15) as model:
             await asyncio.to_thread(migrate.upgrade, stack.postgres.url)
-            running = Exchange(stack, model, stack.directory / "effects.jsonl", _free_port())
-            for name in names:
-                running.start(name, fault=(faults or {}).get(name, ""))
+            running = Exchange(stack, model, stack.directory / "effects.jsonl", free_port(), _guard())
+            running.db = await Database.open(stack.postgres.url, size=2, wait=30)
             try:
-                await running.connect()
-                await running.until(lambda: _ready(running, names), "all processes are ready")
                 yield running
             finally:
                 await asyncio.to_thread(running.stop)
@@ -197,59 +263,60 @@ async def exchange(names: list[str], faults: dict[str, str] | None = None) -> As
         await asyncio.to_thread(stack.stop)
 
 
-async def _ready(running: Exchange, names: list[str]) -> bool:
-    wanted = sum("." in name for name in names)
-    joined = sum(one.kind in ("agents", "tools", "llm") for one in await workers.list_workers(running.db))
-    return joined == wanted
+def _guard() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["/bin/sh", "-c", _GUARD], stdin=subprocess.PIPE, process_group=0)
 
 
-def _advise(messages: list[dict[str, Any]], _tools: Any, _format: Any) -> str:
-    match = re.search(r"number (\d+)", messages[-1]["content"])
+def _advise(messages: list[dict[str, Any]], _tools: Any, _format: Any) -> Any:
+    """First it wants to know more; then it advises."""
+    match = re.search(r"number (\d+)", next(one["content"] for one in messages if one["role"] == "user"))
     assert match is not None
-    return f"advice on {match[1]}"
+    if messages[-1]["role"] == "tool":
+        return f"advice on {match[1]}: {messages[-1]['content']}"
+    return ToolCall("look_up", {"number": int(match[1])})
 
 
-def _free_port() -> int:
-    import socket
-
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
 
 
 async def nothing_is_wrong(running: Exchange, orders: range, expected: Any) -> None:
-    """Nothing lost, nothing recorded done again, nothing wrong in any journal: by Postgres, and by the ledger."""
+    """Nothing lost, nothing recorded done again, nothing wrong in any journal: by Postgres, and by the ledgers."""
     outputs = dict(await running.ask("select key::int, output from runs where agent = 'orders'"))
-    assert outputs == {number: expected(number) for number in orders}
-    findings = await audit(running.db, "default")
+    assert {number: outputs.get(number) for number in orders} == {number: expected(number) for number in orders}
+    await nothing_is_broken(running)
+
+
+async def nothing_is_broken(running: Exchange) -> None:
+    """No promise was broken, whatever the runs came to, and nothing is under way."""
+    findings = await audit(running.db, "default", running.effects())
     assert findings.violations == []
     assert findings.unfinished == []
-    await _effects(running, orders)
     await _model_calls(running)
 
 
-async def _effects(running: Exchange, orders: range) -> None:
-    """Every payment was asked for under one key; no step was begun after its outcome was recorded, or unasked."""
-    lines = [json.loads(line) for line in running.ledger.read_text().splitlines()]
-    steps = await running.ask(
-        "select s.run::text, s.body->>'key', extract(epoch from e.recorded_at)::float8 from journal s"
-        " join journal e on e.instance = s.instance and e.run = s.run and e.body->>'key' = s.body->>'key'"
-        " where s.type = 'StepScheduled' and s.body->>'kind' = 'tool' and e.type = 'StepCompleted'"
-    )
-    recorded_at = {derived_id("step", run, key): at for run, key, at in steps}
-    unasked = [line for line in lines if line["key"] not in recorded_at]
-    again = [line for line in lines if line["key"] in recorded_at and line["at"] > recorded_at[line["key"]] + BEGUN]
-    assert (unasked, again) == ([], [])
-    assert len({line["key"] for line in lines if line["what"] == "pay"}) == len(orders)
+_MODEL_STEPS = """
+select r.input #>> '{}', row_number() over (partition by j.run order by j.version),
+       extract(epoch from j.recorded_at)::float8
+from journal j join runs r on r.id = j.run
+where r.agent = 'adviser' and j.type = 'StepCompleted' and j.body->>'key' like 'llm:%'
+"""
 
 
 async def _model_calls(running: Exchange) -> None:
     """No model call was made after its answer was recorded."""
-    rows = await running.ask(
-        "select r.input #>> '{}', extract(epoch from j.recorded_at)::float8 from journal j join runs r on r.id = j.run"
-        " where r.agent = 'adviser' and j.type = 'StepCompleted'"
-    )
-    recorded_at = dict(rows)
-    asked = [(call.messages[-1]["content"], call.at) for call in running.model.paid_calls]
-    late = [(text, at - recorded_at[text]) for text, at in asked if at > recorded_at[text] + BEGUN]
+    rows = await running.ask(_MODEL_STEPS.replace("%", "%%"))
+    recorded_at = {(text, turn): at for text, turn, at in rows}
+    asked = [(_turn_of(call.messages), call.at) for call in running.model.paid_calls]
+    late = [(turn, at - recorded_at[turn]) for turn, at in asked if at > recorded_at[turn] + MODEL_CALL_BEGINS]
     assert late == []
+
+
+MODEL_CALL_BEGINS = 0.5  # seconds at most from the owner's "go" to the call: litellm prepares it
+
+
+def _turn_of(messages: list[dict[str, Any]]) -> tuple[str, int]:
+    """The conversation, and which call of it this is."""
+    return next(one["content"] for one in messages if one["role"] == "user"), 2 if messages[-1]["role"] == "tool" else 1

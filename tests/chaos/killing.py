@@ -34,26 +34,6 @@ async def nats_is_wiped() -> None:
         await _through(running, wipe, by_http=True)
 
 
-async def a_worker_dies_at(point: str, kind: str) -> None:
-    """A worker dies at a fault point when it first comes there; another of its kind goes on."""
-    names = ["gateway", "supervisor", "agents.1", "tools.1", "llm.1", f"{kind}.2"]
-    few = range(1, 41)
-    async with exchange(names, {f"{kind}.2": f"{point}=crash"}) as running:
-        signalling = asyncio.create_task(running.post(GO[: len(few)]))
-        try:
-            await running.publish(few)
-            await running.until(lambda: _died(running, f"{kind}.2"), f"the worker came to {point}")
-            await signalling
-            await running.until(lambda: _completed(running, len(few)), "all orders are done")
-        finally:
-            signalling.cancel()
-        await nothing_is_wrong(running, few, expected)
-
-
-async def _died(running: Exchange, name: str) -> bool:
-    return running.processes[name].poll() is not None
-
-
 async def a_part_is_killed(name: str, *, by_http: bool = False) -> None:
     """Something that there is one of dies, and comes back."""
     async with exchange(["gateway", "supervisor", "agents.1", "agents.2", "tools.1", "llm.1"]) as running:

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from chaos.killing import a_worker_dies_at
+from chaos.sweep import SITES, seeded_pairs, sweep
+from trunkline.observe.faults import Point
+
+PAIRS = 24
 
 
-@pytest.mark.parametrize(
-    ("point", "kind"),
-    [
-        ("mailbox-committed", "agents"),
-        ("lease-taken", "agents"),
-        ("step-scheduled", "agents"),
-        ("item-published", "tools"),
-        ("executed", "tools"),
-        ("outcome-published", "tools"),
-        ("outcome-received", "agents"),
-        ("commit-sent", "agents"),
-        ("run-completed", "agents"),
-    ],
-)
-async def test_nothing_is_lost_and_nothing_recorded_is_done_again(point: str, kind: str) -> None:
-    await a_worker_dies_at(point, kind)
+def test_every_point_has_its_turn() -> None:
+    assert {site.point for site in SITES} == set(get_args(Point))
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", ["agents", "tools", "llm", "supervisor", "gateway"])
+async def test_nothing_is_lost_and_nothing_recorded_is_done_again(kind: str) -> None:
+    async with sweep() as through:
+        for site in SITES:
+            if site.kind == kind:
+                await through.through(site)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(4))
+async def test_two_deaths_that_overlap(seed: int) -> None:
+    async with sweep() as through:
+        for pair in seeded_pairs(seed, PAIRS):
+            await through.through(*pair)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("action", ["fail", "delay:0.5"])
+async def test_what_fails_or_is_slow_at_a_point_loses_nothing(action: str) -> None:
+    async with sweep() as through:
+        for site in SITES:
+            await through.through(site, action=action)

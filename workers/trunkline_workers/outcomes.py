@@ -24,6 +24,8 @@ def outcome_of(execution: Execution, result: Result, worker: str) -> Outcome:
         attempt=item.attempt,
         worker=worker,
         execution=execution.id,
+        effect=item.effect,
+        probe=item.probe,
         value=result.value,
         error=result.error,
         usage=result.usage,

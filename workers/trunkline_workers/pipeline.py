@@ -200,6 +200,9 @@ class Pipeline:
     async def _permit(self, execution: Execution) -> None:
         """Pass if nobody need be asked, or the owner said "go" and it is still time."""
         item = execution.item
+        if item.probe:
+            execution.id = new_id()
+            return
         if self._cancellations.called_off(item.run, item.step):
             raise Refused("nobody waits for it any more")
         again = execution.delivery.attempts > 1 or self._absence.casts_doubt_on(execution.received_at)
@@ -221,7 +224,8 @@ class Pipeline:
         await reach("permit-received")
 
     async def _perform(self, station: Station, execution: Execution) -> Result:
-        self._log.note(execution.item)
+        if not execution.item.probe:
+            self._log.note(execution.item)
         execution.began_at = time.monotonic()
         work = execution.work = asyncio.create_task(station.perform(execution))
         if station.interruptible and execution.item.effect is not Effect.UNSAFE:  # whose outcome must become known
@@ -245,7 +249,8 @@ class Pipeline:
         body = await _until_taken(lambda: body_of(self._db, outcome, self._settings.max_payload, offload_over))
         reply, msg_id = execution.item.reply, execution.id or None
         await _until_taken(lambda: self._bus.publish(reply, body, msg_id=msg_id))
-        self._finished.remember(execution.attempt, body)
+        if not execution.item.probe:
+            self._finished.remember(execution.attempt, body)
 
     # --- what is not carried out ------------------------------------------------------------------------------------
 

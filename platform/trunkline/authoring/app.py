@@ -79,7 +79,8 @@ class App:
         retries: int | RetryPolicy = 0,
         concurrency: int = 16,
         rate: float | None = None,
-        needs_approval: bool = False,
+        needs_approval: bool | Duration = False,
+        probe: Callable[..., Any] | None = None,
     ) -> ToolDecorator: ...
     def tool(
         self,
@@ -92,14 +93,17 @@ class App:
         retries: int | RetryPolicy = 0,
         concurrency: int = 16,
         rate: float | None = None,
-        needs_approval: bool = False,
+        needs_approval: bool | Duration = False,
+        probe: Callable[..., Any] | None = None,
     ) -> Any:
         """Declare a function, asynchronous or not, as a tool: ``@app.tool`` or ``@app.tool(effect="idempotent")``.
 
         ``effect`` is what repeating it would do: ``pure`` and ``idempotent`` tools may run again after a crash, an
         ``unsafe`` one never does. ``timeout`` is for one attempt, ``retries`` are the attempts after the first;
         ``concurrency`` (executions at once) and ``rate`` (executions a second) are for one worker process. A tool that
-        ``needs_approval`` waits for somebody's decision before each call (see ``Context.approve``).
+        ``needs_approval`` waits for somebody's decision before each call (see ``Context.approve``), for ever or for the
+        duration given. ``probe`` finds out what became of a call of an unsafe tool whose outcome was lost: a function
+        of the same parameters that returns ``Happened(result)`` or ``NotHappened()``, or raises if it cannot tell.
 
         Raises:
             BadName: the name, or that of the function, cannot stand in a subject.
@@ -111,17 +115,22 @@ class App:
         if effect == Effect.UNSAFE and retry.retries:
             fix = 'Leave retries= out, or make it safe to repeat and declare effect="idempotent"'
             raise BadDeclaration(what=what, reason="an unsafe tool is never repeated, and has retries=", fix=fix)
+        if probe is not None and effect != Effect.UNSAFE:
+            fix = 'Leave probe= out: what is safe to repeat is simply repeated; or declare effect="unsafe"'
+            raise BadDeclaration(what=what, reason="it has probe=, and is not unsafe", fix=fix)
+        expires = None if isinstance(needs_approval, bool) else check_duration(what, "needs_approval", needs_approval)
         policy = {
             "effect": check_choice(what, "effect", Effect, effect),
             "timeout": check_duration(what, "timeout", timeout),
             "retry": retry,
             "concurrency": concurrency,
             "rate": rate,
-            "needs_approval": needs_approval,
+            "needs_approval": needs_approval is not False,
+            "approval_timeout": expires,
         }
 
         def declare(function: Callable[..., Any]) -> Tool[..., Any]:
-            tool = make_tool(function, app=self.name, name=name, scope=scope, policy=policy)
+            tool = make_tool(function, app=self.name, name=name, scope=scope, policy=policy, probe=probe)
             _add(self.tools, "tool", tool.name, tool)
             return tool
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from trunkline.authoring.agent_ref import AgentRef
 from trunkline.authoring.tool import Tool
-from trunkline.domain.errors import BadDeclaration, ToolFailed
+from trunkline.domain.errors import BadDeclaration, TimedOut, ToolFailed
 from trunkline.domain.ids import check_key, child_run_id
 from trunkline.domain.status import StepKind
 from trunkline.engine.step import Step
@@ -19,6 +19,7 @@ R = TypeVar("R")
 O = TypeVar("O")  # noqa: E741
 
 DENIED = "Denied"
+EXPIRED = "ApprovalExpired"
 
 
 def check_tool(tool: Any) -> None:
@@ -48,12 +49,14 @@ def check_agent(agent: Any) -> None:
 def tool_step(ctx: Context[Any], tool: Tool[Any, R], arguments: dict[str, Any]) -> Step[R]:
     """The step of a tool with checked arguments; approvals are not asked for here."""
     spec = tool.spec
-    options = {
+    options: dict[str, Any] = {
         "app": spec.app,
         "effect": str(spec.effect),
         "timeout": spec.timeout,
         "retry": spec.retry.model_dump(),
     }
+    if spec.probe:
+        options["probe"] = True
     return ctx.schedule(StepKind.TOOL, tool.name, arguments, options=options, decode=tool.decode)
 
 
@@ -61,10 +64,15 @@ async def approved(ctx: Context[Any], tool: Tool[Any, R], arguments: dict[str, A
     """Ask for an approval under the tool's name, then call it.
 
     Raises:
-        ToolFailed: with the type ``Denied`` when it was refused; or because the tool failed.
+        ToolFailed: with the type ``Denied`` when it was refused, ``ApprovalExpired`` when nobody decided in time; or
+            because the tool failed.
     """
-    asked = ctx.approve(tool.name, {"tool": tool.name, "arguments": arguments})
-    decision = await asked
+    limit = tool.spec.approval_timeout
+    asked = ctx.approve(tool.name, {"tool": tool.name, "arguments": arguments}, timeout=limit)
+    try:
+        decision = await asked
+    except TimedOut:
+        raise ToolFailed(key=asked.key, type=EXPIRED, message=f"nobody approved it within {limit:g} s") from None
     if not decision.approved:
         by = f" by {decision.by}" if decision.by else ""
         comment = f": {decision.comment}" if decision.comment else ""

@@ -12,10 +12,11 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from trunkline.authoring.docs import described
 from trunkline.authoring.names import checked
+from trunkline.authoring.probing import Happened, Probe
 from trunkline.authoring.schema import Arguments, Shape
 from trunkline.authoring.signatures import Scope, annotation_or_any, check_function, check_parameters, resolved
 from trunkline.authoring.tool_context import ToolContext
-from trunkline.domain.errors import BadDeclaration, BadOutput, NotDurable
+from trunkline.domain.errors import BadDeclaration, BadInput, BadOutput, NotDurable
 from trunkline.domain.ids import check_name
 from trunkline.domain.specs import ToolSpec
 from trunkline.engine.solitude import in_handler
@@ -30,7 +31,14 @@ class Tool(Generic[P, R]):
     """A declared tool. ``spec`` is what is published of it; handlers use it with ``ctx.call(tool, …)``."""
 
     def __init__(
-        self, fn: Callable[..., Any], *, app: str, name: str | None, scope: Scope, policy: Mapping[str, Any]
+        self,
+        fn: Callable[..., Any],
+        *,
+        app: str,
+        name: str | None,
+        scope: Scope,
+        policy: Mapping[str, Any],
+        probe: Callable[..., Any] | None = None,
     ) -> None:
         """``policy`` are the fields of ``ToolSpec`` that say how it is carried out.
 
@@ -61,8 +69,11 @@ class Tool(Generic[P, R]):
             description=description,
             input_schema=self._arguments.schema(),
             output_schema=self._result.schema(),
+            probe=probe is not None,
             **policy,
         )
+        names = [parameter.name for parameter in parameters]
+        self._probe = None if probe is None else Probe(probe, tool=self._target, parameters=names, scope=scope)
         update_wrapper(cast("Any", self), fn)
 
     @property
@@ -121,6 +132,18 @@ class Tool(Generic[P, R]):
             return self.encode(await call())
         loop = asyncio.get_running_loop()
         return self.encode(await loop.run_in_executor(executor, copy_context().run, call))
+
+    async def find_out(self, tc: ToolContext, arguments: Any, executor: Executor | None = None) -> tuple[bool, Any]:
+        """Ask the tool's probe what became of a call: whether it took effect, and its JSON result if it did.
+
+        Raises:
+            BadInput, BadOutput, NotJson: arguments or result do not fit.
+            Exception: whatever the probe raises: then it is still not known.
+        """
+        if self._probe is None:
+            raise BadInput(target=self._target, reason="it has no probe")
+        found = await self._probe(tc, *self._arguments.spread(self.validate(arguments)), executor)
+        return (True, self.encode(found.result)) if isinstance(found, Happened) else (False, None)
 
     def _plain(self, *args: Any, **kwargs: Any) -> Any:
         """Raises ``NotDurable`` when a handler calls it: nothing would be recorded."""

@@ -147,6 +147,12 @@ class RunEnded(TrunklineError):
     status = 409
 
 
+class AlreadyDecided(TrunklineError):
+    """Approval {id} was decided otherwise before. A decision stands."""
+
+    status = 409
+
+
 class IdempotencyConflict(TrunklineError):
     """The idempotency key {key!r} was used before with a different body. Use a new key, or repeat the same body."""
 

@@ -38,6 +38,8 @@ class ToolSpec(Spec):
     concurrency: int = Field(default=16, ge=1, description="executions at once in one worker process")
     rate: float | None = Field(default=None, gt=0, description="executions a second in one worker process")
     needs_approval: bool = False
+    approval_timeout: float | None = Field(default=None, gt=0, description="seconds after which nobody may approve")
+    probe: bool = Field(default=False, description="whether it can find out what became of a call")
 
 
 class Subscription(Spec):

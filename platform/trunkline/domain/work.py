@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from trunkline.domain.status import Effect
 
 FRESH_SECONDS = 60.0
+NOT_HAPPENED = "NotHappened"  # the type of a probe's answer
 
 
 class Message(BaseModel):
@@ -50,13 +51,14 @@ class WorkItem(Message):
     effect: Effect = Effect.PURE
     idempotency_key: str = Field(description="the same for every attempt of the step")
     timeout: float = Field(description="seconds that one attempt may take")
+    probe: bool = Field(default=False, description="find out what became of this attempt, and do nothing else")
     published_at: float = Field(description="seconds since the epoch")
     traceparent: str = ""
 
     @property
     def needs_permit(self) -> bool:
         """Whether its owner is asked first: it is dear, or not to be repeated, or another attempt may have ended it."""
-        return self.kind == "llm" or self.effect is Effect.UNSAFE or self.attempt > 1
+        return not self.probe and (self.kind == "llm" or self.effect is Effect.UNSAFE or self.attempt > 1)
 
 
 class Outcome(Message):
@@ -70,11 +72,14 @@ class Outcome(Message):
     attempt: int
     worker: str = ""
     execution: str = ""
+    effect: Effect = Field(default=Effect.PURE, description="that of the item")
+    probe: bool = Field(default=False, description="it was found out afterwards; that of the item")
     value: Any = None
     value_ref: str = Field(default="", description="id of an offloaded payload that holds the value")
     error: dict[str, Any] | None = Field(
         default=None,
-        description='{"type", "message", "retryable"}; "unknown": true when an unsafe step may have taken effect',
+        description='{"type", "message", "retryable"}; "unknown": true when an unsafe step may have taken effect; '
+        'of the type "NotHappened" when a probe found that it did not',
     )
     usage: dict[str, Any] | None = Field(
         default=None, description='{"model", "input_tokens", "output_tokens", "cost_usd", "duration_s"}'

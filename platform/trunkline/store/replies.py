@@ -15,8 +15,8 @@ from trunkline.store.database import Database
 
 
 async def post_outcomes(db: Database, outcomes: Sequence[Outcome]) -> list[Envelope]:
-    """Commit each outcome as a letter to its instance, once for each attempt of its step; with its value, if that was
-    kept aside.
+    """Commit each outcome as a letter to its instance, once for each attempt of its step (and each asking of its
+    probe); with its value, if that was kept aside.
 
     An outcome for an instance that the tenant does not have, or with ids that are none, is passed over.
 
@@ -61,11 +61,12 @@ async def _whole(db: Database, outcome: Outcome) -> Outcome:
 
 
 def _letter(outcome: Outcome, key: str) -> Envelope:
+    probe = f":probe:{outcome.execution}" if outcome.probe else ""
     return Envelope(
         tenant=outcome.tenant,
         agent=outcome.agent,
         key=key,
-        message_id=f"reply:{outcome.step}:{outcome.attempt}:{outcome.run}",
+        message_id=f"reply:{outcome.step}:{outcome.attempt}:{outcome.run}{probe}",
         kind=EnvelopeKind.REPLY,
         run=outcome.run,
         body=outcome.model_dump(mode="json"),

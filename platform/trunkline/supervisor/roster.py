@@ -27,7 +27,7 @@ from trunkline.supervisor.supervise import rest
 
 log = logs.get("supervisor")
 
-LOOKS = 5  # a lease
+LOOKS = 8  # a lease
 
 
 class Roster:

@@ -6,7 +6,7 @@ import asyncio
 
 from pydantic import BaseModel
 
-from trunkline import App, Context, RetryPolicy
+from trunkline import App, Context, Happened, NotHappened, RetryPolicy
 
 app = App("agents_under_test")
 Go = app.signal("go", str)
@@ -107,6 +107,20 @@ async def wire(cents: int) -> str:
 @app.tool(effect="pure", timeout=30, retries=RetryPolicy(retries=2, base=0.01))
 async def look_up(cents: int) -> str:
     raise AssertionError("the tests' hands carry it out")
+
+
+async def was_it_sent(cents: int) -> Happened[str] | NotHappened:
+    raise AssertionError("the tests' hands carry it out")
+
+
+@app.tool(effect="unsafe", timeout=1, probe=was_it_sent)
+async def transfer(cents: int) -> str:
+    raise AssertionError("the tests' hands carry it out")
+
+
+@app.agent("sender")
+async def sender(ctx: Context, cents: int) -> str:
+    return await ctx.call(transfer, cents)
 
 
 @app.agent("payer")

@@ -2,73 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-
 import pytest
 
 from integration.agents.conftest import Exchange, Worker
-from trunkline.bus.consume import Consumer, Consumption, Delivery
-from trunkline.domain.codec import dumps
+from integration.agents.hands import Hands, hands, impatient
 from trunkline.domain.ids import new_id
 from trunkline.domain.status import EnvelopeKind
-from trunkline.domain.work import Outcome, PermitAnswer, PermitRequest, WorkItem
+from trunkline.domain.work import WorkItem
 from trunkline.store import dead_letters, leases
-from trunkline_workers.agent import parking, permits
+
+__all__ = ["hands", "impatient"]  # fixtures
 
 RESOLVE = EnvelopeKind.RESOLVE
-
-
-@dataclass
-class Hands:
-    """A tool worker that does nothing by itself: it holds the items that came, and asks and answers when told."""
-
-    exchange: Exchange
-    items: asyncio.Queue[WorkItem] = field(default_factory=asyncio.Queue)
-
-    async def item(self) -> WorkItem:
-        return await asyncio.wait_for(self.items.get(), 10)
-
-    async def ask(self, item: WorkItem, execution: str, *, attempt: int = 0) -> PermitAnswer:
-        request = PermitRequest(
-            tenant=item.tenant, instance=item.instance, agent=item.agent, run=item.run, step=item.step,
-            attempt=attempt or item.attempt, epoch=item.epoch, worker="hands", execution=execution,
-        )  # fmt: skip
-        bus = self.exchange.bus
-        answer = await bus.request(bus.subjects.permit(item.tenant, item.agent), dumps(request), 5)
-        return PermitAnswer.model_validate_json(answer)
-
-    async def answer(self, item: WorkItem, value: object = None, error: dict[str, object] | None = None) -> None:
-        outcome = Outcome(
-            tenant=item.tenant, instance=item.instance, agent=item.agent, run=item.run, step=item.step,
-            attempt=item.attempt, worker="hands", value=value, error=error,
-        )  # fmt: skip
-        await self.exchange.bus.publish(item.reply, dumps(outcome))
-
-
-@pytest.fixture
-async def hands(exchange: Exchange) -> AsyncIterator[Hands]:
-    hands = Hands(exchange)
-    consumptions: list[Consumption] = []
-
-    def take(delivery: Delivery) -> None:
-        hands.items.put_nowait(WorkItem.model_validate_json(delivery.data))
-        delivery.ack()
-
-    for tool in ("wire", "look_up"):
-        subject = exchange.bus.subjects.tool("default", "agents_under_test", tool)
-        consumer = Consumer("WORK", f"hands-{tool}", subject, 30.0)
-        consumptions.append(await exchange.bus.consume(consumer, take, capacity=16))
-    yield hands
-    for consumption in consumptions:
-        await consumption.stop()
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(permits, "BEGIN_WITHIN", 0.1)
-    monkeypatch.setattr(parking, "GRACE", 0.1)
 
 
 async def test_an_unsafe_step_begins_once_and_its_permit_is_recorded_first(
@@ -129,6 +74,7 @@ async def test_silence_after_the_permit_parks_the_run_until_a_late_outcome_comes
     assert hands.items.empty(), "it was not tried again"
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_an_unsafe_tool_that_was_cut_off_leaves_the_outcome_unknown(
     exchange: Exchange, worker: Worker, hands: Hands
 ) -> None:
@@ -189,6 +135,7 @@ async def unknown(exchange: Exchange, hands: Hands, key: str) -> tuple[str, Work
     return run, item
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_somebody_says_that_it_happened(exchange: Exchange, worker: Worker, hands: Hands) -> None:
     run, _ = await unknown(exchange, hands, "happened")
     await exchange.post("payer", "happened", RESOLVE, {"outcome": "happened", "value": "paid", "by": "ann"}, run=run)
@@ -196,6 +143,7 @@ async def test_somebody_says_that_it_happened(exchange: Exchange, worker: Worker
     assert "RunResumed" in await exchange.entries(run)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_somebody_says_that_it_failed(exchange: Exchange, worker: Worker, hands: Hands) -> None:
     run, _ = await unknown(exchange, hands, "failed")
     await exchange.post("payer", "failed", RESOLVE, {"outcome": "failed", "reason": "the bank refused"}, run=run)
@@ -204,6 +152,7 @@ async def test_somebody_says_that_it_failed(exchange: Exchange, worker: Worker, 
     assert "the bank refused" in str(ended.error)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_somebody_says_that_it_is_to_be_tried_again(exchange: Exchange, worker: Worker, hands: Hands) -> None:
     run, first = await unknown(exchange, hands, "again")
     await exchange.post("payer", "again", RESOLVE, {"outcome": "again"}, run=run)

@@ -23,7 +23,7 @@ from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.observe import logs
 from trunkline.store.append import RunChange
 from trunkline.store.leases import Lease
-from trunkline_workers.agent import commands, mail, outcomes, parking
+from trunkline_workers.agent import commands, mail, outcomes, parking, reissuing
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.outcomes import StepResult
@@ -154,12 +154,20 @@ class Activation:
         turn = Turn(after=[done])
         self.act(partial(outcomes.settle, self, result), turn=turn)
         if turn.empty and not self.closed:
-            done()
+            self.office.conflicts.examine(outcome, done)
         return True
 
     def retry(self, live: Live, step: OpenStep, reason: str) -> None:
         """Issue an open step again, as its next attempt."""
-        self.act(partial(outcomes.retry, self, live, step, reason=reason), turn=Turn(progress=False))
+        self.act(partial(reissuing.retry, self, live, step, reason=reason), turn=Turn(progress=False))
+
+    def look_again(self, live: Live, key: str, wait: float) -> None:
+        """Look after the step in ``wait`` seconds, unless it has ended by then."""
+        now = asyncio.get_running_loop().time()
+        live.issued.setdefault(key, now)
+        at = now + max(wait, 0.0)
+        live.overdue[key] = at
+        self.due = min(self.due, at)
 
     def run_local(self, live: Live, key: str) -> None:
         """Carry out an open local step in this process."""

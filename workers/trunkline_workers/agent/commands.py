@@ -23,7 +23,7 @@ from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind, RunStatus, StepKind
 from trunkline.observe import faults
 from trunkline.store.append import ApprovalAsked, TimerSet
-from trunkline_workers.agent import parking
+from trunkline_workers.agent import watching
 from trunkline_workers.agent.ending import end
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.turn import Turn
@@ -89,7 +89,7 @@ def issue(activation: Activation, live: Live, key: str) -> None:
         activation.run_local(live, key)
     elif step.scheduled.kind in (StepKind.TOOL, StepKind.LLM):
         activation.office.dispatch.work(activation, live, step)
-        parking.watch(activation, live, step)
+        watching.watch(activation, live, step)
 
 
 # --- by kind --------------------------------------------------------------------------------------------------------

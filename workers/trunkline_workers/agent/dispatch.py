@@ -52,16 +52,24 @@ class Dispatch:
 
     def work(self, activation: Activation, live: Live, step: OpenStep) -> None:
         """Publish an attempt of a tool or model step."""
-        assert live.driver is not None
-        args = live.driver.payload(step.scheduled.key)
         item = self._item(activation, live, step)
-        lease, options = activation.lease, step.scheduled.options
+        msg_id = f"{item.instance}:{live.run}:{item.step}:{item.attempt}:{item.epoch}"
+        self._publish(live, step, item, msg_id)
+
+    def probe(self, activation: Activation, live: Live, step: OpenStep, number: int) -> None:
+        """Have a tool worker find out what became of the step's attempt; ``number`` tells such askings apart."""
+        item = self._item(activation, live, step).model_copy(update={"probe": True})
+        msg_id = f"{item.instance}:{live.run}:{item.step}:{item.attempt}:{item.epoch}:probe:{number}"
+        self._publish(live, step, item, msg_id)
+
+    def _publish(self, live: Live, step: OpenStep, item: WorkItem, msg_id: str) -> None:
+        assert live.driver is not None
+        args, options = live.driver.payload(step.scheduled.key), step.scheduled.options
         if item.kind == "tool":
-            subject = self._bus.subjects.tool(lease.tenant, str(options["app"]), item.name)
+            subject = self._bus.subjects.tool(item.tenant, str(options["app"]), item.name)
         else:
-            subject = self._bus.subjects.llm(lease.tenant, str(options.get("pool") or "default"))
+            subject = self._bus.subjects.llm(item.tenant, str(options.get("pool") or "default"))
         body = dumps({**item.model_dump(mode="json"), "args": args})
-        msg_id = f"{lease.instance}:{live.run}:{item.step}:{item.attempt}:{lease.epoch}"
         if len(body) > self._settings.offload_over:
             self._soon(self._offload(item, args, subject, msg_id))
         else:

@@ -70,6 +70,8 @@ class Live:
     issued: dict[str, float] = field(default_factory=dict)  # loop times at which open remote steps were first issued
     overdue: dict[str, float] = field(default_factory=dict)  # loop times at which open steps are looked after
     permits: dict[str, Permit] = field(default_factory=dict)
+    doubts: dict[str, str] = field(default_factory=dict)  # why it is not known what became of an unsafe step
+    probes: dict[str, int] = field(default_factory=dict)  # how often that was asked of its tool's probe
     usage: Usage = field(default_factory=Usage)
     last_at: float = 0.0
 
@@ -83,6 +85,8 @@ class Live:
         self.overdue.pop(key, None)
         self.issued.pop(key, None)
         self.permits.pop(key, None)
+        self.doubts.pop(key, None)
+        self.probes.pop(key, None)
         return self.pending.pop(key)
 
     @property

@@ -12,7 +12,7 @@ from trunkline.domain.status import RunStatus, StepKind
 from trunkline.engine.fold import FoldedRun, fold
 from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.store.journal import Row
-from trunkline_workers.agent import outcomes, parking
+from trunkline_workers.agent import parking, reissuing, watching
 from trunkline_workers.agent.live import Live, Usage
 from trunkline_workers.agent.parking import DIVERGED
 from trunkline_workers.agent.turn import Turn
@@ -64,7 +64,7 @@ def _go_on(activation: Activation, live: Live, run: FoldedRun, turn: Turn) -> No
     """Take up the open steps: after a death they are issued again, after a hand-over outcomes are on their way."""
     assert live.driver is not None
     if live.parked:
-        outcomes.resume(activation, live, turn, by="the code fits the journal again")
+        reissuing.resume(activation, live, turn, by="the code fits the journal again")
     activation.follow(live, turn)
     late = {entry.key for entry in run.entries if isinstance(entry, StepRetried) and entry.delay}
     for step in list(live.driver.open_steps.values()):
@@ -75,8 +75,8 @@ def _go_on(activation: Activation, live: Live, run: FoldedRun, turn: Turn) -> No
 def _take_up(activation: Activation, live: Live, step: OpenStep, turn: Turn, *, unsent: bool) -> None:
     """``unsent``: the attempt was to be issued after a delay, and may not have been when its worker left."""
     if step.started is not None:
-        parking.watch(activation, live, step)
+        watching.watch(activation, live, step)
     elif step.scheduled.kind == StepKind.LOCAL or activation.lease.takeovers or unsent:
-        outcomes.retry(activation, live, step, turn, reason="takeover")
+        reissuing.retry(activation, live, step, turn, reason="takeover")
     else:
-        parking.watch(activation, live, step)
+        watching.watch(activation, live, step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from trunkline.domain.approvals import parts_of
@@ -82,9 +83,14 @@ def deliver_early(activation: Activation, live: Live, turn: Turn) -> None:
 
 def reply(activation: Activation, letter: Mail, turn: Turn) -> None:
     """The outcome of a step, from a child run or from a worker that had another owner's address."""
-    result = StepResult.of(Outcome.model_validate(letter.body))
+    outcome = Outcome.model_validate(letter.body)
+    result = StepResult.of(outcome)
     if outcomes.must_wait(activation, result):
         activation.runs[letter.run].held.append(letter)
+        return
+    if outcomes.awaited(activation, result) is None:
+        put_away = partial(activation.act, lambda later: later.taken.append(letter.seq))
+        activation.office.conflicts.examine(outcome, put_away)
         return
     turn.taken.append(letter.seq)
     outcomes.settle(activation, result, turn)

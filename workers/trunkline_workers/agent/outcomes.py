@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from trunkline.domain.journal import RunResumed, StepCompleted, StepFailed, StepRetried
+from trunkline.domain.journal import StepCompleted, StepFailed
 from trunkline.domain.specs import RetryPolicy
-from trunkline.domain.status import RunStatus, StepKind
+from trunkline.domain.status import Effect, StepKind
 from trunkline.domain.work import Outcome
 from trunkline.engine.replay import OpenStep
 from trunkline.engine.retry import next_delay
-from trunkline_workers.agent import commands, parking
+from trunkline_workers.agent import probing, reissuing
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.parking import OUTCOME_UNKNOWN
 from trunkline_workers.agent.turn import Turn
@@ -32,11 +32,19 @@ class StepResult:
     value: Any = None
     error: dict[str, Any] | None = None
     usage: dict[str, Any] | None = None
+    probe: bool = False
 
     @classmethod
     def of(cls, outcome: Outcome) -> StepResult:
         return cls(
-            outcome.run, outcome.step, outcome.attempt, outcome.worker, outcome.value, outcome.error, outcome.usage
+            outcome.run,
+            outcome.step,
+            outcome.attempt,
+            outcome.worker,
+            outcome.value,
+            outcome.error,
+            outcome.usage,
+            outcome.probe,
         )
 
 
@@ -53,16 +61,17 @@ def settle(activation: Activation, result: StepResult, turn: Turn) -> None:
 
     That of an unsafe step whose outcome was unknown resumes its run, be it late or found out. (See ``must_wait``.)
     """
-    live = activation.runs.get(result.run)
-    step = live.driver.open_steps.get(result.step) if live and live.driver else None
-    if live is None or step is None:
+    found = awaited(activation, result)
+    if found is None:
+        return
+    live, step = found
+    if result.probe and not probing.probed(activation, live, step, result, turn):
         return
     if result.error and result.error.get("unknown"):
-        if not live.parked:
-            parking.unknown(activation, live, turn, f"step {result.step}: {result.error.get('message')}")
+        live.doubts[result.step] = str(result.error.get("message"))  # it is looked after at its time
         return
     if live.parked:
-        resume(activation, live, turn, by=result.worker or "a late outcome")
+        reissuing.resume(activation, live, turn, by=result.worker or "a late outcome")
     live.usage.add(result.usage)
     if result.error is None:
         if step.attempt > 1 and step.scheduled.kind != StepKind.LOCAL:  # another attempt may be under way: call it off
@@ -71,6 +80,19 @@ def settle(activation: Activation, result: StepResult, turn: Turn) -> None:
         _complete(activation, live, result, turn)
     elif result.attempt >= step.attempt:
         _fail_or_retry(activation, live, step, result, turn)
+
+
+def awaited(activation: Activation, result: StepResult) -> tuple[Live, OpenStep] | None:
+    """The run and the open step that the outcome is for; ``None`` if it comes too late to count.
+
+    An unsafe step of which a later attempt has begun was decided about: what an earlier one says is too late as well.
+    """
+    live = activation.runs.get(result.run)
+    step = live.driver.open_steps.get(result.step) if live and live.driver else None
+    if live is None or step is None:
+        return None
+    unsafe = step.scheduled.options.get("effect") == Effect.UNSAFE
+    return None if unsafe and step.started is not None and result.attempt < step.attempt else (live, step)
 
 
 def _complete(activation: Activation, live: Live, result: StepResult, turn: Turn) -> None:
@@ -91,7 +113,7 @@ def _fail_or_retry(activation: Activation, live: Live, step: OpenStep, result: S
     error: dict[str, Any] = result.error or {}
     delay = _delay(live, step, error)
     if delay is not None:
-        retry(activation, live, step, turn, reason="failed", delay=delay, error=error)
+        reissuing.retry(activation, live, step, turn, reason="failed", delay=delay, error=error)
         return
     _measure(activation, live, result.step, "failed")
     entry = StepFailed(
@@ -119,40 +141,6 @@ def _delay(live: Live, step: OpenStep, error: dict[str, Any]) -> float | None:
         return None
     policy = RetryPolicy.model_validate(step.scheduled.options.get("retry") or {})
     return next_delay(policy, step.attempt, f"{live.started.seed}:{step.scheduled.key}")
-
-
-def retry(
-    activation: Activation,
-    live: Live,
-    step: OpenStep,
-    turn: Turn,
-    *,
-    reason: str,
-    delay: float = 0.0,
-    error: dict[str, Any] | None = None,
-) -> None:
-    """Record that the step is issued again as its next attempt, and issue it after ``delay`` seconds."""
-    assert live.driver is not None
-    key = step.scheduled.key
-    entry = StepRetried(live.run, key=key, attempt=step.attempt + 1, reason=reason, delay=delay, error=error)
-    turn.entries.append(entry)
-    live.driver.deliver(entry)
-    live.permits.pop(key, None)
-    activation.office.redispatched(reason)
-    issue = partial(commands.issue, activation, live, key)
-    turn.after.append(partial(activation.office.later, delay, issue) if delay > 0 else issue)
-
-
-def resume(activation: Activation, live: Live, turn: Turn, *, by: str) -> None:
-    """A parked run goes on: its open steps are watched again, and it gets the mail that came meanwhile."""
-    assert live.driver is not None
-    live.parked, live.status = "", RunStatus.RUNNING
-    turn.entries.append(RunResumed(live.run, by=by, at=activation.now(live)))
-    activation.change(live, turn).status = RunStatus.RUNNING
-    for step in live.driver.open_steps.values():
-        if step.scheduled.key in live.versions:
-            parking.watch(activation, live, step)
-    activation.office.soon(partial(activation.take_held, live))
 
 
 def _tells(live: Live, result: StepResult) -> bool:

@@ -1,16 +1,13 @@
-"""Runs that need repair, and steps that stay without an outcome for too long."""
+"""Runs that need repair: they go no further, and say why, and what would free them."""
 
 from __future__ import annotations
 
-import asyncio
-import math
 from functools import partial
 from typing import TYPE_CHECKING
 
 from trunkline.domain.codec import printable
 from trunkline.domain.journal import RunParked
-from trunkline.domain.status import Effect, RunStatus
-from trunkline.engine.replay import OpenStep
+from trunkline.domain.status import RunStatus
 from trunkline.observe import metrics
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.turn import Turn
@@ -20,13 +17,10 @@ if TYPE_CHECKING:
 
 DIVERGED = "diverged"
 OUTCOME_UNKNOWN = "outcome-unknown"
+UNLOADABLE = "unloadable"
 CANCEL = "trunkline runs cancel RUN"
 AGAIN = "trunkline runs resolve RUN --again"
 MOST_DETAIL = 2000  # characters
-GRACE = 5.0  # seconds, on top of an unsafe step's begin-by and timeout
-QUEUE_WAIT = 60.0  # seconds that an item may lie in its queue before it is issued again
-DEFAULT_TIMEOUT = 60.0  # seconds
-MOST_PATIENT = 60.0  # times longer at most that a later attempt is waited for
 
 ACTIONS = {
     DIVERGED: ("deploy code that fits the journal", AGAIN, CANCEL),
@@ -38,6 +32,7 @@ ACTIONS = {
         CANCEL,
     ),
     "kills-its-worker": ("look at the workers' logs, mend the code", AGAIN, CANCEL),
+    UNLOADABLE: ("mend its journal, or run a version of Trunkline that can read it", AGAIN),
     "unrecordable": ("mend the code", AGAIN, CANCEL),
 }
 
@@ -62,52 +57,3 @@ def give_up(activation: Activation, live: Live, turn: Turn) -> None:
     """Worker after worker died with the instance: its runs may be why, and are parked before their code runs."""
     detail = f"{activation.lease.takeovers} workers died while they held it, and it made no progress"
     _park(activation, live, turn, "kills-its-worker", detail)
-
-
-def unknown(activation: Activation, live: Live, turn: Turn, detail: str) -> None:
-    """An unsafe step has begun, and nobody can say whether it took effect."""
-    _park(activation, live, turn, OUTCOME_UNKNOWN, detail)
-
-
-def watch(activation: Activation, live: Live, step: OpenStep) -> None:
-    """See to it that the step does not stay open for ever without anybody noticing.
-
-    An unsafe one that has begun somewhere is unknown when it says nothing by its time; of any other the item may be
-    lost with the bus, and is issued again.
-    """
-    timeout = float(step.scheduled.options.get("timeout") or DEFAULT_TIMEOUT)
-    if step.started is not None:
-        wait = step.started.begin_by + timeout + GRACE - activation.office.clock.now()
-    else:
-        wait = (timeout + QUEUE_WAIT) * min(2.0 ** (step.attempt - 1), MOST_PATIENT)
-    now = asyncio.get_running_loop().time()
-    live.issued.setdefault(step.scheduled.key, now)
-    at = now + max(wait, 0.0)
-    live.overdue[step.scheduled.key] = at
-    activation.due = min(activation.due, at)
-
-
-def look_after(activation: Activation, now: float) -> None:
-    """Do something about the steps that are overdue at the loop's time ``now``."""
-    activation.due = math.inf
-    for live in list(activation.runs.values()):
-        for key, at in list(live.overdue.items()):
-            if at > now:
-                activation.due = min(activation.due, at)
-            elif not live.parked and live.driver is not None:
-                del live.overdue[key]
-                _overdue(activation, live, live.driver.open_steps[key])
-
-
-def _overdue(activation: Activation, live: Live, step: OpenStep) -> None:
-    if step.started is None:
-        reissue(activation, live, step, "stalled")
-    else:
-        detail = f"step {step.scheduled.key}: worker {step.started.worker} began it and was not heard of again"
-        park(activation, live, OUTCOME_UNKNOWN, detail)
-
-
-def reissue(activation: Activation, live: Live, step: OpenStep, reason: str) -> None:
-    """Issue the step again as its next attempt. An unsafe step that has begun never is."""
-    if step.started is None or step.scheduled.options.get("effect") != Effect.UNSAFE:
-        activation.retry(live, step, reason)

@@ -23,7 +23,7 @@ from trunkline.observe import faults
 from trunkline.store import leases
 from trunkline.store.database import Database
 from trunkline_workers.absence import Absence
-from trunkline_workers.agent import parking
+from trunkline_workers.agent import watching
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.live import Live, Permit
 from trunkline_workers.agent.registry import Registry
@@ -117,7 +117,7 @@ class Permits:
             if not permit.recorded.done():
                 return PermitAnswer(answer="later", reason="the permit could not be recorded yet")
         await faults.reach("permit-recorded")
-        return PermitAnswer(answer="go", begin_within=started.begin_by - activation.office.clock.now())
+        return PermitAnswer(answer="go", begin_within=started.begin_by - activation.office.clock.real())
 
     def _record(self, activation: Activation, live: Live, step: OpenStep, request: PermitRequest) -> None:
         assert live.driver is not None
@@ -127,10 +127,10 @@ class Permits:
             attempt=request.attempt,
             execution=request.execution,
             worker=request.worker,
-            begin_by=activation.office.clock.now() + BEGIN_WITHIN,
+            begin_by=activation.office.clock.real() + BEGIN_WITHIN,
         )
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         live.permits[request.step] = Permit(request.attempt, request.execution, request.worker, recorded)
         live.driver.deliver(entry)
-        parking.watch(activation, live, step)
+        watching.watch(activation, live, step)
         activation.submit(Turn(entries=[entry], after=[partial(recorded.set_result, None)]))

@@ -9,7 +9,7 @@ from trunkline.domain.journal import RunResumed
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import Resolution, RunStatus
 from trunkline.engine.replay import OpenStep
-from trunkline_workers.agent import outcomes
+from trunkline_workers.agent import outcomes, reissuing
 from trunkline_workers.agent.discarding import discard
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.outcomes import StepResult
@@ -25,7 +25,8 @@ def resolve(activation: Activation, letter: Mail, turn: Turn) -> None:
     live = activation.runs.get(letter.run)
     outcome = Resolution(letter.body["outcome"])
     if outcome is Resolution.AGAIN and live is not None and not live.parked:
-        turn.taken.append(letter.seq)  # it goes on already
+        turn.taken.append(letter.seq)  # it goes on already: its journal could not be read, and now it can
+        activation.change(live, turn).status = live.status
     elif live is None or not live.parked:
         discard(activation, letter, turn, "its run is not parked")
     elif live.parked == OUTCOME_UNKNOWN:
@@ -43,8 +44,8 @@ def _of_step(activation: Activation, live: Live, letter: Mail, resolution: Resol
         return
     turn.taken.append(letter.seq)
     if resolution is Resolution.AGAIN:
-        outcomes.resume(activation, live, turn, by=_who(letter))
-        outcomes.retry(activation, live, step, turn, reason="resolved")
+        reissuing.resume(activation, live, turn, by=_who(letter))
+        reissuing.retry(activation, live, step, turn, reason="resolved")
         return
     error = {"type": "Resolved", "message": str(letter.body.get("reason") or ""), "retryable": False}
     happened = resolution is Resolution.HAPPENED

@@ -19,10 +19,11 @@ from trunkline.observe import faults, logs
 from trunkline.settings import Settings
 from trunkline.store import definitions
 from trunkline.store.append import Appender
-from trunkline_workers.agent import parking
+from trunkline_workers.agent import watching
 from trunkline_workers.agent.activation import Activation
+from trunkline_workers.agent.conflicts import Conflicts
 from trunkline_workers.agent.dispatch import Dispatch
-from trunkline_workers.agent.office import Office
+from trunkline_workers.agent.office import Clock, Office
 from trunkline_workers.agent.permits import Permits
 from trunkline_workers.agent.registry import Registry
 from trunkline_workers.agent.replies import Replies
@@ -42,8 +43,12 @@ async def serve(
     settings: Settings,
     stop: asyncio.Event,
     on_ready: Callable[[], object] | None = None,
+    *,
+    clock: Clock | None = None,
 ) -> None:
     """Run the agents of ``app`` until ``stop`` is set (then drain), or until this worker is declared dead.
+
+    ``clock`` is what handlers are told the time by, if it is not this worker's own.
 
     Waits for Postgres and NATS at the start, and goes on by itself when they were away.
 
@@ -55,7 +60,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         with suppress(Stopped):
             lines = await unless(stop, connect("agents", settings, stack))
-            worker = AgentWorker(app, settings, lines)
+            worker = AgentWorker(app, settings, lines, clock or Clock())
             await worker.start(stack)
             if on_ready is not None:
                 on_ready()
@@ -69,8 +74,8 @@ class AgentWorker:
     membership: Membership
     registry: Registry
 
-    def __init__(self, app: App, settings: Settings, lines: Lines) -> None:
-        self._app, self._settings = app, settings
+    def __init__(self, app: App, settings: Settings, lines: Lines, clock: Clock) -> None:
+        self._app, self._settings, self._clock = app, settings, clock
         self.db, self.bus = lines.db, lines.bus
         self._consumptions: list[Consumption] = []
         self._parts: list[asyncio.Task[None]] = []  # none ends by itself
@@ -94,9 +99,11 @@ class AgentWorker:
         """
         stopping = asyncio.create_task(stop.wait())
         dying = asyncio.create_task(self.membership.dead.wait())
-        await asyncio.wait({stopping, dying, *self._parts}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (stopping, dying):
-            task.cancel()
+        try:
+            await asyncio.wait({stopping, dying, *self._parts}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (stopping, dying):
+                task.cancel()
         if self.membership.dead.is_set():
             await self.registry.stop()
             reason = "the supervisor declared it dead; its instances went elsewhere"
@@ -128,14 +135,18 @@ class AgentWorker:
         self._parts.append(appender.start())
         stack.push_async_callback(appender.close)
         self._dispatch = Dispatch(self.bus, self.db, self._settings, self.membership.worker_id)
+        conflicts = Conflicts(self.db)
+        stack.callback(conflicts.stop)
         office = Office(
             self._settings,
             self.membership,
             appender=appender,
             dispatch=self._dispatch,
+            conflicts=conflicts,
             routes=self._router.routes,
             definitions={name: version for (kind, name), version in versions.items() if kind == "agent"},
             code=sha256(dumps([spec.model_dump(mode="json") for spec in agents])).hexdigest()[:12],
+            clock=self._clock,
         )
         office.clock.set(await self.db.now())
         clock = asyncio.create_task(self._keep_time(office))
@@ -198,4 +209,4 @@ def reissue_remote(activation: Activation) -> None:
         if live.driver is not None and not live.parked:
             for step in list(live.driver.open_steps.values()):
                 if step.scheduled.key in live.versions:
-                    parking.reissue(activation, live, step, "wiped")
+                    watching.reissue(activation, live, step, "wiped")

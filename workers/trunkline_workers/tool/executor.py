@@ -9,9 +9,10 @@ from typing import Any
 from trunkline.authoring.tool import Tool
 from trunkline.authoring.tool_context import ToolContext
 from trunkline.bus.connection import Bus
+from trunkline.domain.work import NOT_HAPPENED
 from trunkline.observe import logs
 from trunkline_workers.execution import Execution, Result, Station
-from trunkline_workers.failures import failure_of
+from trunkline_workers.failures import failure, failure_of
 from trunkline_workers.tool.limiter import Rate
 from trunkline_workers.tool.progress import Progress
 from trunkline_workers.tool.threads import ToolThreads
@@ -41,14 +42,22 @@ class _Calls:
     async def __call__(self, execution: Execution) -> Result:
         progress = Progress(self._bus, execution.item)
         try:
+            if execution.item.probe:
+                return await self._find_out(_context(execution, progress), execution.args)
             return Result(await self._tool.invoke(_context(execution, progress), execution.args, self._threads))
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and execution.stopped:
                 raise
             log.warning("the tool failed", tool=self._tool.name, attempt=execution.item.attempt, exc_info=error)
-            return Result(error=failure_of(error))  # SystemExit, too, ends only the call
+            failed = failure_of(error)  # SystemExit, too, ends only the call
+            return Result(error={**failed, "unknown": True} if execution.item.probe else failed)
         finally:
             progress.close()
+
+    async def _find_out(self, tc: ToolContext, arguments: Any) -> Result:
+        """What became of a call that was begun, and of which nothing was heard again."""
+        happened, value = await self._tool.find_out(tc, arguments, self._threads)
+        return Result(value) if happened else Result(error=failure(NOT_HAPPENED, "it did not happen", retryable=False))
 
 
 def _context(execution: Execution, progress: Progress) -> ToolContext:

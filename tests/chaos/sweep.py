@@ -1,0 +1,226 @@
+"""Deaths at fault points, one after the other, in one exchange that goes on all the while.
+
+For each case the victims start beside healthy processes, work comes in until each has died where it was told to, and
+then everything that was accepted must come to its right end, with every promise kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from chaos.chaos_app import expected
+from chaos.exchange import Exchange, nothing_is_wrong, servers
+from chaos.repair import repaired
+from trunkline.domain.work import Outcome
+from trunkline.store import workers
+
+HEALTHY = ("gateway", "supervisor", "agents.1", "tools.1", "llm.1")
+EXTRA = "agents.extra"
+BATCH = 6  # orders that come in at once
+PER_BATCH = 0.5  # seconds between two batches, while a victim has not died
+
+
+@dataclass(frozen=True)
+class Site:
+    """A fault point in a kind of process; ``times`` is how often it is reached before it acts."""
+
+    point: str
+    kind: str
+    times: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.point}@{self.times}"
+
+
+AGENTS = [
+    "event-received", "mailbox-committed", "event-acknowledged", "wake-received", "wake-acknowledged", "lease-taken",
+    "journal-read", "lease-released", "commit-begun", "commit-sent", "step-scheduled", "item-published",
+    "run-completed", "permit-asked", "permit-recorded", "outcome-received", "outcome-recorded", "outcome-posted",
+]  # fmt: skip
+HANDS = ["item-received", "permit-received", "executed", "outcome-published", "item-acknowledged"]
+SUPERVISOR = ["worker-declared-dead", "instances-reclaimed", "timers-fired", "replies-posted", "dead-letter-kept"]
+SITES = [
+    *(Site(point, "agents") for point in AGENTS),
+    *(Site(point, kind) for kind in ("tools", "llm") for point in HANDS),
+    *(Site(point, "supervisor") for point in SUPERVISOR),
+    Site("mailbox-committed", "gateway"),
+]
+
+
+def seeded_pairs(seed: int, count: int) -> list[tuple[Site, Site]]:
+    """Two deaths that overlap: any two sites, each at one of the first times that it is reached."""
+    choose = random.Random(seed)
+    pairs = choose.sample(list(itertools.combinations(SITES, 2)), count)
+    return [(_at(choose, one), _at(choose, other)) for one, other in pairs if one.kind != "supervisor" != other.kind]
+
+
+def _at(choose: random.Random, site: Site) -> Site:
+    return Site(site.point, site.kind, choose.randint(1, 4) if site.point not in RARE else 1)
+
+
+class Sweep:
+    """One exchange, and the numbers of the orders that it has got so far."""
+
+    def __init__(self, running: Exchange) -> None:
+        self.running = running
+        self._next = 1
+        self._victims = itertools.count(1)
+
+    async def through(self, *sites: Site, action: str = "crash") -> None:
+        """The victims die (or fail, or are slow) at ``sites``; afterwards nothing is wrong."""
+        first = self._next
+        names = [await self._start(site, action) for site in sites]
+        await self.running.joined(*names)
+        provoking = [
+            asyncio.create_task(_provoke(self.running, site, name)) for site, name in zip(sites, names, strict=True)
+        ]
+        try:
+            victims = [name for name in names if name != "gateway"] if action == "crash" else []
+            await self._work_comes(victims, ", ".join(map(str, sites)))
+        finally:
+            for task in provoking:
+                task.cancel()
+            provoked = await asyncio.gather(*provoking, return_exceptions=True)
+        for error in provoked:
+            if isinstance(error, Exception):
+                raise error
+        await self._recover(names)
+        await self.running.until(lambda: self._done(first), f"all orders are done after {', '.join(map(str, sites))}")
+        await nothing_is_wrong(self.running, range(1, self._next), expected)
+
+    async def _start(self, site: Site, action: str) -> str:
+        name = site.kind if site.kind in ("supervisor", "gateway") else f"{site.kind}.v{next(self._victims)}"
+        if name in self.running.processes:
+            self.running.kill(name)  # there is one of it, and now it is the victim
+        self.running.start(name, fault=f"{site.point}={action}@{site.times}")
+        return name
+
+    async def _work_comes(self, victims: Sequence[str], what: str) -> None:
+        """Orders, batch after batch, until all victims have died; at least two batches."""
+        for batch in itertools.count(1):
+            assert batch <= MOST_BATCHES, f"nobody came to {what}\n{self.running.logs()}"
+            await self._batch()
+            dead = [status for name in victims if (status := self.running.processes[name].poll()) is not None]
+            assert all(status == -signal.SIGKILL for status in dead), (
+                f"it ended otherwise: {dead}\n{self.running.logs()}"
+            )
+            if batch >= 2 and len(dead) == len(victims):
+                return
+
+    async def _batch(self) -> None:
+        """Half of the orders come as events, half by HTTP; whoever waits for "go" gets it."""
+        numbers = range(self._next, self._next + BATCH)
+        self._next, half = numbers.stop, BATCH // 2
+        starts = [
+            (f"/v1/agents/orders/instances/{number}/runs", {"input": {"number": number}}, f"start {number}")
+            for number in numbers[half:]
+        ]
+        goes = [(f"/v1/agents/orders/instances/{number}/signals/go", "on", f"go {number}") for number in numbers]
+        posting = asyncio.create_task(self.running.post([*starts, *goes]))
+        try:
+            await self.running.publish(numbers[:half])
+            while not posting.done():
+                await asyncio.wait({posting}, timeout=PER_BATCH)
+                if self.running.processes["gateway"].poll() is not None:
+                    self.running.start("gateway")
+            await posting
+            await asyncio.sleep(PER_BATCH)
+        finally:
+            posting.cancel()
+
+    async def _recover(self, names: Sequence[str]) -> None:
+        """What there must be one of comes back; other victims that live are ended."""
+        for name in names:
+            if name == "supervisor":
+                self.running.kill(name)
+                self.running.start(name)
+            elif name != "gateway":
+                self.running.kill(name)
+        if EXTRA in self.running.processes:
+            self.running.kill(EXTRA)  # the victim died before it could
+
+    async def _done(self, first: int) -> bool:
+        await repaired(self.running)
+        rows = await self.running.ask(
+            "select count(*) from runs where agent = 'orders' and key::int >= %s and status = 'completed'", first
+        )
+        return rows == [(self._next - first,)]
+
+
+MOST_BATCHES = 30
+
+
+@asynccontextmanager
+async def sweep() -> AsyncIterator[Sweep]:
+    """An exchange with one healthy process of each kind."""
+    async with servers() as running:
+        for name in HEALTHY:
+            running.start(name)
+        await running.joined(*HEALTHY)
+        yield Sweep(running)
+
+
+# --- what makes a process come to a point that is rarely reached ----------------------------------------------------
+
+
+async def _provoke(running: Exchange, site: Site, name: str) -> None:
+    provoke = RARE.get(site.point)
+    if provoke is not None:
+        await provoke(running, name)
+
+
+async def _drain(running: Exchange, name: str) -> None:
+    """Asked to end, an agent worker gives its leases back."""
+    await asyncio.sleep(1.0)
+    running.processes[name].terminate()
+
+
+async def _somebody_dies(running: Exchange, _: str) -> None:
+    """An agent worker dies with work in its hands."""
+    running.start(EXTRA, fault="outcome-received=delay:30")
+    await running.joined(EXTRA)
+
+    async def holds_work() -> bool:
+        pid = running.processes[EXTRA].pid
+        return any(one.pid == pid and one.held for one in await workers.list_workers(running.db))
+
+    await running.until(holds_work, "it holds work")
+    await asyncio.sleep(1.0)  # outcomes come, and lie on its subject
+    running.kill(EXTRA)
+
+
+async def _a_misled_outcome(running: Exchange, name: str) -> None:
+    """An outcome comes to a worker that does not hold its instance: the answer to a step that has ended."""
+    reply = f"tl.default.reply.{await running.worker_of(name)}"
+    async with running.nats() as client:
+        while True:
+            for instance, run, step in await running.ask(_ENDED_STEP):
+                outcome = Outcome(tenant="default", instance=instance, agent="orders", run=run, step=step, attempt=1)
+                await client.jetstream().publish(reply, outcome.model_dump_json().encode())
+            await asyncio.sleep(0.5)
+
+
+async def _no_wake(running: Exchange, _: str) -> None:
+    """Something that is no wake: it is terminated, and JetStream tells of it."""
+    async with running.nats() as client:
+        await client.jetstream().publish("tl.default.inbox.orders", b"not a wake")
+
+
+_ENDED_STEP = """
+select j.instance::text, j.run::text, j.body->>'key' from journal j join runs r on r.id = j.run
+where r.agent = 'orders' and r.status = 'completed' and j.type = 'StepCompleted' limit 5
+"""
+RARE: dict[str, Callable[[Exchange, str], Awaitable[None]]] = {
+    "lease-released": _drain,
+    "outcome-posted": _a_misled_outcome,
+    "worker-declared-dead": _somebody_dies,
+    "instances-reclaimed": _somebody_dies,
+    "replies-posted": _somebody_dies,
+    "dead-letter-kept": _no_wake,
+}

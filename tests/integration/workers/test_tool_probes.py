@@ -1,0 +1,109 @@
+"""A tool worker asks a tool's probe, and writes down what it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_owner import Owner
+
+from trunkline.authoring.app import App
+from trunkline.authoring.probing import Happened, NotHappened
+from trunkline.authoring.tool_context import ToolContext
+from trunkline.domain.ids import derived_id
+from trunkline.domain.work import NOT_HAPPENED
+from trunkline.observe.ledger import read_ledger
+from trunkline_workers.tool import service
+
+Serving = Callable[..., Awaitable[Any]]
+
+
+class Bank:
+    """A tool and its probe, and what they were asked."""
+
+    def __init__(self) -> None:
+        self.app = App("bank")
+        self.moved: list[str] = []
+        self.looked: list[str] = []
+
+        def was_it_moved(tc: ToolContext, cents: int) -> Happened[str] | NotHappened:
+            self.looked.append(tc.idempotency_key)
+            if cents > 100:
+                raise ConnectionError("the bank is closed")
+            return Happened("moved") if tc.idempotency_key in self.moved else NotHappened()
+
+        async def wrong(cents: int) -> Any:
+            return "moved"
+
+        @self.app.tool(effect="unsafe", probe=was_it_moved)
+        async def move(tc: ToolContext, cents: int) -> str:
+            self.moved.append(tc.idempotency_key)
+            return "moved"
+
+        @self.app.tool(effect="unsafe", probe=wrong)
+        async def shift(cents: int) -> str:
+            return "shifted"
+
+        self.move, self.shift = move, shift
+
+
+@pytest.fixture
+async def bank() -> Bank:
+    return Bank()
+
+
+async def test_what_happened_is_found_out_without_asking_and_without_doing_it(
+    bank: Bank, owner: Owner, serving: Serving
+) -> None:
+    await serving(service.serve, bank.app)
+    bank.moved.append(derived_id("step", owner.run, "one"))
+    probe = await owner.call(bank.move, 1, step="one", probe=True)
+    found = await owner.outcome(probe)
+    assert (found.value, found.error, found.probe, found.effect) == ("moved", None, True, "unsafe")
+    assert bank.looked == bank.moved == [probe.idempotency_key]
+    assert owner.permits.empty()
+
+
+async def test_who_finished_it_need_not_ask(bank: Bank, owner: Owner, serving: Serving) -> None:
+    await serving(service.serve, bank.app)
+    await owner.outcome(await owner.call(bank.move, 1, step="one"))
+    found = await owner.outcome(await owner.call(bank.move, 1, step="one", probe=True))
+    assert (found.value, found.probe) == ("moved", False), "the outcome itself is told again"
+    assert bank.looked == []
+
+
+async def test_the_same_may_be_asked_again(bank: Bank, owner: Owner, serving: Serving) -> None:
+    await serving(service.serve, bank.app)
+    for _ in range(2):
+        probe = await owner.call(bank.move, 1, step="never", probe=True)
+        error = (await owner.outcome(probe)).error
+        assert error is not None
+        assert (error["type"], error.get("unknown")) == (NOT_HAPPENED, None)
+    assert (len(bank.looked), bank.moved) == (2, [])
+
+
+async def test_a_probe_that_cannot_tell_leaves_it_unknown(bank: Bank, owner: Owner, serving: Serving) -> None:
+    await serving(service.serve, bank.app)
+    closed = (await owner.outcome(await owner.call(bank.move, 101, probe=True))).error
+    assert closed is not None
+    assert (closed["message"], closed["unknown"]) == ("the bank is closed", True)
+    wrong = (await owner.outcome(await owner.call(bank.shift, 1, probe=True))).error
+    assert wrong is not None
+    assert "not Happened(result) or NotHappened()" in wrong["message"]
+    assert wrong["unknown"] is True
+
+
+async def test_each_execution_is_written_down_as_it_begins_and_no_probe_is(
+    bank: Bank, owner: Owner, serving: Serving, tmp_path: Path
+) -> None:
+    path = tmp_path / "executions.jsonl"
+    await serving(service.serve, bank.app, executions_log=path)
+    first = await owner.call(bank.move, 1)
+    await owner.outcome(first)
+    await owner.outcome(await owner.call(bank.move, 1, probe=True))
+    second = await owner.call(bank.move, 1, attempt=2)
+    await owner.outcome(second)
+    begun = [(line.key, line.attempt) for line in read_ledger(path)]
+    assert begun == [(first.idempotency_key, 1), (second.idempotency_key, 2)]

@@ -1,0 +1,50 @@
+"""Steps that are issued again as their next attempt, and parked runs that go on."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from trunkline.domain.journal import RunResumed, StepRetried
+from trunkline.domain.status import RunStatus
+from trunkline.engine.replay import OpenStep
+from trunkline_workers.agent import commands, watching
+from trunkline_workers.agent.live import Live
+from trunkline_workers.agent.turn import Turn
+
+if TYPE_CHECKING:
+    from trunkline_workers.agent.activation import Activation
+
+
+def retry(
+    activation: Activation,
+    live: Live,
+    step: OpenStep,
+    turn: Turn,
+    *,
+    reason: str,
+    delay: float = 0.0,
+    error: dict[str, Any] | None = None,
+) -> None:
+    """Record that the step is issued again as its next attempt, and issue it after ``delay`` seconds."""
+    assert live.driver is not None
+    key = step.scheduled.key
+    entry = StepRetried(live.run, key=key, attempt=step.attempt + 1, reason=reason, delay=delay, error=error)
+    turn.entries.append(entry)
+    live.driver.deliver(entry)
+    live.permits.pop(key, None)
+    activation.office.redispatched(reason)
+    issue = partial(commands.issue, activation, live, key)
+    turn.after.append(partial(activation.office.later, delay, issue) if delay > 0 else issue)
+
+
+def resume(activation: Activation, live: Live, turn: Turn, *, by: str) -> None:
+    """A parked run goes on: its open steps are watched again, and it gets the mail that came meanwhile."""
+    assert live.driver is not None
+    live.parked, live.status = "", RunStatus.RUNNING
+    turn.entries.append(RunResumed(live.run, by=by, at=activation.now(live)))
+    activation.change(live, turn).status = RunStatus.RUNNING
+    for step in live.driver.open_steps.values():
+        if step.scheduled.key in live.versions:
+            watching.watch(activation, live, step)
+    activation.office.soon(partial(activation.take_held, live))
