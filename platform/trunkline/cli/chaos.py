@@ -99,7 +99,7 @@ def _carried_out(campaign: Campaign, narrator: Any) -> Report:
     import asyncio
     import os
 
-    from trunkline.chaos.campaign import carry_out
+    from trunkline.chaos.fire import carry_out
     from trunkline.cli.process import asking_to_stop
 
     async def until_asked() -> Report:
