@@ -141,9 +141,13 @@ class Bus:
         """
         await self._publisher.publish(subject, body, _headers(msg_id, headers))
 
-    def publish_soon(self, subject: str, body: bytes, *, msg_id: str | None = None) -> None:
-        """The same without waiting: for what may be lost (wakes). Failures are logged and counted in ``stats``."""
-        self._publisher.publish_soon(subject, body, _headers(msg_id, None))
+    def publish_soon(self, subject: str, body: bytes, *, msg_id: str | None = None) -> bool:
+        """The same without waiting: for what may be lost (wakes). Failures are logged and counted in ``stats``.
+
+        Returns:
+            False when too much is under way: it was dropped. What should not be is then to be published in earnest.
+        """
+        return self._publisher.publish_soon(subject, body, _headers(msg_id, None))
 
     async def consume(self, spec: Consumer, handler: Handler, *, capacity: int) -> Consumption:
         """Make the consumer if it is missing, and read it until ``Consumption.stop``, with at most ``capacity``

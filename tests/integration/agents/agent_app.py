@@ -133,6 +133,11 @@ async def finder(ctx: Context, cents: int) -> str:
     return await ctx.call(look_up, cents)
 
 
+@app.agent("searcher")
+async def searcher(ctx: Context, number: int) -> int:
+    return len(await ctx.map(lambda cents: ctx.call(look_up, cents), range(number)))
+
+
 @app.agent("double_payer")
 async def double_payer(ctx: Context, cents: int) -> str:
     paid, found = await ctx.gather(ctx.call(wire, cents), ctx.call(look_up, cents))
