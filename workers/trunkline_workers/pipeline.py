@@ -26,6 +26,7 @@ from trunkline.observe import logs, metrics
 from trunkline.observe.faults import reach
 from trunkline.settings import Settings
 from trunkline.store.database import Database, Unreachable
+from trunkline_workers.absence import Absence
 from trunkline_workers.cancel import Cancellations
 from trunkline_workers.execution import Execution, HandBack, Nonsense, Refused, Result, Station, Stop
 from trunkline_workers.executions_log import ExecutionsLog
@@ -65,7 +66,8 @@ class Pipeline:
         self._held: dict[Delivery, asyncio.Task[None]] = {}
         self._begun: dict[tuple[str, str, int], Execution] = {}  # from the asking of the permit to the end
         self._finished = Finished()
-        self._log = ExecutionsLog(settings.executions_log)
+        self._log = ExecutionsLog(settings.executions_log, member.worker_id)
+        self._absence = Absence(settings.ack_wait)
         self._keeping_alive: asyncio.Task[None] | None = None
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -106,6 +108,7 @@ class Pipeline:
 
     async def _keep_alive(self) -> None:
         while True:
+            self._absence.tick()
             await asyncio.sleep(self._settings.ack_wait / 3)
             for delivery in list(self._held):
                 delivery.in_progress()
@@ -202,7 +205,8 @@ class Pipeline:
             return
         if self._cancellations.called_off(item.run, item.step):
             raise Refused("nobody waits for it any more")
-        if not (item.needs_permit or execution.delivery.attempts > 1 or execution.age > FRESH_SECONDS):
+        again = execution.delivery.attempts > 1 or self._absence.casts_doubt_on(execution.received_at)
+        if not (item.needs_permit or again or execution.age > FRESH_SECONDS):
             execution.id = new_id()
             return
         asked_at = time.monotonic()
