@@ -149,7 +149,8 @@ class AgentWorker:
             clock=self._clock,
         )
         office.clock.set(await self.db.now())
-        clock = asyncio.create_task(self._keep_time(office))
+        clock = asyncio.create_task(self._keep_time(office), name="clock")
+        self._parts.append(clock)
         stack.callback(clock.cancel)
         return office
 
