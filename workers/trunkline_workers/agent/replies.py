@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
+from pydantic import ValidationError
+
 from trunkline.bus.consume import Delivery
+from trunkline.domain.codec import loads
+from trunkline.domain.errors import BadJson
 from trunkline.domain.work import Outcome
 from trunkline.observe import faults, logs
-from trunkline.store import payloads
 from trunkline.store.database import Database
-from trunkline.store.replies import post_outcomes
+from trunkline.store.replies import post_outcomes, whole
 from trunkline_workers.agent.dispatch import Dispatch
 from trunkline_workers.agent.registry import Registry
 
@@ -25,14 +28,12 @@ class Replies:
     async def on_delivery(self, delivery: Delivery) -> None:
         """Hand the outcome to its activation, or post it to an instance that somebody else holds."""
         try:
-            outcome = Outcome.model_validate_json(delivery.data)
-        except ValueError as error:
+            outcome = Outcome.model_validate(loads(delivery.data, what="the outcome"))
+        except (BadJson, ValidationError) as error:
             log.warning("an outcome is not readable: %s", error)
             delivery.term("not an outcome")
             return
-        if outcome.value_ref:
-            value = await payloads.get(self._db, outcome.tenant, outcome.value_ref)
-            outcome = outcome.model_copy(update={"value": value, "value_ref": ""})
+        outcome = await whole(self._db, outcome)
         await faults.reach("outcome-received")
         activation = self._registry.find(outcome.instance)
         if activation is None or activation.closed or not activation.outcome(outcome, partial(_recorded, delivery)):
