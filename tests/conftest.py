@@ -25,6 +25,7 @@ RunService = Callable[[Service], Awaitable[Any]]
 
 MANY_PROCESSES = ("tests/chaos/", "tests/e2e/", "test_cli_dev.py")  # each is a whole exchange: one at a time
 hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)  # --hypothesis-profile=long
 hypothesis.settings.load_profile("patient")
 
 READY_WITHIN = 60.0  # seconds
@@ -49,6 +50,12 @@ def stack() -> Iterator[Stack]:
     """A real NATS and a real Postgres. A test that kills or wipes one takes a stack of its own."""
     with Stack() as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def trunkline_stack(stack: Stack) -> Stack:
+    """The kit's fixtures use the same servers."""
+    return stack
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,10 @@ from support_desk.facts import Facts, Killed
 from support_desk.ledger import Ledger
 from support_desk.model import real_model, scripted
 from support_desk.show import Timeline
-from trunkline.cli.children import Children
+from trunkline.embedded.children import Children
+from trunkline.embedded.serving import servers
 from trunkline.embedded.stack import Stack
-from trunkline.store import migrate, workers
+from trunkline.store import workers
 from trunkline.store.database import Database
 from trunkline.testing.openai_server import OpenAIServer
 
@@ -176,19 +176,6 @@ def order_placed(number: int) -> dict[str, Any]:
     return {"specversion": "1.0", "id": str(number), "source": "shop", "type": "order.placed", "data": order}
 
 
-@asynccontextmanager
-async def servers(timeline: Timeline) -> AsyncIterator[Stack]:
-    """The embedded NATS and Postgres, with the tables."""
-    timeline.say("starting NATS and Postgres, embedded …")
-    stack = Stack()
-    try:
-        await asyncio.to_thread(stack.start)
-        await asyncio.to_thread(migrate.upgrade, stack.postgres.url)
-        yield stack
-    finally:
-        await asyncio.to_thread(stack.stop)
-
-
 async def show(orders: int, within: float, *, as_json: bool) -> int:
     """The whole showing; the exit status."""
     timeline = Timeline(quiet=as_json)
@@ -198,7 +185,8 @@ async def show(orders: int, within: float, *, as_json: bool) -> int:
             timeline.say(f"the model is {real_model()}; its repeated calls are counted in the journal alone")
         else:
             timeline.say(f"the model is scripted, on {model.url}; TRUNKLINE_MODEL or a provider's key chooses another")
-        demo = Demo(orders, await stack.enter_async_context(servers(timeline)), model, timeline)
+        timeline.say("starting NATS and Postgres, embedded …")
+        demo = Demo(orders, await stack.enter_async_context(servers()), model, timeline)
         try:
             async with asyncio.timeout(within):
                 report = await demo.run()

@@ -66,6 +66,13 @@ def test_a_wheel_brings_the_demo(wheel: Path) -> None:
     assert "trunkline/examples/support_desk/demo.py" in zipfile.ZipFile(wheel).namelist()
 
 
+def test_a_wheel_brings_the_pytest_plugin(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    [entry_points] = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+    text = archive.read(entry_points).decode()
+    assert "[pytest11]\ntrunkline.testing.plugin = trunkline.testing.plugin\n" in text
+
+
 def test_the_reference_pages_are_current() -> None:
     done = subprocess.run(
         [sys.executable, "docs/generate.py", "--check"], cwd=ROOT, check=False, capture_output=True, text=True

@@ -42,6 +42,7 @@ class Execution:
     began_at: float = 0.0  # monotonic; 0 until it begins
     work: asyncio.Task[Result] | None = None
     stopped: Stop | None = None
+    received_at: float = field(default_factory=time.monotonic)
 
     @property
     def attempt(self) -> tuple[str, str, int]:

@@ -17,11 +17,12 @@ from trunkline.domain.work import WorkItem
 class ExecutionsLog:
     """Writes to ``path``; without one it does nothing."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, worker: str) -> None:
+        self._worker = worker
         self._file = None if path is None else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def note(self, item: WorkItem) -> None:
         """``item`` is about to be carried out."""
         if self._file is not None:
-            begun = Begun(key=item.idempotency_key, attempt=item.attempt, at=time.time())
+            begun = Begun(key=item.idempotency_key, attempt=item.attempt, at=time.time(), worker=self._worker)
             os.write(self._file, codec.dumps(begun) + b"\n")

@@ -91,8 +91,12 @@ class _Hands:
         """Take nothing new, and see what runs to its end."""
         self.member.draining = True
         log.info("draining", held=self.member.held)
+        await self.let_go(self.settings.drain)
+
+    async def let_go(self, seconds: float) -> None:
+        """Take nothing new, give what runs ``seconds`` to finish, and hand back the rest."""
         await asyncio.gather(*(each.stop() for each in self.reading))
-        await self.pipeline.drain(self.settings.drain)
+        await self.pipeline.drain(seconds)
 
 
 async def _set_up(
@@ -105,11 +109,15 @@ async def _set_up(
     await patiently("join", member.start)
     pipeline = Pipeline(settings, lines.bus, lines.db, member)
     await patiently("listen", pipeline.start)
-    return _Hands(settings, lines.bus, member, pipeline, benches)
+    hands = _Hands(settings, lines.bus, member, pipeline, benches)
+    stack.push_async_callback(hands.let_go, 0.0)  # one that was cancelled holds more than one that was drained
+    return hands
 
 
 async def _first(*events: asyncio.Event) -> None:
     waiting = [asyncio.ensure_future(event.wait()) for event in events]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for each in waiting:
-        each.cancel()
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()

@@ -26,6 +26,7 @@ from trunkline.observe import logs, metrics
 from trunkline.observe.faults import reach
 from trunkline.settings import Settings
 from trunkline.store.database import Database, Unreachable
+from trunkline_workers.absence import Absence
 from trunkline_workers.cancel import Cancellations
 from trunkline_workers.execution import Execution, HandBack, Nonsense, Refused, Result, Station, Stop
 from trunkline_workers.executions_log import ExecutionsLog
@@ -33,7 +34,7 @@ from trunkline_workers.failures import failure
 from trunkline_workers.finished import Finished
 from trunkline_workers.intake import args_of, bury, decode
 from trunkline_workers.outcomes import body_of, outcome_of
-from trunkline_workers.permits import Permits
+from trunkline_workers.permits import PATIENCE, Permits
 
 log = logs.get("workers")
 
@@ -65,7 +66,8 @@ class Pipeline:
         self._held: dict[Delivery, asyncio.Task[None]] = {}
         self._begun: dict[tuple[str, str, int], Execution] = {}  # from the asking of the permit to the end
         self._finished = Finished()
-        self._log = ExecutionsLog(settings.executions_log)
+        self._log = ExecutionsLog(settings.executions_log, member.worker_id)
+        self._absence = Absence(settings.ack_wait)
         self._keeping_alive: asyncio.Task[None] | None = None
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -106,6 +108,7 @@ class Pipeline:
 
     async def _keep_alive(self) -> None:
         while True:
+            self._absence.tick()
             await asyncio.sleep(self._settings.ack_wait / 3)
             for delivery in list(self._held):
                 delivery.in_progress()
@@ -202,7 +205,8 @@ class Pipeline:
             return
         if self._cancellations.called_off(item.run, item.step):
             raise Refused("nobody waits for it any more")
-        if not (item.needs_permit or execution.delivery.attempts > 1 or execution.age > FRESH_SECONDS):
+        again = execution.delivery.attempts > 1 or self._absence.casts_doubt_on(execution.received_at)
+        if not (item.needs_permit or again or execution.age > FRESH_SECONDS):
             execution.id = new_id()
             return
         asked_at = time.monotonic()
@@ -214,10 +218,11 @@ class Pipeline:
             raise Refused(answer.reason)
         if answer.answer == "later":
             raise self._hand_back(execution, answer.reason or "the owner said: later")
-        if answer.begin_within is not None and time.monotonic() - asked_at >= answer.begin_within:
+        await reach("permit-received")
+        within = max(self._settings.ack_wait, PATIENCE) if answer.begin_within is None else answer.begin_within
+        if time.monotonic() - asked_at >= within:  # from then on another execution may be let go
             raise self._hand_back(execution, "the permit came too late")
         self._permits.used(item)
-        await reach("permit-received")
 
     async def _perform(self, station: Station, execution: Execution) -> Result:
         if not execution.item.probe:

@@ -124,9 +124,10 @@ create table approvals (
     digest     text        not null,
     created_at timestamptz not null default now(),
     expires_at timestamptz,
+    closed_at  timestamptz,                             -- its step has ended: decided, expired or called off
     primary key (id)
 );
-create index approvals_listed on approvals (tenant, created_at, id);
+create index approvals_listed on approvals (tenant, created_at, id) where closed_at is null;
 
 create table subscriptions (
     tenant     text not null,

@@ -12,7 +12,14 @@ from typing import Any
 from trunkline.bus.connection import Bus
 from trunkline.domain.approvals import PREFIX, parts_of
 from trunkline.domain.codec import digest, dumps
-from trunkline.domain.errors import BadInput, IdempotencyConflict, NotParked, UnknownAgent
+from trunkline.domain.errors import (
+    AlreadyDecided,
+    BadInput,
+    IdempotencyConflict,
+    NotParked,
+    UnknownAgent,
+    UnknownApproval,
+)
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import check_key, derived_id, new_id
 from trunkline.domain.mail import Accepted, Envelope
@@ -134,23 +141,38 @@ class Entrance:
         Raises:
             UnknownApproval: nobody waits for it (any more).
             BadInput: it is not understood.
-            IdempotencyConflict: it was decided otherwise.
+            AlreadyDecided: it was decided otherwise.
         """
         decision = _decision(said)
-        asked = await approvals.get(self.db, tenant, id_)
+        try:
+            asked = await approvals.get(self.db, tenant, id_)
+        except UnknownApproval:
+            return await self._decided(tenant, id_, decision)
         body = {"name": f"{PREFIX}{asked.name}:{asked.digest}", "data": decision}
         letter = Envelope(
             tenant,
             asked.agent,
             asked.key,
-            f"approval:{id_}",
+            approvals.message_id(id_),
             EnvelopeKind.SIGNAL,
             body,
             run=asked.run,
             digest=digest(decision),
         )
-        await self.accept([letter], f"approval {id_}")
+        if (await accept(self.db, [letter]))[0].conflict:
+            raise AlreadyDecided(id=id_)
+        self.wake(letter)
         return {"id": id_, "run_id": asked.run, **decision}
+
+    async def _decided(self, tenant: str, id_: str, decision: dict[str, Any]) -> dict[str, Any]:
+        """Nobody waits for it any more: whoever decided just so is told so again."""
+        found = await approvals.decided(self.db, tenant, id_)
+        if found is None:
+            raise UnknownApproval(id=id_)
+        run, decided = found
+        if decided != digest(decision):
+            raise AlreadyDecided(id=id_)
+        return {"id": id_, "run_id": run, **decision}
 
     async def publish(self, tenant: str, event: CloudEvent) -> list[str]:
         """Accept an event for all who subscribe; a repeat is known by its source and id. Returns the runs' ids.

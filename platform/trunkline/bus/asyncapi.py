@@ -37,8 +37,9 @@ A worker for tools or models, in any language with a NATS client:
    acknowledgement, an `ack_wait` of 3 s, and a filter on the one subject that it serves.
 2. **Fetch** the arguments from the table `payloads` when `args_ref` is set; `args` is then empty.
 3. **Ask for a permit** when the item is of kind `llm` or of effect `unsafe`, when it was delivered before, or when it
-   is a repeated `attempt` or older than {FRESH_SECONDS:.0f} s: a request to `permit.<agent>` with an `execution` id
-   made for this execution (a repeat with the same id gets the same answer). `go`: begin within `begin_within` s of the
+   is a repeated `attempt` or older than {FRESH_SECONDS:.0f} s; and for 3 s after your process was stopped or its
+   machine slept (others may have got what was sent to you): a request to `permit.<agent>` with an `execution` id made
+   for this execution (a repeat with the same id gets the same answer). `go`: begin within `begin_within` s of the
    asking. `refused`: acknowledge, and do nothing. `later`, or no answer within 2 s: hand the item back (`-NAK`), and
    never execute it.
 4. **Stay alive**: send `+WPI` to the message's reply subject every second or so while you work; after 3 s of silence

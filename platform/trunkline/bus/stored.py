@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trunkline.bus.connection import Bus
+from trunkline.bus.subjects import Stream
 from trunkline.bus.topology import NOT_FOUND, call_api
 from trunkline.domain.errors import Unavailable
 
@@ -115,6 +116,16 @@ async def delete_reader(bus: Bus, stream: str, name: str) -> None:
         Unavailable: as ``subjects``.
     """
     await _ask(bus, f"CONSUMER.DELETE.{_name(bus, stream)}.{name}", None, missing_ok=True)
+
+
+async def delete_streams(bus: Bus) -> None:
+    """Delete all streams of this namespace, with what lies in them. For tests, which have one of their own.
+
+    Raises:
+        Unavailable: as ``subjects``.
+    """
+    for stream in Stream:
+        await _ask(bus, f"STREAM.DELETE.{_name(bus, stream)}", None, missing_ok=True)
 
 
 def _reader(info: dict[str, Any]) -> Reader:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trunkline.cli.failures import NotUnderstood
+from trunkline.domain.errors import NotUnderstood
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
@@ -27,10 +27,18 @@ def json_value(text: str, what: str) -> Any:
         BadJson: it looks like JSON, and is none.
         NotUnderstood: the file cannot be read.
     """
+    return json_in(read(text), what)
+
+
+def json_in(whole: str, what: str) -> Any:
+    """The same for text that has been read.
+
+    Raises:
+        BadJson: as ``json_value``.
+    """
     from trunkline.domain.codec import loads
     from trunkline.domain.errors import BadJson
 
-    whole = _read(text)
     try:
         return loads(whole, what=what)
     except BadJson:
@@ -39,7 +47,12 @@ def json_value(text: str, what: str) -> Any:
         return whole
 
 
-def _read(text: str) -> str:
+def read(text: str) -> str:
+    """An argument's text, or what is in the ``@file`` or the standard input (``-``) that it names.
+
+    Raises:
+        NotUnderstood: the file cannot be read.
+    """
     if text == "-":
         return sys.stdin.read()
     if not text.startswith("@"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trunkline.cli.failures import NotUnderstood
+from trunkline.domain.errors import NotUnderstood
 from trunkline.settings import Settings
 
 

@@ -58,7 +58,7 @@ def check(
     from trunkline.cli import output
     from trunkline.cli.configuration import load_settings
     from trunkline.cli.failures import FAILED
-    from trunkline.cli.ledger import read_ledger
+    from trunkline.observe.ledger import read_ledger
     from trunkline.store.audit import Findings, audit
     from trunkline.store.database import Database
 

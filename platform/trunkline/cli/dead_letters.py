@@ -61,7 +61,7 @@ def discard(id_: Id) -> None:
 
 def _chosen(id_: str, source: str, limit: int) -> list[str]:
     from trunkline.cli import remote
-    from trunkline.cli.failures import NotUnderstood
+    from trunkline.domain.errors import NotUnderstood
 
     if bool(id_) == bool(source):
         raise NotUnderstood(what="dead-letters redrive", reason="say an ID, or --source")

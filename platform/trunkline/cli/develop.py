@@ -49,7 +49,7 @@ def demo(
     It starts the embedded servers and every part as a process, publishes real events, kills workers while they hold
     work, and ends by itself with a table of what was lost or done twice. Exit status 0 only if every number is right.
     """
-    from trunkline.cli.failures import NotUnderstood
+    from trunkline.domain.errors import NotUnderstood
 
     script = demo_script()
     if script is None:

@@ -6,25 +6,21 @@ import asyncio
 import os
 import socket
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from rich.text import Text
 
 from trunkline.authoring.app import App
-from trunkline.cli.children import Children
-from trunkline.cli.failures import NotUnderstood
 from trunkline.cli.output import console, say
+from trunkline.domain.errors import NotUnderstood
+from trunkline.embedded.children import Children
+from trunkline.embedded.parts import all_joined, gateway_answers, parts_of
+from trunkline.embedded.serving import servers
 from trunkline.embedded.stack import Stack
 from trunkline.settings import Settings
-from trunkline.store import migrate
-from trunkline.store import workers as roster
-from trunkline.store.database import Database, Unreachable
+from trunkline.store.database import Database
 
 LOOK_EVERY = 0.1  # seconds between two looks whether everything is up
 
@@ -39,22 +35,10 @@ async def serve(spec: str, app: App, data: Path | None, stop: asyncio.Event, *, 
         Unavailable: a server did not come up.
         NotUnderstood: a part says that it cannot start like this.
     """
-    async with _servers(data) as stack:
+    say("starting NATS and Postgres …")
+    async with servers(data) as stack:
         if not stop.is_set():
             await _parts(spec, app, stack, stop, workers)
-
-
-@asynccontextmanager
-async def _servers(data: Path | None) -> AsyncIterator[Stack]:
-    """NATS and Postgres with the tables. In threads, so that signals are heard; what was begun is always ended."""
-    say("starting NATS and Postgres …")
-    stack = Stack(data)
-    try:
-        await asyncio.to_thread(stack.start)
-        await asyncio.to_thread(migrate.upgrade, stack.postgres.url, stack.settings().database_schema)
-        yield stack
-    finally:
-        await asyncio.to_thread(stack.stop)
 
 
 async def _parts(spec: str, app: App, stack: Stack, stop: asyncio.Event, workers: int) -> None:
@@ -74,20 +58,6 @@ async def _parts(spec: str, app: App, stack: Stack, stop: asyncio.Event, workers
         if children.broken.done():
             children.broken.result()
         say("stopping … (once more ends it at once)")
-
-
-def parts_of(spec: str, app: App, workers: int) -> dict[str, tuple[str, ...]]:
-    """The processes by name, with the arguments of each."""
-    agents, tools = app.specs()
-    parts: dict[str, tuple[str, ...]] = {"gateway": ("gateway",), "supervisor": ("supervisor",)}
-    parts |= {f"agents.{number}": ("worker", "agents", spec) for number in range(1, workers + 1)}
-    if tools:
-        parts |= {f"tools.{number}": ("worker", "tools", spec) for number in range(1, workers + 1)}
-    if any(agent.kind == "llm" for agent in agents):
-        parts["llm"] = ("worker", "llm", spec)
-    if app.sensors:
-        parts["sensors"] = ("sensors", spec)
-    return parts
 
 
 def check_port(host: str, port: int) -> None:
@@ -121,10 +91,9 @@ def teller(stop: asyncio.Event) -> Callable[[str, str], None]:
 
 async def _announce(parts: dict[str, tuple[str, ...]], stack: Stack, settings: Settings, app: App) -> None:
     url = f"http://{settings.host}:{settings.port}"
-    wanted = Counter(part[1] for part in parts.values() if part[0] == "worker")
     db = await Database.open(stack.postgres.url, schema=settings.database_schema, size=1, wait=60)
     try:
-        while not (await _joined(db) >= wanted and await asyncio.to_thread(_answers, f"{url}/readyz")):  # noqa: ASYNC110
+        while not (await all_joined(db, parts) and await gateway_answers(url)):  # noqa: ASYNC110
             await asyncio.sleep(LOOK_EVERY)
     finally:
         await db.close()
@@ -138,17 +107,3 @@ async def _announce(parts: dict[str, tuple[str, ...]], stack: Stack, settings: S
     say(f"  tools     {', '.join(tool.name for tool in tools) or 'none'}")
     say("In another terminal: trunkline run AGENT INPUT --follow; trunkline ps. Ctrl-C stops everything.")
     say("")
-
-
-async def _joined(db: Database) -> Counter[str]:
-    with suppress(Unreachable):
-        return Counter(worker.kind for worker in await roster.list_workers(db))
-    return Counter()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=2) as answer:  # noqa: S310 - http on our own port
-            return bool(answer.status == 200)
-    except (URLError, OSError):
-        return False

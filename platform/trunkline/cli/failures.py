@@ -12,6 +12,7 @@ from trunkline.domain.errors import (
     BadName,
     NotConfigured,
     NotJson,
+    NotUnderstood,
     TrunklineError,
     Unavailable,
 )
@@ -20,20 +21,15 @@ OK, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
 
 _ASKED_WRONGLY = (
     BadDeclaration, BadDuration, BadEvent, BadInput, BadJson, BadKey, BadName, NotConfigured, NotJson,
+    NotUnderstood,
 )  # fmt: skip
-
-
-class NotUnderstood(TrunklineError):
-    """{what}: {reason}."""
-
-    status = 422
 
 
 def exit_code(error: BaseException) -> int:
     """The process's exit status after ``error``."""
     if isinstance(error, Unavailable):
         return UNREACHABLE
-    return USAGE if isinstance(error, (*_ASKED_WRONGLY, NotUnderstood)) else FAILED
+    return USAGE if isinstance(error, _ASKED_WRONGLY) else FAILED
 
 
 def deliberate(error: BaseException) -> TrunklineError | None:

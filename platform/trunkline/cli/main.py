@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli import approvals, catalog, database, dead_letters, develop, doctor, messages, runs, services
+from trunkline.cli import approvals, catalog, chaos, database, dead_letters, develop, doctor, messages, runs, services
 
 app = typer.Typer(
     name="trunkline",
@@ -26,6 +26,7 @@ app = typer.Typer(
 
 app.command()(develop.dev)
 app.command()(develop.demo)
+app.command()(chaos.chaos)
 app.add_typer(services.worker, name="worker")
 app.command()(services.supervisor)
 app.command()(services.gateway)

@@ -73,7 +73,7 @@ async def _watched(service: Service, settings: Settings) -> int:
 
 async def _until_stopped(service: Service, settings: Settings) -> int:
     stop = asyncio.Event()
-    for number in _asking():
+    for number in asking_to_stop():
         asyncio.get_running_loop().add_signal_handler(number, partial(_on_signal, number, stop))
     serving = asyncio.create_task(service(stop))
     stopping = asyncio.create_task(stop.wait())
@@ -90,8 +90,8 @@ async def _until_stopped(service: Service, settings: Settings) -> int:
     return OK
 
 
-def _asking() -> list[signal.Signals]:
-    """Who ignores SIGHUP, as ``nohup`` does, goes on ignoring it."""
+def asking_to_stop() -> list[signal.Signals]:
+    """The signals that ask a process to end. Who ignores SIGHUP, as ``nohup`` does, goes on ignoring it."""
     hangup = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL else []
     return [signal.SIGTERM, signal.SIGINT, *hangup]
 

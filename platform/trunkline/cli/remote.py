@@ -11,9 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from trunkline.cli.configuration import load_settings
-from trunkline.cli.failures import NotUnderstood
 from trunkline.client.http import Http, segment
-from trunkline.domain.errors import NotConfigured, TrunklineError
+from trunkline.domain.errors import NotConfigured, NotUnderstood, TrunklineError
 
 __all__ = ["AskedWrongly", "asked", "gateway", "get", "post", "segment"]
 

@@ -79,7 +79,7 @@ def resolve(
     """Say how a parked run may go on: --happened, --failed or --again."""
     from trunkline.cli import output, remote
     from trunkline.cli.arguments import json_value
-    from trunkline.cli.failures import NotUnderstood
+    from trunkline.domain.errors import NotUnderstood
 
     if (happened is not None) + (failed is not None) + again != 1:
         raise NotUnderstood(what="runs resolve", reason="say one of --happened JSON, --failed REASON, --again")

@@ -35,7 +35,7 @@ class Refused(TrunklineError):
 class Http:
     """Requests that are repeated for up to ``patience`` seconds while the gateway is away or cannot serve.
 
-    Whatever is sent may be repeated: a POST has its idempotency key.
+    Whatever is sent may be repeated: a POST has its idempotency key, or names something that is done once.
     """
 
     def __init__(self, url: str, api_key: str | None, *, patience: float) -> None:

@@ -13,3 +13,4 @@ class Begun(BaseModel):
     key: str = Field(description="the step's idempotency key")
     attempt: int
     at: float
+    worker: str = Field("", description="the worker that carries it out; empty if whoever wrote the line has no id")

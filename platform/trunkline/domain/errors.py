@@ -56,6 +56,12 @@ class NotJson(TrunklineError):
     status = 422
 
 
+class NotUnderstood(TrunklineError):
+    """{what}: {reason}."""
+
+    status = 422
+
+
 class BadJson(TrunklineError):
     """{what} is not acceptable JSON: {reason}."""
 
@@ -137,6 +143,12 @@ class UnknownDeadLetter(TrunklineError):
 
 class RunEnded(TrunklineError):
     """Run {run!r} has ended ({status}); it takes no more signals and cannot be cancelled."""
+
+    status = 409
+
+
+class AlreadyDecided(TrunklineError):
+    """Approval {id} was decided otherwise before. A decision stands."""
 
     status = 409
 

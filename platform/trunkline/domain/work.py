@@ -1,9 +1,9 @@
 """What travels on the bus between agent workers and tool, LLM and other workers. Each model's JSON schema is published.
 
 A worker in any language with a NATS client can take part: pull a ``WorkItem`` from ``work.…``; when it is ``llm`` or
-``unsafe``, a repeated attempt, redelivered, or older than ``FRESH_SECONDS``, ask ``permit.<agent>`` first; send
-``+WPI`` while it runs; publish the ``Outcome`` to the item's ``reply`` subject and wait for the PubAck; then
-acknowledge the item.
+``unsafe``, a repeated attempt, redelivered, older than ``FRESH_SECONDS``, or may have come while the process was
+stopped, ask ``permit.<agent>`` first; send ``+WPI`` while it runs; publish the ``Outcome`` to the item's ``reply``
+subject and wait for the PubAck; then acknowledge the item.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Decisions that runs wait for. Rows come with the step that asks and go with the step's end, both by ``append``."""
+"""Decisions that runs wait for. Rows come with the step that asks and are closed with its end, both by ``append``."""
 
 from __future__ import annotations
 
@@ -33,6 +33,13 @@ select id::text, agent, key, run::text, step, name, subject, digest, extract(epo
 """
 
 
+_DECIDED = """
+select a.run::text, m.digest
+from approvals a join mailbox m on m.tenant = a.tenant and m.instance = a.instance and m.message_id = %(message)s
+where a.id = %(id)s and a.tenant = %(tenant)s
+"""
+
+
 async def get(db: Database, tenant: str, id_: str) -> Pending:
     """One by its id.
 
@@ -42,11 +49,27 @@ async def get(db: Database, tenant: str, id_: str) -> Pending:
     if not is_id(id_):
         raise UnknownApproval(id=id_)
     async with db.connection() as connection:
-        cursor = await connection.execute(_ROW + "from approvals where id = %s and tenant = %s", [id_, tenant])
+        cursor = await connection.execute(
+            _ROW + "from approvals where id = %s and tenant = %s and closed_at is null", [id_, tenant]
+        )
         row = await cursor.fetchone()
     if row is None:
         raise UnknownApproval(id=id_)
     return Pending(*row)
+
+
+async def decided(db: Database, tenant: str, id_: str) -> tuple[str, str] | None:
+    """The run, and the digest of the decision, of one that was decided; ``None`` if nobody did."""
+    if not is_id(id_):
+        return None
+    async with db.connection() as connection:
+        cursor = await connection.execute(_DECIDED, {"id": id_, "tenant": tenant, "message": message_id(id_)})
+        return await cursor.fetchone()
+
+
+def message_id(id_: str) -> str:
+    """Under which the decision is mail, so that there is one."""
+    return f"approval:{id_}"
 
 
 async def list_approvals(
@@ -58,7 +81,7 @@ async def list_approvals(
         BadInput: ``cursor`` is not one that a list gave out.
     """
     before = f"and {pages.BEFORE}" if cursor else ""
-    sql = f"{_ROW}, {pages.MARK} from approvals where tenant = %(tenant)s {before} {pages.NEWEST}"
+    sql = f"{_ROW}, {pages.MARK} from approvals where tenant = %(tenant)s and closed_at is null {before} {pages.NEWEST}"
     parameters = {"tenant": tenant, "limit": pages.bounded(limit), **(pages.before(cursor) if cursor else {})}
     async with db.connection() as connection:
         fetched = await connection.execute(sql, parameters)

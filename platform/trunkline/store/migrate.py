@@ -66,6 +66,17 @@ def downgrade(url: str, schema: str = "public", revision: str = "base", *, told:
             connection.exec_driver_sql("drop table if exists alembic_version")
 
 
+def drop(url: str, schema: str) -> None:
+    """Remove ``schema`` with all that is in it. For tests, which have one of their own.
+
+    Raises:
+        Unreachable: there is no connection to be had.
+    """
+    with _connected(url, schema) as connection:
+        connection.exec_driver_sql("set local client_min_messages = warning")
+        connection.exec_driver_sql(f"drop schema if exists {quoted(schema)} cascade")
+
+
 def current(url: str, schema: str = "public") -> str | None:
     """The revision that ``schema`` is at; ``None`` before the first.
 

@@ -16,21 +16,25 @@ from trunkline.domain.status import EnvelopeKind
 from trunkline.engine.routing import route
 from trunkline.store.accept import accept_in
 from trunkline.store.database import Database
-from trunkline.store.dead_letters import Kept, settle
+from trunkline.store.dead_letters import Kept, get, settle
 from trunkline.store.definitions import subscriptions
 
 
 async def redrive(db: Database, letter: Kept) -> list[Envelope]:
     """Send ``letter`` out again, and settle it. Returns what was accepted: wake those instances.
 
+    Asked a second time it sends nothing, and returns the same.
+
     Raises:
-        NotRedrivable: it was settled before, nothing can be made of it, or still nobody can take it.
+        NotRedrivable: it was discarded before, nothing can be made of it, or still nobody can take it.
         Unreachable: Postgres is away; it is done or not, and may be asked for again.
     """
     envelopes = _again(letter, (await subscriptions(db, letter.tenant)).get(letter.tenant, []))
     async with db.connection() as connection, connection.transaction():
         if not await settle(connection, letter.tenant, letter.id, "redriven"):
-            raise NotRedrivable(id=letter.id, reason="it was settled before")
+            if (await get(db, letter.tenant, letter.id)).settled_as == "redriven":
+                return envelopes
+            raise NotRedrivable(id=letter.id, reason="it was discarded before")
         await accept_in(connection, envelopes, schema=db.schema)
     return envelopes
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from trunkline.domain.codec import dumps
 from trunkline.domain.errors import UnknownRun
 from trunkline.domain.ids import is_id
 from trunkline.domain.status import RunStatus
@@ -94,6 +95,13 @@ async def list_runs(
     return pages.page(rows, limit)
 
 
+_PARK = """
+update runs set status = 'parked', parked_reason = %s, parked_detail = %s,
+                next_actions = replace(%s::text, 'RUN', id::text)::json
+where instance = %s and status in ('accepted', 'running', 'waiting', 'parked')
+"""
+
+
 async def ended_among(db: Database, runs: Sequence[str]) -> dict[str, RunStatus]:
     """Those of ``runs`` that have ended, and how."""
     if not runs:
@@ -114,6 +122,15 @@ async def open_of(db: Database, instance: str) -> list[Run]:
             [instance],
         )
         return [_run(row) for row in await cursor.fetchall()]
+
+
+async def park_unloadable(db: Database, instance: str, reason: str, detail: str, actions: Sequence[str]) -> None:
+    """Park the instance's open runs by their rows alone: its journal cannot be read, and so nothing appended to it.
+
+    ``RUN`` in ``actions`` stands for the run's id.
+    """
+    async with db.connection() as connection:
+        await connection.execute(_PARK, [reason, detail, dumps(list(actions)).decode(), instance])
 
 
 def _run(row: Sequence[Any]) -> Run:

@@ -193,9 +193,16 @@ approvals = Table(
     _text("digest"),
     _time("created_at"),
     _time("expires_at", null=True),
+    _time("closed_at", null=True),
     PrimaryKeyConstraint("id"),
 )
-Index("approvals_listed", approvals.c.tenant, approvals.c.created_at, approvals.c.id)
+Index(
+    "approvals_listed",
+    approvals.c.tenant,
+    approvals.c.created_at,
+    approvals.c.id,
+    postgresql_where=approvals.c.closed_at.is_(None),
+)
 
 subscriptions = Table(
     "subscriptions",

@@ -137,8 +137,8 @@ asked as (
 )""",
     Part.APPROVALS_DONE: """
 decided as (
-    delete from approvals a
-    using unnest(%(o_k)s, %(o_id)s) as o(k, id) join passed p using (k)
+    update approvals a set closed_at = now()
+    from unnest(%(o_k)s, %(o_id)s) as o(k, id) join passed p using (k)
     where a.id = any(%(o_id)s) and a.id = o.id and a.instance = p.id
 )""",
     Part.DEAD: """

@@ -1,4 +1,4 @@
-"""Due timers become mail. They are set and removed by ``append``."""
+"""Due timers become mail. They are set and removed by ``append``, and brought nearer by tests that skip time."""
 
 from __future__ import annotations
 
@@ -38,3 +38,20 @@ async def fire_due(db: Database, limit: int = 1000) -> list[tuple[str, str, str]
     async with db.connection() as connection:
         cursor = await connection.execute(_FIRE, {"limit": limit})
         return await cursor.fetchall()
+
+
+async def next_due(db: Database) -> float | None:
+    """Seconds until the first timer is due (0 when one is); ``None`` without any."""
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            "select greatest(extract(epoch from min(due_at) - clock_timestamp()), 0)::float8 from timers"
+            " having count(*) > 0"
+        )
+        row = await cursor.fetchone()
+    return row[0] if row else None
+
+
+async def bring_nearer(db: Database, seconds: float) -> None:
+    """Every timer is due ``seconds`` earlier. For tests, which have an exchange of their own."""
+    async with db.connection() as connection:
+        await connection.execute("update timers set due_at = due_at - %s * interval '1 second'", [seconds])

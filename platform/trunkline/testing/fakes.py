@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+from copy import copy
 from typing import Any
 
 from trunkline.authoring.app import App
@@ -23,6 +25,22 @@ class NoSuchTool(TrunklineError):
     retryable = False
 
 
+class FakeTool(Tool[Any, Any]):
+    """A tool whose place ``toolkit`` takes, for a tool worker to carry out."""
+
+    def __init__(self, tool: Tool[..., Any], toolkit: Toolkit) -> None:
+        self.__dict__.update(vars(tool))
+        self._toolkit = toolkit
+
+    @property
+    def is_async(self) -> bool:
+        return True
+
+    async def invoke(self, tc: ToolContext, arguments: Any, executor: Executor | None = None) -> Any:  # noqa: ARG002
+        """What the fake gives; raises what it raises."""
+        return await self._toolkit.call(self.spec.app, arguments, tc)
+
+
 class Toolkit:
     """``fakes`` by tool name: a function of the tool's arguments, an exception to raise, or a value to return."""
 
@@ -36,6 +54,12 @@ class Toolkit:
 
     def is_fake(self, name: str) -> bool:
         return name in self._fakes
+
+    def stand_in(self, app: App) -> App:
+        """``app`` as its tool workers see it: with the fakes in place of its tools."""
+        played = copy(app)
+        played.tools = {name: FakeTool(tool, self) if self.is_fake(name) else tool for name, tool in app.tools.items()}
+        return played
 
     async def call(self, app: str, arguments: Any, tc: ToolContext) -> Any:
         """Carry out one call: JSON arguments to a JSON result.

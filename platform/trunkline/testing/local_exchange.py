@@ -144,8 +144,9 @@ class LocalExchange:
         started = RunStarted(
             child_id, input=step.args, at=self._tick(), seed=derived_id("seed", child_id), message_id=f"ask:{step.key}"
         )
-        child = LocalRun(agent, key, started, Asked(run, step.key))
+        child = LocalRun(agent, key, started, Asked(run, step.key), forgetful=run.forgetful)
         run.outcome.children.append(child.outcome)
+        run.outcome.journal.asked[step.key] = child.outcome.journal
         self._admit(child)
 
     def _cancel_asked(self, run: LocalRun, step: str) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from trunkline.authoring.agent import Agent, InstanceView
 from trunkline.authoring.context import CANCEL_RUN
+from trunkline.domain.errors import Diverged
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import derived_id
 from trunkline.domain.journal import Entry, RunCancelled, RunCompleted, RunFailed, RunStarted, StepScheduled
 from trunkline.domain.status import RunStatus, StepKind
-from trunkline.engine.replay import RunDriver
+from trunkline.engine.difference import difference
+from trunkline.engine.replay import RunDriver, RunResult
 from trunkline.testing.outcome import RunOutcome
 
 
@@ -28,14 +31,24 @@ class Asked:
 class LocalRun:
     """``due`` are the open timers: step key to the time at which each is over (seconds since the epoch).
 
-    ``after`` is the instance as the run leaves it; ``reply`` the JSON that whoever asked for the run gets.
+    ``after`` is the instance as the run leaves it; ``reply`` the JSON that whoever asked for the run gets. One that is
+    ``forgetful`` loses its handler's memory before every delivery, and gets it back from the journal.
     """
 
-    def __init__(self, agent: Agent[Any, Any], key: str, started: RunStarted, asked: Asked | None = None) -> None:
+    def __init__(
+        self,
+        agent: Agent[Any, Any],
+        key: str,
+        started: RunStarted,
+        asked: Asked | None = None,
+        *,
+        forgetful: bool = False,
+    ) -> None:
         self.agent = agent
         self.key = key
         self.started = started
         self.asked = asked
+        self.forgetful = forgetful
         self.outcome: RunOutcome[Any] = RunOutcome(run=started.run, agent=agent.name, key=key)
         self.due: dict[str, float] = {}
         self.asking: set[str] = set()  # agent steps whose runs have been asked for
@@ -43,14 +56,20 @@ class LocalRun:
 
     def start(self, view: InstanceView) -> list[Entry]:
         """Begin with the instance as it is now, and return what the handler did."""
-        self.after = view
-        self.driver = RunDriver(self.started, partial(self.agent.coroutine, view=view), agent=self.agent.name)
+        self.before = self.after = view
+        self.driver = RunDriver(self.started, self._body(), agent=self.agent.name)
         self.outcome.journal.append(self.started)
         self.driver.start()
         return self._take()
 
     def deliver(self, entry: Entry) -> list[Entry]:
-        """Apply one delivery, and return what the handler did in answer."""
+        """Apply one delivery, and return what the handler did in answer.
+
+        Raises:
+            Diverged: the run is forgetful, and its handler did something else than it did before.
+        """
+        if self.forgetful and not self.driver.ended:
+            self._forget()
         if not self.driver.deliver(entry):
             return []
         self.outcome.journal.append(entry)
@@ -64,6 +83,19 @@ class LocalRun:
     def waiting_instances(self) -> set[tuple[str, str]]:
         """The run's instance, and those that wait for it to end."""
         return {self.instance} | (self.asked.run.waiting_instances if self.asked else set())
+
+    def _forget(self) -> None:
+        """What a crash leaves: the journal, from which another worker rebuilds the handler."""
+        self.driver.close()
+        self.driver = RunDriver.replay(self.outcome.journal, self._body(), agent=self.agent.name)
+        more = self.driver.take_commands()
+        if more:
+            self.driver.close()
+            raise Diverged(run=self.started.run, difference=difference(None, more[0]))
+
+    def _body(self) -> Callable[[RunDriver], Coroutine[Any, Any, RunResult]]:
+        view = replace(self.before, conversation=list(self.before.conversation))
+        return partial(self.agent.coroutine, view=view)
 
     def _take(self) -> list[Entry]:
         commands = self.driver.take_commands()

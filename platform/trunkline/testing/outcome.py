@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from trunkline.domain.errors import RunFailedError
 from trunkline.domain.events import CloudEvent
-from trunkline.domain.journal import Entry, StepCancelled, StepCompleted, StepFailed, StepRetried, StepScheduled
+from trunkline.domain.journal import CancelRequested, RunStarted, SignalReceived, StepCompleted, StepFailed
 from trunkline.domain.status import RunStatus
+from trunkline.testing.journal import Journal, StepTaken
 
 O = TypeVar("O")  # noqa: E741
-
-
-@dataclass(slots=True)
-class StepTaken:
-    """One step: what was asked for, and what became of it. All values are JSON; ``kind`` is as in ``StepKind``."""
-
-    key: str
-    kind: str
-    name: str
-    args: Any = None
-    value: Any = None
-    error: dict[str, Any] | None = None
-    attempts: int = 1
-    cancelled: bool = False
+_TIMED = (RunStarted, SignalReceived, StepCompleted, StepFailed, CancelRequested)  # what moves a run's clock on
 
 
 @dataclass(slots=True)
 class RunOutcome(Generic[O]):
     """``error`` is ``{"type", "message"}`` of a run that failed or was cancelled; ``state`` the instance's after it.
 
-    ``emitted`` are the events, ``children`` the outcomes of asked runs, and ``cancelled_run`` the reason with which an
-    ``@agent.on`` handler cancelled the instance's current run. ``real`` are the tools that ran without a fake.
+    ``journal`` holds the entries, and claims about them. ``emitted`` are the events, ``children`` the outcomes of asked
+    runs, and ``cancelled_run`` the reason with which an ``@agent.on`` handler cancelled the instance's current run.
+    ``real`` are the tools that ran without a fake.
     """
 
     run: str
@@ -43,11 +33,17 @@ class RunOutcome(Generic[O]):
     error: dict[str, Any] | None = None
     state: Any = None
     conversation: list[dict[str, Any]] = field(default_factory=list)
-    journal: list[Entry] = field(default_factory=list)
+    journal: Journal = field(default_factory=Journal)
     emitted: list[CloudEvent] = field(default_factory=list)
     children: list[RunOutcome[Any]] = field(default_factory=list)
     cancelled_run: str | None = None
     real: set[str] = field(default_factory=set)
+
+    @property
+    def elapsed(self) -> timedelta:
+        """The time that passed for the run, skipped sleeps and timeouts included, to the last thing it was told."""
+        times = [entry.at for entry in self.journal if isinstance(entry, _TIMED)]
+        return timedelta(seconds=max(times) - min(times))
 
     @property
     def output(self) -> O:
@@ -66,19 +62,7 @@ class RunOutcome(Generic[O]):
     @property
     def steps(self) -> list[StepTaken]:
         """The steps, in the order in which the handler asked for them."""
-        taken: dict[str, StepTaken] = {}
-        for entry in self.journal:
-            if isinstance(entry, StepScheduled):
-                taken[entry.key] = StepTaken(entry.key, entry.kind, entry.name, entry.args)
-            elif isinstance(entry, StepCompleted):
-                taken[entry.key].value = entry.value
-            elif isinstance(entry, StepFailed):
-                taken[entry.key].error = entry.error
-            elif isinstance(entry, StepRetried):
-                taken[entry.key].attempts = entry.attempt
-            elif isinstance(entry, StepCancelled):
-                taken[entry.key].cancelled = True
-        return list(taken.values())
+        return self.journal.steps
 
     def named(self, name: str) -> list[StepTaken]:
         """The steps of one tool, agent, signal, event type or function."""

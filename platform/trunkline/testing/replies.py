@@ -30,17 +30,29 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ModelSays:
-    """A full answer: text, tool calls, or both. Token counts that are not set are estimated from the text."""
+    """A full answer: text, tool calls, or both. Token counts that are not set are estimated from the text.
+
+    ``chunks`` are the pieces in which the text is streamed, where it matters; the text need not be given then.
+    """
 
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str = ""
     input_tokens: int | None = None
     output_tokens: int | None = None
+    chunks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        whole = "".join(self.chunks)
+        if whole and self.text not in ("", whole):
+            raise ValueError(f"ModelSays has the text {self.text!r}, and other chunks: {self.chunks!r}")
+        object.__setattr__(self, "text", self.text or whole)
 
     @property
     def pieces(self) -> list[str]:
         """The text in the pieces ("tokens") in which it is streamed."""
+        if self.chunks:
+            return list(self.chunks)
         return _PIECE.findall(self.text) or ([self.text] if self.text else [])
 
     @property

@@ -40,6 +40,7 @@ async def run(
     apps: Iterable[App] = (),
     seed: str = "test",
     at: float = START,
+    crashes: bool = False,
 ) -> RunOutcome[O]:
     """Run ``agent``'s handler on ``input`` to its end; agents that it asks run too.
 
@@ -53,11 +54,14 @@ async def run(
       An ``input`` that is a ``CloudEvent`` wakes the agent as an event would.
     * ``apps``: further apps whose tools and agents are used; ``seed`` and ``at`` (seconds since the epoch): what
       ``ctx.random()`` and ``ctx.now()`` begin with.
+    * ``crashes``: before everything that the handler is told, its memory is thrown away and rebuilt from the journal,
+      as after the death of its worker. What is recorded is not carried out again.
 
     Raises:
         BadInput, NotJson: the input does not fit the agent.
         UnknownFake: ``tools`` names what is no tool.
         ScriptExhausted, Stuck, Endless: the script, signals or approvals are not enough for the run to end.
+        Diverged: with ``crashes``, the handler did something else than it did before; the error says what.
     """
     every = [agent.app, *(app for app in apps if app is not agent.app)]
     instance = InstanceView(
@@ -71,7 +75,7 @@ async def run(
         instances={(agent.name, key): instance},
         at=at,
     )
-    local = LocalRun(agent, key, _started(agent, input, handler, seed, at))
+    local = LocalRun(agent, key, _started(agent, input, handler, seed, at), forgetful=crashes)
     await exchange.until_ended(local)
     return local.outcome
 

@@ -13,7 +13,7 @@ ModelScript = Sequence[Any] | Callable[[list[dict[str, Any]]], Any]
 
 class ScriptExhausted(TrunklineError):
     """Model call number {number} has no reply in the script, which holds {length}. Its last message was: {last}. Pass
-    testing.run(…, model=[…]) one reply for each call: text, a model instance, ToolCall(name, arguments), or a list of
+    model=[…] one reply for each call: text, a model instance, ToolCall(name, arguments), or a list of
     these calls."""
 
 
@@ -40,23 +40,30 @@ class ScriptedModel:
             ModelRefused: the script plays a provider that refuses, or hangs up.
         """
         self.calls.append(payload)
-        reply = as_reply(self._next(payload["messages"]))
+        reply = as_reply(next_reply(self._script, payload["messages"], len(self.calls)))
         if isinstance(reply, ProviderError):
             raise ModelRefused(reply.message, retryable=reply.status >= 500 or reply.status == 429)
         if isinstance(reply, HangUp):
             raise ModelRefused("the connection broke", retryable=True)
         return _value(reply, len(self.calls))
 
-    def _next(self, messages: list[dict[str, Any]]) -> Any:
-        if callable(self._script):
-            return self._script(messages)
-        replies, number = self._script or (), len(self.calls)
-        if isinstance(replies, str | bytes):
-            raise TypeError(f"model= takes a list of replies, or a function of the messages: write model=[{replies!r}]")
-        if number > len(replies):
-            last = str(messages[-1].get("content"))[:200] if messages else ""
-            raise ScriptExhausted(number=number, length=len(replies), last=last)
-        return replies[number - 1]
+
+def next_reply(script: ModelScript | None, messages: list[dict[str, Any]], number: int) -> Any:
+    """What ``script`` answers to the call of that number (from 1).
+
+    Raises:
+        ScriptExhausted: the list is at its end, or there is no script.
+        TypeError: it is only text.
+    """
+    if callable(script):
+        return script(messages)
+    replies = script or ()
+    if isinstance(replies, str | bytes):
+        raise TypeError(f"model= takes a list of replies, or a function of the messages: write model=[{replies!r}]")
+    if number > len(replies):
+        last = str(messages[-1].get("content"))[:200] if messages else ""
+        raise ScriptExhausted(number=number, length=len(replies), last=last)
+    return replies[number - 1]
 
 
 def _value(says: ModelSays, call: int) -> dict[str, Any]:

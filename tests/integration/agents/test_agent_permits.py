@@ -164,6 +164,21 @@ async def test_somebody_says_that_it_is_to_be_tried_again(exchange: Exchange, wo
     assert (await exchange.until(run, "completed")).output == "paid"
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_that_an_earlier_attempt_was_cut_off_does_not_park_a_later_one(
+    exchange: Exchange, worker: Worker, hands: Hands
+) -> None:
+    run, first = await unknown(exchange, hands, "redelivered")
+    await exchange.post("payer", "redelivered", RESOLVE, {"outcome": "again"}, run=run)
+    second = await hands.item()
+    error = {"type": "TimedOut", "message": "gave no result", "retryable": False, "unknown": True}
+    await hands.answer(first, error=error)
+    assert (await hands.ask(second, "anew")).answer == "go"
+    await hands.answer(second, "paid")
+    assert (await exchange.until(run, "completed")).output == "paid"
+    assert (await exchange.entries(run)).count("RunParked") == 1
+
+
 async def test_what_is_resolved_too_late_is_kept_as_a_dead_letter(
     exchange: Exchange, worker: Worker, hands: Hands
 ) -> None:

@@ -171,3 +171,27 @@ async def test_whatever_a_local_step_raises_is_its_outcome(exchange: Exchange, w
     ended = await exchange.until(await exchange.request(agent, "one", 1), "failed", "completed")
     assert ended.status == "failed"
     assert await exchange.entries(ended.id) == ["RunStarted", "StepScheduled", "StepFailed", "RunFailed"]
+
+
+async def test_an_instance_whose_journal_cannot_be_read_is_parked_until_it_is_mended(exchange: Exchange) -> None:
+    async def head(by: int) -> None:
+        async with exchange.db.connection() as connection:
+            await connection.execute("update instances set head = head + %s where key = 'corrupt'", [by])
+
+    async with Worker(exchange.settings):
+        run = await exchange.request("patient", "corrupt", "well")
+        await exchange.until(run, "waiting")
+    await head(1)
+    async with Worker(exchange.settings):
+        await exchange.post("patient", "corrupt", SIGNAL, GO, run=run)
+        parked = await exchange.until(run, "parked")
+        assert parked.parked_reason == "unloadable"
+        assert "the head is" in parked.parked_detail
+        assert any("--again" in action and run in action for action in parked.next_actions)
+        assert await leases.owner_of(exchange.db, exchange.instance("patient", "corrupt")) is None
+        other = await exchange.request("patient", "sound", "well")
+        await exchange.until(other, "waiting")
+        await head(-1)
+        await exchange.post("patient", "corrupt", EnvelopeKind.RESOLVE, {"outcome": "again"}, run=run)
+        ended = await exchange.until(run, "completed", "failed")
+    assert (ended.output, ended.parked_reason) == ("well on 2", "")

@@ -8,7 +8,7 @@ from integration.agents.conftest import Exchange, Worker
 from trunkline.domain.errors import RunEnded
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.status import EnvelopeKind
-from trunkline.store import instances, runs
+from trunkline.store import dead_letters, instances, runs
 
 SIGNAL = EnvelopeKind.SIGNAL
 
@@ -53,6 +53,36 @@ async def test_a_second_request_waits_for_the_first(exchange: Exchange, worker: 
         await exchange.until(run, "waiting")
         await exchange.post("patient", "queue", SIGNAL, {"name": "go", "data": said.split()[1]}, run=run)
         assert (await exchange.until(run, "completed")).output == said
+
+
+async def queued_behind(exchange: Exchange, key: str) -> tuple[str, str]:
+    """A run that waits for a signal, and one that is queued behind it and has got two signals already."""
+    first = await exchange.request("watched", key, "first")
+    await exchange.until(first, "waiting")
+    second = await exchange.request("watched", key, "second")
+    for word in ("a", "b"):
+        await exchange.post("watched", key, SIGNAL, {"name": "go", "data": word}, run=second)
+    return first, second
+
+
+async def dead_reasons(exchange: Exchange) -> list[str]:
+    return [letter.reason for letter in (await dead_letters.list_dead_letters(exchange.db, "default"))[0]]
+
+
+async def test_an_early_signal_that_its_run_did_not_live_to_get_is_a_dead_letter(
+    exchange: Exchange, worker: Worker
+) -> None:
+    first, second = await queued_behind(exchange, "outlived")
+    await exchange.post("watched", "outlived", SIGNAL, {"name": "go", "data": "on"}, run=first)
+    assert (await exchange.until(second, "completed")).output == "second a"
+    assert await dead_reasons(exchange) == ["its run has ended"]
+
+
+async def test_early_signals_go_with_a_run_that_is_cancelled_in_the_queue(exchange: Exchange, worker: Worker) -> None:
+    _, second = await queued_behind(exchange, "withdrawn")
+    await exchange.post("watched", "withdrawn", EnvelopeKind.CANCEL, {"reason": "no longer wanted"}, run=second)
+    await exchange.until(second, "cancelled")
+    assert await dead_reasons(exchange) == ["its run has ended"] * 2
 
 
 async def test_cancelling_ends_a_waiting_run(exchange: Exchange, worker: Worker) -> None:

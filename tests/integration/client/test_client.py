@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from trunkline import App, Client, CloudEvent, Context
 from trunkline.domain.errors import (
+    AlreadyDecided,
     BadDeclaration,
     BadInput,
     IdempotencyConflict,
@@ -140,8 +141,11 @@ async def test_a_decision_is_given(tl: Client, eventually: Any) -> None:
     (asked,) = await eventually(listed)
     await tl.decide(asked["id"], approved=True, by="ann")
     assert await run.result(20) == "ann"
+    await tl.decide(asked["id"], approved=True, by="ann")  # told again, and nothing changes
+    with pytest.raises(AlreadyDecided):
+        await tl.decide(asked["id"], approved=False, by="bob")
     with pytest.raises(UnknownApproval):
-        await tl.decide(asked["id"], approved=True, by="ann")
+        await tl.decide(run.id, approved=True, by="ann")
 
 
 async def test_what_there_is(tl: Client) -> None:

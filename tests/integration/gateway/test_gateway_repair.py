@@ -68,9 +68,12 @@ async def test_a_decision_is_listed_given_once_and_gone(http: httpx2.AsyncClient
         return shown if shown["status"] == "completed" else None
 
     assert (await eventually(ended))["output"] == "ann said True"
+    again = await http.post(path, json={"approved": True, "by": "ann"})
+    assert (again.status_code, again.json()["run_id"]) == (202, run), "the same decision is told again"
     late = await http.post(path, json={"approved": False, "by": "bob"})
-    assert late.status_code == 404
-    assert "it was decided" in late.json()["detail"]
+    assert (late.status_code, late.json()["type"]) == (409, "urn:trunkline:already-decided")
+    assert (await http.get(path)).status_code == 404
+    assert (await http.get("/v1/approvals")).json()["items"] == []
 
 
 async def test_approval_signals_are_not_for_the_signal_route(http: httpx2.AsyncClient, eventually: Any) -> None:
@@ -117,7 +120,12 @@ async def test_dead_letters_are_redriven_and_discarded(http: httpx2.AsyncClient,
     ]
     answer = await http.post(f"/v1/dead-letters/{first}/redrive")
     assert (answer.status_code, answer.json()["sent_to"]) == (202, [{"agent": "buyer", "key": "five"}])
-    assert (await http.post(f"/v1/dead-letters/{first}/redrive")).status_code == 409
+    assert (await http.post(f"/v1/dead-letters/{first}/redrive")).json() == answer.json(), "it is told again"
+    assert (await http.post(f"/v1/dead-letters/{second}/redrive")).status_code == 202
+    async with db.connection() as connection:
+        cursor = await connection.execute("select count(*) from runs")
+        assert await cursor.fetchone() == (1,), "the same event starts one run"
+    second = await dead_letters.add(db, DeadLetter("default", "event", "bad event", body=event))
     assert (await http.post(f"/v1/dead-letters/{second}/discard")).json() == {"id": second, "discarded": True}
     assert (await http.get("/v1/dead-letters")).json()["items"] == []
     assert (await http.get(f"/v1/dead-letters/{second}")).json()["settled_as"] == "discarded"

@@ -128,3 +128,11 @@ def test_a_newer_schema_is_named(url: str, schema: str) -> None:
 def test_an_absent_server_is_named() -> None:
     with pytest.raises(Unreachable, match="refused"):
         migrate.upgrade("postgresql://nobody@127.0.0.1:1/none")
+
+
+def test_a_schema_is_dropped_with_all_that_is_in_it(url: str, unmigrated: str) -> None:
+    migrate.upgrade(url, unmigrated)
+    assert migrate.current(url, unmigrated) == migrate.head()
+    migrate.drop(url, unmigrated)
+    assert migrate.current(url, unmigrated) is None
+    migrate.drop(url, unmigrated)

@@ -47,8 +47,7 @@ async def test_a_letter_is_redriven_once(db: Database) -> None:
     letter = await kept(db, "mailbox", SIGNAL)
     (envelope,) = await redrive(db, letter)
     assert (envelope.agent, envelope.key, envelope.body) == ("orders", "o/1", {"name": "go", "data": 1})
-    with pytest.raises(NotRedrivable, match="settled before"):
-        await redrive(db, letter)
+    assert await redrive(db, letter) == [envelope], "who asks again is told the same"
     assert len((await mailbox.pending(db, [envelope.instance]))[envelope.instance]) == 1
 
 
@@ -77,5 +76,5 @@ async def test_a_discarded_letter_is_kept_and_listed_no_more(db: Database) -> No
     assert not await dead_letters.discard(db, "elsewhere", other.id)
     listed, _ = await dead_letters.list_dead_letters(db, "acme", source="event")
     assert [one.id for one in listed] == [other.id]
-    with pytest.raises(NotRedrivable, match="settled before"):
+    with pytest.raises(NotRedrivable, match="discarded before"):
         await redrive(db, letter)

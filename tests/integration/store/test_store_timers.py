@@ -56,3 +56,18 @@ async def test_a_timer_set_again_under_its_step_fires_again(db: Database, append
         await appender.append(making.append(lease, owner, [making.completed(letter.run)], after=head, timers=due))
         assert len(await timers.fire_due(db)) == 1
     assert len((await mailbox.pending(db, [lease.instance]))[lease.instance]) == 4
+
+
+async def test_a_test_brings_timers_nearer(db: Database, appender: Appender) -> None:
+    assert await timers.next_due(db) is None
+    owner, [(lease, letter)] = await making.owned(db)
+    due = [TimerSet(letter.run, "soon", 60.0), TimerSet(letter.run, "later", 7200.0)]
+    await appender.append(making.append(lease, owner, [making.started(letter.run)], timers=due))
+    wait = await timers.next_due(db)
+    assert wait is not None
+    assert 50.0 < wait <= 60.0
+    await timers.bring_nearer(db, wait)
+    assert await timers.next_due(db) == 0.0
+    assert len(await timers.fire_due(db)) == 1
+    assert await making.rows(db, "select step from timers") == [("later",)]
+    assert 7000.0 < (await timers.next_due(db) or 0.0) < 7150.0

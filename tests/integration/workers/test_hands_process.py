@@ -14,6 +14,7 @@ import pytest
 from desk_app import endless, slow
 from fake_owner import Owner
 
+from trunkline.domain.work import PermitAnswer
 from trunkline.settings import Settings
 from trunkline.store import workers
 from trunkline.store.database import Database
@@ -85,6 +86,23 @@ async def test_sigkill_in_a_tool_is_redelivered_to_another_worker(
     request = await owner.asked()  # what is redelivered asks first
     assert (request.step, request.attempt) == (item.step, 1)
     assert len(owner.outcomes) == 1
+
+
+async def test_what_was_sent_to_a_stopped_worker_and_done_by_another_is_not_done_again(
+    owner: Owner, start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "go").touch()
+    stopped = await start("tools")
+    await owner.outcome(await owner.call(slow, str(tmp_path), "before"))  # it is here, and reads
+    stopped.send_signal(signal.SIGSTOP)
+    item = await owner.call(slow, str(tmp_path), "a")
+    await start("tools")
+    assert (await owner.outcome(item)).value == "a"
+    other = await owner.asked()
+    owner.permit = lambda _: PermitAnswer(answer="refused", reason="it has its outcome")
+    stopped.send_signal(signal.SIGCONT)
+    assert (await owner.asked()).worker != other.worker
+    assert sorted(_began(tmp_path)) == ["a", "before"]
 
 
 async def test_a_thread_that_never_returns_does_not_hold_up_the_end(

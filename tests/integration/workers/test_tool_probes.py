@@ -12,9 +12,9 @@ from fake_owner import Owner
 from trunkline.authoring.app import App
 from trunkline.authoring.probing import Happened, NotHappened
 from trunkline.authoring.tool_context import ToolContext
-from trunkline.cli.ledger import read_ledger
 from trunkline.domain.ids import derived_id
 from trunkline.domain.work import NOT_HAPPENED
+from trunkline.observe.ledger import read_ledger
 from trunkline_workers.tool import service
 
 Serving = Callable[..., Awaitable[Any]]

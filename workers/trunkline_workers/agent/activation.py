@@ -226,9 +226,9 @@ class Activation:
 
     def _committed(self, turn: Turn, done: asyncio.Future[None]) -> None:
         self.unsettled -= 1
+        error = None if done.cancelled() else done.exception()  # looked at in any case, or asyncio complains
         if done.cancelled() or self.closed:
             return
-        error = done.exception()
         if error is not None:
             self.leave(error, turn.taken)
             return

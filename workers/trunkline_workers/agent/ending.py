@@ -11,6 +11,7 @@ from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.domain.work import Outcome
 from trunkline.observe import faults
 from trunkline.store.append import DeadLetter, RunChange
+from trunkline_workers.agent.discarding import discard
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.turn import Turn
 
@@ -49,6 +50,7 @@ def end(
                 },
             )
         )
+    _discard_early(activation, live.run, turn)
     _tell(activation, live.run, status, turn)
     office, seconds = activation.office, activation.now(live) - live.started.at
     turn.after.append(partial(office.run_ended, status, seconds))
@@ -73,7 +75,15 @@ def end_unstarted(
     turn.entries += [started, RunFailed(letter.run, error=error) if failed else RunCancelled(letter.run, reason=reason)]
     turn.runs[letter.run] = RunChange(run=letter.run, status=status, error=error, started=True, ended=True)
     _answer_parent(activation, started, turn, status, error=error)
+    _discard_early(activation, letter.run, turn)
     _tell(activation, letter.run, status, turn)
+
+
+def _discard_early(activation: Activation, run: str, turn: Turn) -> None:
+    """Signals that came before the run began, and that it did not live to get: nothing else would take them."""
+    for letter in [early for early in activation.early if early.run == run]:
+        activation.early.remove(letter)
+        discard(activation, letter, turn, "its run has ended")
 
 
 def _answer_parent(

@@ -26,18 +26,25 @@ class Clock:
     """Postgres's clock as this process knows it: the last reading, and the monotonic time since then.
 
     What somebody does to this machine's clock changes nothing.
+
+    ``ahead`` is by how many seconds handlers are told another time than that; only tests set it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: float = 0.0) -> None:
+        self.ahead = ahead
         self._offset = 0.0
 
     def set(self, postgres_now: float) -> None:
         """Take over a reading that was just made."""
         self._offset = postgres_now - time.monotonic()
 
-    def now(self) -> float:
-        """Seconds since the epoch."""
+    def real(self) -> float:
+        """Seconds since the epoch: what bounds work that is under way."""
         return time.monotonic() + self._offset
+
+    def now(self) -> float:
+        """What handlers are told, in seconds since the epoch."""
+        return self.real() + self.ahead
 
     @staticmethod
     def at(seconds: float) -> datetime:
@@ -58,12 +65,13 @@ class Office:
         routes: Routes,
         definitions: Mapping[str, int],
         code: str,
+        clock: Clock,
     ) -> None:
         self.settings = settings
         self.appender = appender
         self.dispatch = dispatch
         self.conflicts = conflicts
-        self.clock = Clock()
+        self.clock = clock
         self.code = code
         self._membership = membership
         self._routes = routes

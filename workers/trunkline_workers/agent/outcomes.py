@@ -68,7 +68,8 @@ def settle(activation: Activation, result: StepResult, turn: Turn) -> None:
     if result.probe and not probing.probed(activation, live, step, result, turn):
         return
     if result.error and result.error.get("unknown"):
-        live.doubts[result.step] = str(result.error.get("message"))  # it is looked after at its time
+        if result.attempt >= step.attempt:  # of one before this, somebody has found it out
+            live.doubts[result.step] = str(result.error.get("message"))  # it is looked after at its time
         return
     if live.parked:
         reissuing.resume(activation, live, turn, by=result.worker or "a late outcome")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DIVERGED = "diverged"
 OUTCOME_UNKNOWN = "outcome-unknown"
+UNLOADABLE = "unloadable"
 CANCEL = "trunkline runs cancel RUN"
 AGAIN = "trunkline runs resolve RUN --again"
 MOST_DETAIL = 2000  # characters
@@ -31,6 +32,7 @@ ACTIONS = {
         CANCEL,
     ),
     "kills-its-worker": ("look at the workers' logs, mend the code", AGAIN, CANCEL),
+    UNLOADABLE: ("mend its journal, or run a version of Trunkline that can read it", AGAIN),
     "unrecordable": ("mend the code", AGAIN, CANCEL),
 }
 

@@ -1,6 +1,7 @@
 """Permits: before an ``llm`` or ``unsafe`` item is executed (and any that is redelivered or old), its owner is asked.
 
-The owner answers from memory. Whoever is asked about an instance that it does not hold asks the owner in Postgres.
+The owner answers from memory. Whoever is asked about an instance that it does not hold asks the owner in Postgres; so
+does a worker that hears of a later lease than its own, or did nothing for a while: its memory may be of the past.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from trunkline.engine.replay import OpenStep
 from trunkline.observe import faults
 from trunkline.store import leases
 from trunkline.store.database import Database
+from trunkline_workers.absence import Absence
 from trunkline_workers.agent import watching
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.live import Live, Permit
@@ -40,9 +42,11 @@ class Permits:
     def __init__(self, bus: Bus, db: Database, registry: Registry, worker: str, lease: float) -> None:
         self._bus, self._db, self._registry, self._worker, self._lease = bus, db, registry, worker, lease
         self._heard: dict[str, float] = {}
+        self._absence = Absence(lease)
 
     async def on_heartbeat(self, message: CoreMessage) -> None:
-        """Remember who is alive."""
+        """Remember who is alive. Our own heartbeats come back, too: so we know of our silence."""
+        self._absence.tick()
         try:
             beat = Heartbeat.model_validate(loads(message.data, what="the heartbeat"))
         except (BadJson, ValidationError):
@@ -61,14 +65,22 @@ class Permits:
         if not is_id(request.instance):
             return _NO_REQUEST
         await faults.reach("permit-asked")
-        activation = self._registry.find(request.instance)
-        if activation is not None:
+        activation = self._found(request)
+        if activation is not None and not self._absence.casts_doubt_on(time.monotonic()):
             return dumps(await self._decide(activation, request))
-        return await self._forward(request, message.data)
+        return await self._as_postgres_says(request, message.data)
 
-    async def _forward(self, request: PermitRequest, data: bytes) -> bytes:
+    def _found(self, request: PermitRequest) -> Activation | None:
+        """The activation, unless whoever issued the item had a later lease."""
+        activation = self._registry.find(request.instance)
+        return None if activation is None or activation.lease.epoch < request.epoch else activation
+
+    async def _as_postgres_says(self, request: PermitRequest, data: bytes) -> bytes:
         try:
             owner = await leases.owner_of(self._db, request.instance)
+            activation = self._found(request)
+            if owner == self._worker and activation is not None:
+                return dumps(await self._decide(activation, request))
             if owner is None or owner == self._worker:
                 return dumps(PermitAnswer(answer="later", reason="nobody holds the instance just now"))
             return await self._bus.request(self._bus.subjects.worker_permit(owner), data, FORWARD_TIMEOUT)
@@ -114,7 +126,7 @@ class Permits:
             if not permit.recorded.done():
                 return PermitAnswer(answer="later", reason="the permit could not be recorded yet")
         await faults.reach("permit-recorded")
-        return PermitAnswer(answer="go", begin_within=started.begin_by - activation.office.clock.now())
+        return PermitAnswer(answer="go", begin_within=started.begin_by - activation.office.clock.real())
 
     def _record(self, activation: Activation, live: Live, step: OpenStep, request: PermitRequest) -> None:
         assert live.driver is not None
@@ -124,7 +136,7 @@ class Permits:
             attempt=request.attempt,
             execution=request.execution,
             worker=request.worker,
-            begin_by=activation.office.clock.now() + BEGIN_WITHIN,
+            begin_by=activation.office.clock.real() + BEGIN_WITHIN,
         )
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         live.permits[request.step] = Permit(request.attempt, request.execution, request.worker, recorded)

@@ -19,11 +19,11 @@ from trunkline.domain.errors import Fenced, JournalCorrupt
 from trunkline.domain.ids import is_id
 from trunkline.domain.work import Wake
 from trunkline.observe import faults, logs, metrics
-from trunkline.store import journal, leases, mailbox
+from trunkline.store import journal, leases, mailbox, runs
 from trunkline.store.database import Database, Unreachable
 from trunkline.store.journal import Row
 from trunkline.store.leases import Held, Lease
-from trunkline_workers.agent import loading, watching
+from trunkline_workers.agent import loading, parking, watching
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.office import Office
 
@@ -138,6 +138,7 @@ class Registry:
                 if self._wanted.get(instance) is wake:  # else a newer one came meanwhile: look again
                     del self._wanted[instance]
             for other in held:
+                self._poisoned.pop(other.instance, None)  # it is for its owner to find out
                 self._forward(batch[other.instance], other)
 
     def _forward(self, wake: Wake, held: Held) -> None:
@@ -151,19 +152,28 @@ class Registry:
         await faults.reach("journal-read")
         metrics.leases.labels(event="taken").inc(len(taken))
         for lease in taken:
+            rows = journals.get(lease.instance, [])
+            if isinstance(rows, JournalCorrupt):
+                await self._refuse(lease, rows)
+                continue
             activation = Activation(lease, self._agents[lease.agent], self._office, self._lose)
             self._held[lease.instance] = activation
             self._stirred.add(lease.instance)
-            self._load(activation, journals.get(lease.instance, []))
+            self._load(activation, rows)
 
-    def _load(self, activation: Activation, rows: list[Row] | JournalCorrupt) -> None:
+    async def _refuse(self, lease: Lease, error: JournalCorrupt) -> None:
+        """The instance cannot be loaded: its runs are parked, and it is let go until somebody has mended it."""
+        log.error("an instance is refused: %s", error, instance=lease.instance)
+        metrics.parked.labels(reason=parking.UNLOADABLE).inc()
+        actions = parking.ACTIONS[parking.UNLOADABLE]
+        await runs.park_unloadable(self._db, lease.instance, parking.UNLOADABLE, str(error), actions)
+        await leases.release(self._db, self._office.worker, [(lease.instance, lease.epoch)])
+
+    def _load(self, activation: Activation, rows: list[Row]) -> None:
         instance = activation.lease.instance
         poison = self._poisoned.pop(instance, NO_POISON)
         activation.refused = dict.fromkeys(poison.letters, poison.reason)
-        if isinstance(rows, JournalCorrupt):
-            log.error("an instance is refused: %s", rows, instance=instance)
-            activation.close()
-        elif rows:
+        if rows:
             activation.guard(partial(loading.load, activation, rows, poison.reason))
 
     async def _read_mail(self) -> None:

@@ -25,7 +25,8 @@ def resolve(activation: Activation, letter: Mail, turn: Turn) -> None:
     live = activation.runs.get(letter.run)
     outcome = Resolution(letter.body["outcome"])
     if outcome is Resolution.AGAIN and live is not None and not live.parked:
-        turn.taken.append(letter.seq)  # it goes on already
+        turn.taken.append(letter.seq)  # it goes on already: its journal could not be read, and now it can
+        activation.change(live, turn).status = live.status
     elif live is None or not live.parked:
         discard(activation, letter, turn, "its run is not parked")
     elif live.parked == OUTCOME_UNKNOWN:

@@ -23,7 +23,7 @@ from trunkline_workers.agent import watching
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.conflicts import Conflicts
 from trunkline_workers.agent.dispatch import Dispatch
-from trunkline_workers.agent.office import Office
+from trunkline_workers.agent.office import Clock, Office
 from trunkline_workers.agent.permits import Permits
 from trunkline_workers.agent.registry import Registry
 from trunkline_workers.agent.replies import Replies
@@ -43,8 +43,12 @@ async def serve(
     settings: Settings,
     stop: asyncio.Event,
     on_ready: Callable[[], object] | None = None,
+    *,
+    clock: Clock | None = None,
 ) -> None:
     """Run the agents of ``app`` until ``stop`` is set (then drain), or until this worker is declared dead.
+
+    ``clock`` is what handlers are told the time by, if it is not this worker's own.
 
     Waits for Postgres and NATS at the start, and goes on by itself when they were away.
 
@@ -56,7 +60,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         with suppress(Stopped):
             lines = await unless(stop, connect("agents", settings, stack))
-            worker = AgentWorker(app, settings, lines)
+            worker = AgentWorker(app, settings, lines, clock or Clock())
             await worker.start(stack)
             if on_ready is not None:
                 on_ready()
@@ -70,8 +74,8 @@ class AgentWorker:
     membership: Membership
     registry: Registry
 
-    def __init__(self, app: App, settings: Settings, lines: Lines) -> None:
-        self._app, self._settings = app, settings
+    def __init__(self, app: App, settings: Settings, lines: Lines, clock: Clock) -> None:
+        self._app, self._settings, self._clock = app, settings, clock
         self.db, self.bus = lines.db, lines.bus
         self._consumptions: list[Consumption] = []
         self._parts: list[asyncio.Task[None]] = []  # none ends by itself
@@ -95,9 +99,11 @@ class AgentWorker:
         """
         stopping = asyncio.create_task(stop.wait())
         dying = asyncio.create_task(self.membership.dead.wait())
-        await asyncio.wait({stopping, dying, *self._parts}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (stopping, dying):
-            task.cancel()
+        try:
+            await asyncio.wait({stopping, dying, *self._parts}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (stopping, dying):
+                task.cancel()
         if self.membership.dead.is_set():
             await self.registry.stop()
             reason = "the supervisor declared it dead; its instances went elsewhere"
@@ -140,6 +146,7 @@ class AgentWorker:
             routes=self._router.routes,
             definitions={name: version for (kind, name), version in versions.items() if kind == "agent"},
             code=sha256(dumps([spec.model_dump(mode="json") for spec in agents])).hexdigest()[:12],
+            clock=self._clock,
         )
         office.clock.set(await self.db.now())
         clock = asyncio.create_task(self._keep_time(office))

@@ -27,7 +27,7 @@ def watch(activation: Activation, live: Live, step: OpenStep) -> None:
     """
     timeout = float(step.scheduled.options.get("timeout") or DEFAULT_TIMEOUT)
     if step.started is not None:
-        wait = step.started.begin_by + timeout + GRACE - activation.office.clock.now()
+        wait = step.started.begin_by + timeout + GRACE - activation.office.clock.real()
     else:
         wait = (timeout + QUEUE_WAIT) * min(2.0 ** (step.attempt - 1), MOST_PATIENT)
     activation.look_again(live, step.scheduled.key, wait)

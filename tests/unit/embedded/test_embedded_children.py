@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.cli.children import Children
-from trunkline.cli.failures import NotUnderstood
+from trunkline.domain.errors import NotUnderstood
+from trunkline.embedded.children import Children
 
 PYTHON = (sys.executable, "-c")
 POLITE = "import os, signal, time; print('up', os.getpid(), flush=True); time.sleep(600)"
@@ -91,7 +91,7 @@ async def test_children_get_the_environment_and_their_lines_come_back() -> None:
 async def test_no_child_outlives_a_killed_parent(eventually) -> None:
     script = f"""
 import asyncio
-from trunkline.cli.children import Children
+from trunkline.embedded.children import Children
 
 async def main():
     async with Children({{}}, lambda name, line: print(line, flush=True), program={PYTHON!r}) as children:

@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
-from trunkline.cli.failures import USAGE, NotUnderstood
+from trunkline.domain.errors import NotUnderstood
 
 Tell = Callable[[str, str], None]  # the child's name, and a line
 
 FIRST_DELAY = 0.2  # seconds before a child is started again; doubles up to LONGEST_DELAY
 LONGEST_DELAY = 10.0
 MAX_LINE = 1024 * 1024  # bytes
+ASKED_WRONGLY = 2  # the exit status of a command that cannot start like this
 TRUNKLINE = (sys.executable, "-m", "trunkline.cli.main")
 
 _GUARD = """
@@ -67,6 +68,11 @@ class Children:
         self._dismissed.add(name)
         self._running[name].kill()
 
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send ``number`` to a child, if it runs just now; when it dies of it, it is started again."""
+        if name in self._running:
+            self._running[name].send_signal(number)
+
     async def __aenter__(self) -> Self:
         self._guard = subprocess.Popen(  # noqa: ASYNC220, S603 - a shell, once
             ["/bin/sh", "-c", _GUARD],
@@ -100,7 +106,7 @@ class Children:
             status = await self._once(name, command)
             if self._stopping.is_set() or name in self._dismissed:
                 return
-            if status == USAGE:
+            if status == ASKED_WRONGLY:
                 raise NotUnderstood(what=name, reason="it cannot start like this; see its last line")
             delay = FIRST_DELAY if time.monotonic() - begun > LONGEST_DELAY else delay
             self._tell(name, f"ended ({_how(status)}); starts again in {delay:g} s")

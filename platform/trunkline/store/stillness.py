@@ -1,0 +1,56 @@
+"""What still moves in an exchange: mail that is to be taken now, steps that somebody carries out, timers that are due.
+
+Whatever will happen by itself, without a further signal, decision or passing of time, has a row that says so: an
+outcome, a timer, a reply and the event that an agent emits each commit together with what they end. So an exchange in
+which nothing of this is found is at rest.
+"""
+
+from __future__ import annotations
+
+from trunkline.store.database import Database
+
+# Mail rests behind a run that has the instance, for a run that is parked, or until a run begins that it is for.
+_MAIL = """
+select m.agent, m.key, 'a ' || m.kind || ' has not been taken up'
+from mailbox m left join runs r on r.id = m.run
+where m.taken_at is null and m.tenant = %(tenant)s and coalesce(r.status, '') <> 'parked' and not case
+    when m.kind in ('request', 'event') then m.body->>'handler' = '' and exists (
+        select from runs o where o.instance = m.instance and o.id <> m.run and o.handler = ''
+                             and o.status in ('running', 'waiting', 'parked'))
+    when m.kind = 'signal' and m.run is not null then r.status = 'accepted'
+    when m.kind = 'signal' then not exists (
+        select from runs o where o.instance = m.instance and o.handler = '' and o.status in ('running', 'waiting'))
+    else false
+end
+order by m.seq limit %(limit)s
+"""
+
+_STEPS = """
+select r.agent, r.key, 'step ' || (s.body->>'key') || ' is being carried out'
+from runs r join journal s on s.instance = r.instance and s.run = r.id and s.type = 'StepScheduled'
+where %(steps)s and r.status = 'running' and r.tenant = %(tenant)s
+  and s.body->>'kind' in ('local', 'tool', 'llm', 'emit')
+  and not exists (
+      select from journal e
+      where e.instance = s.instance and e.run = s.run and e.version > s.version
+        and e.type in ('StepCompleted', 'StepFailed', 'StepCancelled') and e.body->>'key' = s.body->>'key')
+order by s.version limit %(limit)s
+"""
+
+_TIMERS = """
+select agent, run::text, 'the timer of step ' || step || ' is due'
+from timers where tenant = %(tenant)s and due_at <= clock_timestamp() order by due_at limit %(limit)s
+"""
+
+
+# One statement, so that what moves on meanwhile is seen before or after it did, and not missed in between.
+_MOVING = f"({_MAIL}) union all ({_STEPS}) union all ({_TIMERS})"
+
+
+async def moving(db: Database, tenant: str, *, steps: bool = True, limit: int = 5) -> list[str]:
+    """Up to ``limit`` things of each kind that go on by themselves, a line each; empty when all is at rest. Without
+    ``steps``, those that somebody carries out do not count.
+    """
+    async with db.connection() as connection:
+        cursor = await connection.execute(_MOVING, {"tenant": tenant, "steps": steps, "limit": limit})
+        return [f"{agent}/{key}: {what}" for agent, key, what in await cursor.fetchall()]

@@ -1,0 +1,35 @@
+"""Notices that this process did nothing for a while: it was stopped, its machine slept, or its loop was blocked.
+
+Meanwhile the broker may have given others what lies here, and they may be done with it. No message tells: for the
+broker, what it sent here and never heard of is a first delivery.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+
+class Absence:
+    """``tick`` is called every third of ``ack_wait``, the silence (in seconds) after which the broker asks others."""
+
+    def __init__(self, ack_wait: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ack_wait, self._clock = ack_wait, clock
+        self._ticked = math.inf  # before the first tick nothing is missed
+        self._returned = -math.inf
+
+    def tick(self) -> None:
+        """This process is at work."""
+        self._ticked = self._look()
+
+    def casts_doubt_on(self, received_at: float) -> bool:
+        """Whether what was received then (monotonic) may have been given to others while this process was away."""
+        self._look()
+        return received_at <= self._returned + self._ack_wait
+
+    def _look(self) -> float:
+        now = self._clock()
+        if now - self._ticked > self._ack_wait * 2 / 3:
+            self._returned = now
+        return now
