@@ -13,6 +13,7 @@ from chaos.roster import nobody_died
 NAMES = ["gateway", "supervisor", "agents.1", "agents.2", "tools.1", "llm.1"]
 NOBODY = "00000000-0000-7000-8000-000000000000"
 ROUNDS = 2
+MOST_DELIVERIES = 7  # of what nobody can say "go" to
 
 _WAKE = {"tenant": "default", "agent": "orders", "instance": NOBODY}
 _ITEM = {
@@ -58,7 +59,7 @@ CORE = {
 
 
 async def test_orders_complete_and_what_could_not_be_taken_is_kept() -> None:
-    async with exchange(NAMES) as running:
+    async with exchange(NAMES, max_deliver=MOST_DELIVERIES) as running:
         async with orders_come(running) as load:
             worker = await running.worker_of("agents.1")
             for _ in range(ROUNDS):
@@ -122,4 +123,6 @@ async def _pending(running: Exchange, stream: str) -> int:
 
 
 async def _is_quiet(running: Exchange) -> bool:
-    return not any([await _pending(running, f"TL_{name}") for name in ("EVENTS", "INBOX", "WORK", "REPLY", "DEAD")])
+    left = {name: await _pending(running, f"TL_{name}") for name in ("EVENTS", "INBOX", "WORK", "REPLY", "DEAD")}
+    print(left)  # what a failure shows
+    return not any(left.values())
