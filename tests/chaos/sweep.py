@@ -53,6 +53,12 @@ SITES = [
 ]
 
 
+def together(groups: int) -> list[list[Site]]:
+    """All sites, several at a time; no two of a kind that there is one of."""
+    alone = [site for site in SITES if site.kind in ("supervisor", "gateway")]
+    return [[*alone, *(site for site in SITES if site not in alone)][first::groups] for first in range(groups)]
+
+
 def seeded_pairs(seed: int, count: int) -> list[tuple[Site, Site]]:
     """Two deaths that overlap: any two sites, each at one of the first times that it is reached."""
     choose = random.Random(seed)
