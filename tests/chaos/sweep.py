@@ -82,7 +82,7 @@ class Sweep:
         """The victims die (or fail, or are slow) at ``sites``; afterwards nothing is wrong."""
         first = self._next
         names = [await self._start(site, action) for site in sites]
-        await self.running.joined(*names)
+        await self.running.joined(*names, mortal=True)
         provoking = [
             asyncio.create_task(_provoke(self.running, site, name)) for site, name in zip(sites, names, strict=True)
         ]
