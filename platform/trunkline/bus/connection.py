@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,12 +115,16 @@ class Bus:
             await self.client.flush()
 
     async def close(self) -> None:
-        """End the connection. Acknowledgements that were given are sent; publishes under way fail."""
+        """End the connection. Acknowledgements that were given are sent; publishes under way have a moment."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         for consumption in list(self._consumptions):
             await consumption.stop()
+        if self.connected:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_WITHIN):
+                    await self._publisher.drained()
         await self._publisher.close()
         try:
             async with asyncio.timeout(_CLOSE_WITHIN):

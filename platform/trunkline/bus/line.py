@@ -169,7 +169,9 @@ class Line:
         self._established = True
 
     async def close(self) -> None:
-        """End the connection; what was written is sent first if there is a server."""
+        """End the connection, once; what was written is sent first if there is a server."""
+        if self._closed:
+            return
         self._established, self._closed = False, True
         if self.client.is_connected:
             await self.broker.stop()

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from trunkline.authoring.app import App
 from trunkline.bus.connection import CoreMessage
 from trunkline.bus.consume import Consumer, Consumption, Delivery
-from trunkline.domain.codec import dumps
-from trunkline.domain.errors import Unavailable
+from trunkline.domain.codec import dumps, loads
+from trunkline.domain.errors import BadJson, Unavailable
 from trunkline.domain.work import Wake
 from trunkline.observe import faults, logs
 from trunkline.settings import Settings
@@ -189,8 +189,8 @@ class AgentWorker:
             return
         faults.point("wake-received")
         try:
-            wake = Wake.model_validate_json(delivery.data)
-        except ValidationError:
+            wake = Wake.model_validate(loads(delivery.data, what="the wake"))
+        except (BadJson, ValidationError):
             delivery.term("not a wake")
             return
         delivery.ack()
@@ -198,8 +198,9 @@ class AgentWorker:
         self.registry.look(wake)
 
     async def _on_wake(self, message: CoreMessage) -> None:
-        """A wake for an instance that this worker owns."""
-        self.registry.look(Wake.model_validate_json(message.data))
+        """A wake for an instance that this worker owns. What is none is passed over: it was only a hint."""
+        with suppress(BadJson, ValidationError):
+            self.registry.look(Wake.model_validate(loads(message.data, what="the wake")))
 
     async def _on_wiped(self) -> None:
         """NATS lost what it held: issue every open remote step again."""
