@@ -43,6 +43,7 @@ T = TypeVar("T")
 GRACE = 1.0  # seconds for work to end after it was told to
 _FIRST_NAK, _LONGEST_NAK = 0.25, 30.0
 _LONGEST_RETRY = 5.0
+_PATIENCE = 86400.0  # seconds for which an item is kept for an owner that is not there
 _HEADERS = 4096  # bytes that the broker may count beyond a message's body
 
 
@@ -145,7 +146,7 @@ class Pipeline:
             result = await self._finish(station, execution)
         except HandBack as reason:
             log.info("handed back", name=item.name, attempt=item.attempt, why=str(reason), delay=reason.delay)
-            delivery.nak(reason.delay)
+            await self._give_back(execution, reason)
             return "handed_back"
         except Refused as reason:
             log.info("refused by its owner", name=item.name, attempt=item.attempt, why=str(reason))
@@ -176,7 +177,7 @@ class Pipeline:
             message = f"the arguments were kept aside as {execution.item.args_ref} and are no longer there"
             return Result(error=failure("ArgumentsLost", message, retryable=False))
         except Unreachable as error:
-            raise self._hand_back(execution, str(error)) from None
+            raise self._hand_back(execution, str(error), blameless=True) from None
         return None
 
     def _begin(self, station: Station, execution: Execution) -> None:
@@ -212,7 +213,7 @@ class Pipeline:
         asked_at = time.monotonic()
         execution.id, answer = await self._permits.ask(item)
         if answer is None:
-            raise self._hand_back(execution, "no permission could be had")
+            raise self._hand_back(execution, "no permission could be had", blameless=True)
         if answer.answer == "refused":
             self._permits.used(item)
             raise Refused(answer.reason)
@@ -256,9 +257,21 @@ class Pipeline:
 
     # --- what is not carried out ------------------------------------------------------------------------------------
 
-    def _hand_back(self, execution: Execution, why: str) -> HandBack:
+    def _hand_back(self, execution: Execution, why: str, *, blameless: bool = False) -> HandBack:
         """With a delay that grows with the deliveries: their number is limited."""
-        return HandBack(why, min(_FIRST_NAK * 2.0 ** (execution.delivery.attempts - 1), _LONGEST_NAK))
+        delay = min(_FIRST_NAK * 2.0 ** (execution.delivery.attempts - 1), _LONGEST_NAK)
+        return HandBack(why, delay, blameless=blameless)
+
+    async def _give_back(self, execution: Execution, reason: HandBack) -> None:
+        """After its last delivery the broker would give it up for one that kills its workers, and its step would fail.
+        One that is not to blame is sent anew instead, for a day.
+        """
+        delivery = execution.delivery
+        if reason.blameless and delivery.attempts >= self._settings.max_deliver and execution.age < _PATIENCE:
+            with suppress(Unavailable):
+                await self._bus.publish(delivery.subject, delivery.data)
+                delivery.ack()
+        delivery.nak(reason.delay)
 
 
 async def _until_taken(send: Callable[[], Awaitable[T]]) -> T:
