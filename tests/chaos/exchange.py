@@ -302,8 +302,8 @@ async def nothing_is_wrong(running: Exchange, orders: range, expected: Any) -> N
 async def nothing_is_broken(running: Exchange) -> None:
     """No promise was broken, whatever the runs came to, and nothing is under way."""
     findings = await audit(running.db, "default", running.effects())
-    assert findings.violations == []
-    assert findings.unfinished == []
+    assert findings.violations == [], findings.violations
+    assert findings.unfinished == [], findings.unfinished
     await _model_calls(running)
 
 
@@ -321,7 +321,7 @@ async def _model_calls(running: Exchange) -> None:
     recorded_at = {(text, turn): at for text, turn, at in rows}
     asked = [(_turn_of(call.messages), call.at) for call in running.model.paid_calls]
     late = [(turn, at - recorded_at[turn]) for turn, at in asked if at > recorded_at[turn] + MODEL_CALL_BEGINS]
-    assert late == []
+    assert late == [], late
 
 
 MODEL_CALL_BEGINS = 0.5  # seconds at most from the owner's "go" to the call: litellm prepares it
