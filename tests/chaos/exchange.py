@@ -64,7 +64,7 @@ class Exchange:
         arguments = ["worker", kind, APP] if kind in ("agents", "tools", "llm") else [kind]
         environment = self.stack.environment(
             model="openai/scripted", model_api_base=self.model.url, metrics_port=0, port=self.port, log_level="warning",
-            fault=fault, **{"blocked_after": 2.0, **self.settings, **settings},
+            fault=fault, **{"blocked_after": 2.0, "llm_concurrency": 16, **self.settings, **settings},
         )  # fmt: skip
         environment |= {"CHAOS_LEDGER": str(self.ledger), "CHAOS_CLOCK": str(self.clock_of(name))}
         log = (self.stack.directory / f"{name}.log").open("ab")
