@@ -8,7 +8,7 @@ from typing import Any
 
 from chaos.exchange import Exchange, exchange
 from chaos.load import orders_come
-from chaos.roster import nobody_died
+from chaos.roster import PATIENT_LEASE, nobody_died
 
 NAMES = ["gateway", "supervisor", "agents.1", "agents.2", "tools.1", "llm.1"]
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -59,7 +59,7 @@ CORE = {
 
 
 async def test_orders_complete_and_what_could_not_be_taken_is_kept() -> None:
-    async with exchange(NAMES, max_deliver=MOST_DELIVERIES) as running:
+    async with exchange(NAMES, max_deliver=MOST_DELIVERIES, lease=PATIENT_LEASE) as running:
         async with orders_come(running) as load:
             worker = await running.worker_of("agents.1")
             for _ in range(ROUNDS):
