@@ -121,15 +121,15 @@ class Exchange:
                 process.wait()
         self.guard.communicate(b"\n")
 
-    async def joined(self, *names: str) -> None:
-        """Wait until the workers of this name are at work."""
+    async def joined(self, *names: str, mortal: bool = False) -> None:
+        """Wait until the workers of this name are at work, or (``mortal``) have died already, as they were told to."""
         pids = {self.processes[name].pid: name for name in names if name.partition(".")[0] in JOINING}
 
         async def all_there() -> bool:
-            for name in pids.values():
-                assert self.processes[name].poll() is None, f"{name} ended\n{self.logs()}"
+            gone = {pid for pid, name in pids.items() if self.processes[name].poll() is not None}
+            assert mortal or not gone, f"{', '.join(pids[pid] for pid in gone)} ended\n{self.logs()}"
             with suppress(Unreachable):
-                return pids.keys() <= {one.pid for one in await workers.list_workers(self.db)}
+                return pids.keys() <= gone | {one.pid for one in await workers.list_workers(self.db)}
             return False
 
         await self.until(all_there, f"{', '.join(names)} are there")

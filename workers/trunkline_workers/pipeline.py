@@ -258,7 +258,8 @@ class Pipeline:
         body = await _until_taken(lambda: body_of(self._db, outcome, self._settings.max_payload, offload_over))
         reply, msg_id = execution.item.reply, execution.id or None
         await _until_taken(lambda: self._bus.publish(reply, body, msg_id=msg_id))
-        if not execution.item.probe:
+        unknown = (result.error or {}).get("unknown")
+        if not (execution.item.probe or unknown):  # of what is unknown a probe can tell more
             self._finished.remember(execution.attempt, body)
 
     # --- what is not carried out ------------------------------------------------------------------------------------

@@ -50,10 +50,10 @@ async def _keys(db: Database, instances: Iterable[str]) -> dict[tuple[str, str, 
 
 
 async def whole(db: Database, outcome: Outcome) -> Outcome:
-    """The outcome with its value, if that was kept aside; with a passing error if it is no longer there.
+    """``outcome`` with its value, if that was kept aside. One whose value is lost has failed, and may be tried again.
 
     Raises:
-        Unreachable: Postgres is away.
+        Unreachable: Postgres is away, and has the value.
     """
     if not outcome.value_ref:
         return outcome

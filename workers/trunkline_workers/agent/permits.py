@@ -30,7 +30,7 @@ from trunkline_workers.agent.live import Live, Permit
 from trunkline_workers.agent.registry import Registry
 from trunkline_workers.agent.turn import Turn
 
-BEGIN_WITHIN = 10.0  # seconds from an unsafe step's permit to its begin
+BEGIN_WITHIN = 5.0  # seconds from an unsafe step's permit to its begin
 FORWARD_TIMEOUT = 1.5  # seconds
 
 _NO_REQUEST = dumps(PermitAnswer(answer="refused", reason="not a permit request"))
