@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
-from trunkline.bus.connection import Bus
+from trunkline.bus.connection import Bus, CoreMessage, Subscription
 from trunkline.bus.consume import Delivery
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import new_id
@@ -69,6 +69,7 @@ class Pipeline:
         self._finished = Finished()
         self._log = ExecutionsLog(settings.executions_log, member.worker_id)
         self._absence = Absence(settings.ack_wait)
+        self._echo: Subscription | None = None
         self._keeping_alive: asyncio.Task[None] | None = None
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -80,6 +81,8 @@ class Pipeline:
             Unavailable: NATS is away.
         """
         await self._cancellations.start()
+        own_beats = self._bus.subjects.heartbeat(self._member.worker_id)
+        self._echo = await self._bus.subscribe(own_beats, self._heard_itself)
         self._keeping_alive = asyncio.create_task(self._keep_alive(), name="keep items alive")
 
     def handler(self, station: Station) -> Callable[[Delivery], Awaitable[None]]:
@@ -100,6 +103,8 @@ class Pipeline:
             task.cancel()
         await self._settled(GRACE)
         await self._cancellations.stop()
+        if self._echo is not None:
+            await self._echo.unsubscribe()
         if self._keeping_alive is not None:
             self._keeping_alive.cancel()
 
@@ -107,9 +112,12 @@ class Pipeline:
         if self._held:
             await asyncio.wait(list(self._held.values()), timeout=seconds)
 
+    async def _heard_itself(self, _: CoreMessage) -> None:
+        """A heartbeat of its own came back: the line carries both ways, and this process is at work."""
+        self._absence.tick()
+
     async def _keep_alive(self) -> None:
         while True:
-            self._absence.tick()
             await asyncio.sleep(self._settings.ack_wait / 3)
             for delivery in list(self._held):
                 delivery.in_progress()
