@@ -196,6 +196,10 @@ class JournalCorrupt(TrunklineError):
     """The journal of instance {instance} is not usable: {reason}. It is left untouched; look at it by hand."""
 
 
+class SnapshotUnusable(TrunklineError):
+    """The snapshot of instance {instance} is not usable: {reason}."""
+
+
 class Diverged(TrunklineError):
     """The code no longer does what the journal of run {run} recorded: {difference}. Put the old code back, or cancel
     the run."""

@@ -55,6 +55,7 @@ leases = _counter("leases", "What became of leases: taken, refused, released, fe
 commit_appends = _histogram("commit_appends", "Appends that went into one group commit.", _SIZES)
 commit_entries = _histogram("commit_entries", "Journal entries that went into one group commit.", _SIZES)
 commit_seconds = _histogram("commit_seconds", "Time of one group commit.", _FAST)
+snapshots = _counter("snapshots", "Snapshots of instances: written, unusable (passed over).", "event")
 heartbeats = _counter("heartbeats", "Heartbeats sent.", "kind")
 
 # --- tool and LLM workers -------------------------------------------------------------------------------------------
