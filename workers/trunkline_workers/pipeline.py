@@ -34,7 +34,7 @@ from trunkline_workers.failures import failure
 from trunkline_workers.finished import Finished
 from trunkline_workers.intake import args_of, bury, decode
 from trunkline_workers.outcomes import body_of, outcome_of
-from trunkline_workers.permits import Permits
+from trunkline_workers.permits import PATIENCE, Permits
 
 log = logs.get("workers")
 
@@ -218,10 +218,11 @@ class Pipeline:
             raise Refused(answer.reason)
         if answer.answer == "later":
             raise self._hand_back(execution, answer.reason or "the owner said: later")
-        if answer.begin_within is not None and time.monotonic() - asked_at >= answer.begin_within:
+        await reach("permit-received")
+        within = max(self._settings.ack_wait, PATIENCE) if answer.begin_within is None else answer.begin_within
+        if time.monotonic() - asked_at >= within:  # from then on another execution may be let go
             raise self._hand_back(execution, "the permit came too late")
         self._permits.used(item)
-        await reach("permit-received")
 
     async def _perform(self, station: Station, execution: Execution) -> Result:
         if not execution.item.probe:
@@ -249,7 +250,8 @@ class Pipeline:
         body = await _until_taken(lambda: body_of(self._db, outcome, self._settings.max_payload, offload_over))
         reply, msg_id = execution.item.reply, execution.id or None
         await _until_taken(lambda: self._bus.publish(reply, body, msg_id=msg_id))
-        if not execution.item.probe:
+        unknown = (result.error or {}).get("unknown")
+        if not (execution.item.probe or unknown):  # of what is unknown a probe can tell more
             self._finished.remember(execution.attempt, body)
 
     # --- what is not carried out ------------------------------------------------------------------------------------

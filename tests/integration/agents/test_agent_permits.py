@@ -10,6 +10,7 @@ from trunkline.domain.ids import new_id
 from trunkline.domain.status import EnvelopeKind
 from trunkline.domain.work import WorkItem
 from trunkline.store import dead_letters, leases
+from trunkline_workers.agent import watching
 
 __all__ = ["hands", "impatient"]  # fixtures
 
@@ -25,7 +26,7 @@ async def test_an_unsafe_step_begins_once_and_its_permit_is_recorded_first(
     first = await hands.ask(item, mine)
     assert first.answer == "go"
     assert first.begin_within is not None
-    assert 0 < first.begin_within <= 10
+    assert 0 < first.begin_within <= 5
     assert (await exchange.entries(run))[-1] == "StepStarted"
     again = await hands.ask(item, mine)
     assert again.answer == "go", "the same execution gets the same answer"
@@ -122,6 +123,19 @@ async def test_a_step_that_was_issued_again_refuses_the_attempt_before(
     assert (await exchange.until(run, "completed")).output == "found"
     await hands.answer(first, "late")
     assert (await exchange.entries(run)).count("StepCompleted") == 1
+
+
+async def test_a_retry_is_not_issued_before_its_delay_is_over(
+    exchange: Exchange, worker: Worker, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "QUEUE_WAIT", 0.1)
+    run = await exchange.request("rare", "failed", 5)
+    await hands.answer(await hands.item(), error={"type": "Away", "message": "come back later", "retryable": True})
+    silent = await exchange.request("rare", "silent", 5)
+    await hands.item()
+    again = await hands.item()
+    assert (again.run, again.attempt) == (silent, 2), "it is due after the other would have been"
+    assert (await exchange.entries(run)).count("StepRetried") == 1
 
 
 async def unknown(exchange: Exchange, hands: Hands, key: str) -> tuple[str, WorkItem]:

@@ -15,13 +15,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from listening import PATIENCE, Connect, stay
+from listening import PATIENCE, Connect, say, stay
 from pydantic import SecretStr
 
 from trunkline.bus.connection import Bus, CoreMessage
 from trunkline.domain.errors import NotConfigured, Unavailable
 from trunkline.embedded.nats import EmbeddedNats
 from trunkline.embedded.server import ServerProcess
+from trunkline.embedded.stack import Stack
 from trunkline.settings import Settings
 
 
@@ -228,6 +229,23 @@ async def test_messages_are_worked_on_side_by_side(bus: Bus) -> None:
     await bus.subscribe("meet", meet)
     async with asyncio.timeout(PATIENCE):
         assert await asyncio.gather(*(bus.request("meet", b"", PATIENCE) for _ in range(20))) == [b"met"] * 20
+
+
+@pytest.mark.parametrize(
+    "message", [b"HPUB heard.x 16 16\r\nNATS/1.0 \xff\xff\xff\r\n\r\n\r\n", b"PUB heard.\xff 0\r\n\r\n"]
+)
+async def test_a_message_that_is_no_text_does_not_end_the_hearing(message: bytes, bus: Bus, stack: Stack) -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def hear(message: CoreMessage) -> None:
+        heard.put_nowait(message.data)
+
+    await bus.subscribe("heard.*", hear)
+    await bus.client.flush()
+    await say(stack.nats.url, message)
+    bus.send("heard.y", b"after")
+    async with asyncio.timeout(7):  # a connection that reads no more is given up only after nine seconds
+        assert [await heard.get(), await heard.get()] == [b"", b"after"]
 
 
 async def test_members_of_a_queue_share_messages(bus: Bus) -> None:
