@@ -71,6 +71,14 @@ class Settings(BaseSettings):
     llm_concurrency: int = Field(64, ge=1, description="Model calls at once in one LLM worker.")
     stream_max_age: float = Field(600.0, gt=0, description="Seconds that tokens and progress stay readable.")
 
+    # --- retention ---
+    retention_days: float = Field(
+        0.0,
+        ge=0,
+        description="Days for which ended runs are kept, with their journals, mail and idempotency keys; 0: for ever.",
+    )
+    retention_every: float = Field(300.0, gt=0, description="Seconds between two looks for what is older.")
+
     # --- the gateway ---
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
     port: int = Field(8080, ge=0, le=65535, description="Port that the gateway listens on; 0 takes a free one.")

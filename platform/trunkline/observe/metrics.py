@@ -86,6 +86,9 @@ reclaimed = _counter("reclaimed", "Instances freed from dead workers.")
 reconciled = _counter("reconciled", "Instances woken because their mail or their runs lay still.")
 alarms = _counter("alarms", "Timers that fired.")
 late_replies = _counter("late_replies", "Outcomes read on behalf of departed workers.")
+removed = _counter(
+    "removed", "Rows that retention removed: journal, runs, mail, approvals, dead_letters, payloads, workers.", "kind"
+)
 duty_failures = _counter("duty_failures", "Times that a duty failed and was begun again.", "duty")
 
 

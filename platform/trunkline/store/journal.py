@@ -43,7 +43,7 @@ class Row:
 COLUMNS = "j.version, j.epoch, j.writer, extract(epoch from j.recorded_at)::float8, j.type, j.run::text, j.body"
 
 _READ = f"""
-select i.id::text, i.head, coalesce(s.version, 0), {COLUMNS}
+select i.id::text, i.head, coalesce(s.floor, 0), coalesce(s.version, 0), {COLUMNS}
 from instances i left join snapshots s on s.instance = i.id left join journal j on j.instance = i.id
 where i.id = any(%(instances)s)
 order by i.id, j.version
@@ -93,14 +93,13 @@ async def read(db: Database, instances: Sequence[str]) -> dict[str, Journal | Jo
     async with db.connection() as connection:
         cursor = await connection.execute(_READ, {"instances": Ids(instances)}, binary=True)
         fetched = await cursor.fetchall()
-    raw: dict[str, tuple[int, int, list[tuple[Any, ...]]]] = {}
-    for instance, head, covered, *columns in fetched:
-        rows = raw.setdefault(instance, (head, covered, []))[2]
+    raw: dict[str, tuple[int, int, int, list[tuple[Any, ...]]]] = {}
+    for instance, head, removed, covered, *columns in fetched:
+        rows = raw.setdefault(instance, (head, removed, covered, []))[3]
         if columns[0] is not None:
             rows.append(tuple(columns))
     found: dict[str, Journal | JournalCorrupt] = {}
-    for instance, (head, covered, columns_of) in raw.items():
-        removed = min(columns_of[0][0] - 1 if columns_of else head, covered)
+    for instance, (head, removed, covered, columns_of) in raw.items():
         try:
             found[instance] = Journal(checked(instance, head, columns_of, after=removed), removed, covered)
         except JournalCorrupt as error:

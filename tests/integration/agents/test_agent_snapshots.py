@@ -63,6 +63,7 @@ async def test_an_instance_comes_back_from_its_snapshot_alone(exchange: Exchange
     async with exchange.db.connection() as connection, connection.transaction():
         await connection.execute("set local trunkline.retention = 'on'")
         await connection.execute("delete from journal j using snapshots s where j.version <= s.version")
+        await connection.execute("update snapshots set floor = version")
     async with Worker(exchange.settings):
         assert await tallied(exchange, 21) == ["231"]
     view = await instances.get(exchange.db, "default", "tally", "t")
@@ -76,6 +77,7 @@ async def test_a_damaged_snapshot_without_its_journal_is_refused(exchange: Excha
     async with exchange.db.connection() as connection, connection.transaction():
         await connection.execute("set local trunkline.retention = 'on'")
         await connection.execute("delete from journal j using snapshots s where j.version <= s.version")
+        await connection.execute("update snapshots set floor = version")
         await connection.execute("update snapshots set body = replace(body::text, '\"total\":', '\"total\":1')::json")
     async with Worker(exchange.settings):
         run = await exchange.request("tally", "t", 21)

@@ -127,6 +127,7 @@ async def forget(db: Database, below: int) -> None:
     async with db.connection() as connection, connection.transaction():
         await connection.execute("set local trunkline.retention = 'on'")
         await connection.execute("delete from journal where version <= %s", [below])
+        await connection.execute("update snapshots set floor = %s", [below])
 
 
 @pytest.mark.parametrize(("damage", "why"), DAMAGE[:3])
