@@ -84,6 +84,7 @@ deaths = _counter("deaths", "Workers declared dead.")
 reclaimed = _counter("reclaimed", "Instances freed from dead workers.")
 reconciled = _counter("reconciled", "Instances woken because their mail or their runs lay still.")
 alarms = _counter("alarms", "Timers that fired.")
+scheduled = _counter("scheduled", "Instances that schedules gave runs to.")
 late_replies = _counter("late_replies", "Outcomes read on behalf of departed workers.")
 duty_failures = _counter("duty_failures", "Times that a duty failed and was begun again.", "duty")
 
