@@ -48,8 +48,8 @@ AGENTS = [
 ]  # fmt: skip
 HANDS = ["item-received", "permit-received", "executed", "outcome-published", "item-acknowledged"]
 SUPERVISOR = [
-    "worker-declared-dead", "instances-reclaimed", "timers-fired", "replies-posted", "dead-letter-kept",
-    "journal-shortened",
+    "worker-declared-dead", "instances-reclaimed", "schedule-accepted", "schedules-fired", "timers-fired",
+    "replies-posted", "dead-letter-kept", "journal-shortened",
 ]  # fmt: skip
 SITES = [
     *(Site(point, "agents") for point in AGENTS),
@@ -59,10 +59,11 @@ SITES = [
 ]
 
 
-def together(groups: int) -> list[list[Site]]:
+def together() -> list[list[Site]]:
     """All sites, several at a time; no two of a kind that there is one of."""
     alone = [site for site in SITES if site.kind in ("supervisor", "gateway")]
-    return [[*alone, *(site for site in SITES if site not in alone)][first::groups] for first in range(groups)]
+    ordered = [*alone, *(site for site in SITES if site not in alone)]
+    return [ordered[first :: len(alone)] for first in range(len(alone))]
 
 
 def seeded_pairs(seed: int, count: int) -> list[tuple[Site, Site]]:
@@ -105,6 +106,7 @@ class Sweep:
         await self._recover(names)
         await self.running.until(lambda: self._done(first), f"all orders are done after {', '.join(map(str, sites))}")
         await nothing_is_wrong(self.running, range(1, self._next), expected)
+        assert await self.running.ask(_NOT_ONCE) == [], "each occurrence of a schedule is one run"
 
     async def _start(self, site: Site, action: str) -> str:
         name = site.kind if site.kind in ("supervisor", "gateway") else f"{site.kind}.v{next(self._victims)}"
@@ -164,7 +166,8 @@ class Sweep:
         rows = await self.running.ask(
             "select count(*) from runs where agent = 'orders' and key::int >= %s and status = 'completed'", first
         )
-        return rows == [(self._next - first,)]
+        ticking = await self.running.ask(_TO_COME)
+        return rows == [(self._next - first,)] and ticking == [(0, 0)]
 
 
 MANY_BATCHES, MOST_BATCHES = 10, 40
@@ -247,6 +250,31 @@ _ANCIENT_RUN = """
 insert into runs (id, tenant, instance, agent, key, status, first_version, last_version, created_at, ended_at)
 values (%s, 'default', %s, 'waiter', %s, 'completed', 1, 2, '2001-01-01', '2001-01-01') returning 1
 """
+
+
+async def _schedules_are_due(running: Exchange, _: str) -> None:
+    """New schedules, each of which is due once, and soon."""
+    while True:
+        await running.ask(_SCHEDULES)
+        await asyncio.sleep(0.5)
+
+
+_SCHEDULES = """
+insert into schedules (tenant, agent, name, app, spec, digest, due_at)
+select 'default', 'ticker', name, 'chaos',
+       json_build_object('name', name, 'kind', 'at', 'at', extract(epoch from due), 'missed', 'all'), '', due
+from (select gen_random_uuid()::text as name, clock_timestamp() + n * interval '0.1 second' as due
+      from generate_series(1, 4) as n) as s
+returning name
+"""
+_TO_COME = """
+select (select count(*) from schedules where due_at is not null),
+       (select count(*) from runs where agent = 'ticker' and status <> 'completed')
+"""
+_NOT_ONCE = """
+select s.name, s.trouble, count(r.id) from schedules s
+left join runs r on r.agent = s.agent and r.key = s.name group by s.name, s.trouble having count(r.id) <> 1
+"""
 _ENDED_STEP = """
 select j.instance::text, j.run::text, j.body->>'key' from journal j join runs r on r.id = j.run
 where r.agent = 'orders' and r.status = 'completed' and j.type = 'StepCompleted' limit 5
@@ -257,6 +285,8 @@ RARE: dict[str, Callable[[Exchange, str], Awaitable[None]]] = {
     "worker-declared-dead": _somebody_dies,
     "instances-reclaimed": _somebody_dies,
     "replies-posted": _somebody_dies,
+    "schedule-accepted": _schedules_are_due,
+    "schedules-fired": _schedules_are_due,
     "dead-letter-kept": _no_wake,
     "journal-shortened": _something_ancient,
 }

@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli import approvals, catalog, chaos, database, dead_letters, develop, doctor, messages, runs, services
+from trunkline.cli import (
+    approvals,
+    catalog,
+    chaos,
+    database,
+    dead_letters,
+    develop,
+    doctor,
+    messages,
+    runs,
+    schedules,
+    services,
+)
 
 app = typer.Typer(
     name="trunkline",
@@ -41,6 +53,7 @@ app.command()(runs.journal)
 app.command()(catalog.agents)
 app.command()(catalog.instances)
 app.command()(catalog.tools)
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(catalog.ps)
