@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli import approvals, catalog, chaos, database, dead_letters, develop, doctor, messages, runs, services
+from trunkline.cli import (
+    approvals,
+    catalog,
+    chaos,
+    database,
+    dead_letters,
+    develop,
+    doctor,
+    instances,
+    messages,
+    runs,
+    services,
+)
 
 app = typer.Typer(
     name="trunkline",
@@ -39,7 +51,7 @@ app.command()(messages.signal)
 app.add_typer(runs.app, name="runs")
 app.command()(runs.journal)
 app.command()(catalog.agents)
-app.command()(catalog.instances)
+app.add_typer(instances.app, name="instances")
 app.command()(catalog.tools)
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(dead_letters.app, name="dead-letters")

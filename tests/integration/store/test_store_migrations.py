@@ -20,6 +20,8 @@ from trunkline.store import migrate, version
 from trunkline.store.database import Database, Unreachable, connection_info
 from trunkline.store.schema import metadata
 
+REVISIONS = ["0001", "0002", "0003"]
+
 
 def relations(url: str, schema: str) -> int:
     with psycopg.connect(url) as connection:
@@ -50,7 +52,7 @@ def test_from_nothing_to_head_and_back(url: str, unmigrated: str) -> None:
         query = "select relname from pg_class c join pg_namespace n on n.oid = relnamespace where nspname = %s"
         assert connection.execute(query, [unmigrated]).fetchall() == []
     migrate.upgrade(url, unmigrated)
-    assert told == ["upgraded to 0001", "upgraded to 0002", "downgraded from 0002", "downgraded from 0001"]
+    assert told == [f"upgraded to {n}" for n in REVISIONS] + [f"downgraded from {n}" for n in reversed(REVISIONS)]
 
 
 def test_many_that_start_at_once_upgrade_once(url: str, unmigrated: str) -> None:
@@ -58,7 +60,7 @@ def test_many_that_start_at_once_upgrade_once(url: str, unmigrated: str) -> None
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(migrate.upgrade, url, unmigrated, told=told.append) for _ in range(4)]:
             done.result(20)
-    assert told == ["upgraded to 0001", "upgraded to 0002"]
+    assert told == [f"upgraded to {n}" for n in REVISIONS]
 
 
 def test_needs_no_file_and_says_nothing(url: str, unmigrated: str, tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ async def test_check_names_what_is_and_what_is_needed(url: str, schema: str, unm
     await version.check(db)
     await db.close()
     db = await Database.open(url, schema=unmigrated)
-    with pytest.raises(SchemaMismatch, match=r"at nothing .* needs 0002. Run: trunkline migrate"):
+    with pytest.raises(SchemaMismatch, match=r"at nothing .* needs 0003. Run: trunkline migrate"):
         await version.check(db)
     await db.close()
 
