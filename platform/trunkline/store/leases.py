@@ -50,9 +50,13 @@ taken as (
     returning i.id, i.tenant, i.agent, i.key, i.head, i.epoch, i.takeovers
 ),
 made as (  -- an instance that has mail and was never taken up
-    insert into instances as i (id, tenant, agent, key, owner, epoch)
-    select distinct on (m.instance) m.instance, m.tenant, m.agent, m.key, %(worker)s, 1
+    insert into instances as i (id, tenant, agent, key, owner, head, epoch)
+    select distinct on (m.instance) m.instance, m.tenant, m.agent, m.key, %(worker)s,
+           coalesce(t.version, 0), coalesce(t.epoch, 0) + 1  -- above all of those that were erased
     from mailbox m
+    left join lateral (
+        select max(version) as version, max(epoch) as epoch from tombstones where instance = m.instance
+    ) t on true
     where m.instance = any(%(instances)s) and m.taken_at is null and exists (select from present)
       and not exists (select from instances where id = m.instance)
     order by m.instance
