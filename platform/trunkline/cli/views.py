@@ -24,6 +24,21 @@ def runs(page: Body) -> None:
     _more(page)
 
 
+def replayed(found: Body) -> None:
+    """Which runs the code fits, and where it would go another way."""
+    rows = (
+        (each["run"], each["agent"], cut(each["key"], 40), _fits(each), each["difference"]) for each in found["items"]
+    )
+    table(("RUN", "AGENT", "KEY", "CODE", "DIFFERENCE"), rows, empty="No such run is under way.")
+    say(f"{found['fits']} fit, {found['diverged']} diverge.", "red" if found["diverged"] else "green")
+    if found["more"]:
+        say("There are more: --limit", "dim")
+
+
+def _fits(each: Body) -> str:
+    return "diverges" if each["difference"] else "fits"
+
+
 def why(run_: Body) -> str:
     """Why the run stands where it does, in a few words."""
     error = run_.get("error") or {}

@@ -124,6 +124,18 @@ async def open_of(db: Database, instance: str) -> list[Run]:
         return [_run(row) for row in await cursor.fetchall()]
 
 
+async def under_way(db: Database, tenant: str, *, agent: str | None = None, limit: int = 1000) -> list[Run]:
+    """The tenant's runs that have begun and not ended, oldest first, at most ``limit``; without input and output."""
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            _LISTED + "where tenant = %(tenant)s and (%(agent)s::text is null or agent = %(agent)s)"
+            " and status in ('running', 'waiting', 'parked') and first_version is not null"
+            " order by created_at, id limit %(limit)s",
+            {"tenant": tenant, "agent": agent, "limit": limit},
+        )
+        return [_run(row[:-1]) for row in await cursor.fetchall()]
+
+
 async def park_unloadable(db: Database, instance: str, reason: str, detail: str, actions: Sequence[str]) -> None:
     """Park the instance's open runs by their rows alone: its journal cannot be read, and so nothing appended to it.
 

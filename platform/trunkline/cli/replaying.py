@@ -1,0 +1,68 @@
+"""Runs from Postgres held against the code of an App: what ``trunkline runs replay`` finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from trunkline.authoring.app import App
+from trunkline.authoring.instance import InstanceView
+from trunkline.authoring.replaying import Replayed, replay
+from trunkline.domain.errors import JournalCorrupt
+from trunkline.settings import Settings
+from trunkline.store import journal, runs
+from trunkline.store.database import Database
+
+PAGE = 50  # runs whose journals are in memory at once
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One ``run``; or, where it is empty, at most ``limit`` that are under way, of ``agent`` alone if it is given."""
+
+    run: str = ""
+    agent: str = ""
+    limit: int = 1000
+
+
+async def held_against(app: App, settings: Settings, wanted: Wanted) -> dict[str, Any]:
+    """``{"items": [{"run", "agent", "key", "difference"}, …], "fits", "diverged", "more"}``.
+
+    Raises:
+        UnknownRun: the tenant has no such run.
+        Unreachable: Postgres is away.
+    """
+    db = await Database.open(settings.database_url.get_secret_value(), schema=settings.database_schema, size=1)
+    try:
+        found = await _wanted(db, settings.tenant, wanted)
+        verdicts = []
+        for start in range(0, min(len(found), wanted.limit), PAGE):
+            verdicts += await _of_page(db, app, found[start : min(start + PAGE, wanted.limit)])
+    finally:
+        await db.close()
+    diverged = sum(not verdict.fits for verdict in verdicts)
+    return {
+        "items": [asdict(verdict) for verdict in verdicts],
+        "fits": len(verdicts) - diverged,
+        "diverged": diverged,
+        "more": len(found) > wanted.limit,
+    }
+
+
+async def _wanted(db: Database, tenant: str, wanted: Wanted) -> list[runs.Run]:
+    if wanted.run:
+        return [await runs.get(db, tenant, wanted.run)]
+    return await runs.under_way(db, tenant, agent=wanted.agent or None, limit=wanted.limit + 1)
+
+
+async def _of_page(db: Database, app: App, page: Sequence[runs.Run]) -> list[Replayed]:
+    journals = await journal.read(db, sorted({run.instance for run in page}))
+    return [_verdict(app, run, journals.get(run.instance, [])) for run in page]
+
+
+def _verdict(app: App, run: runs.Run, rows: list[journal.Row] | JournalCorrupt) -> Replayed:
+    if isinstance(rows, JournalCorrupt):
+        return Replayed(run.id, run.agent, run.key, str(rows))
+    view = InstanceView(run.tenant, run.agent, run.key)
+    return replay(app, view, run.id, [row.entry for row in rows])
