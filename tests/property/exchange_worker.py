@@ -17,6 +17,7 @@ from trunkline.store import workers
 from trunkline.store.append import Append, Appender
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.conflicts import Conflicts
+from trunkline_workers.agent.definitions import Definitions
 from trunkline_workers.agent.dispatch import Dispatch
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.permits import Permits
@@ -65,7 +66,7 @@ class Worker:
             dispatch=dispatch,
             conflicts=Conflicts(line),
             routes=Routes(line),
-            definitions={},
+            definitions=Definitions(line, world.tenant, ()),  # type: ignore[arg-type]
             code="test",
             clock=world.clock,  # type: ignore[arg-type]
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from trunkline.authoring.agent_ref import AgentRef
 from trunkline.authoring.context import Context, Frame
-from trunkline.authoring.handlers import Handler, read_handler
+from trunkline.authoring.handlers import Body, Handler, read_handler
 from trunkline.authoring.instance import InstanceView, StateType
 from trunkline.authoring.names import check_event_type, check_path
 from trunkline.authoring.signatures import scope_of_caller
@@ -43,6 +43,7 @@ class Agent(AgentRef[I, O]):
         description: str,
         tools: tuple[str, ...] = (),
         model: ModelSettings | None = None,
+        body: Callable[[ModelSettings], Body] | None = None,
     ) -> None:
         super().__init__(name, description, main.input, main.output)
         self.app = app
@@ -52,6 +53,7 @@ class Agent(AgentRef[I, O]):
         self._on_busy = on_busy
         self._tools = tools
         self._model = model
+        self._body = body
         self._spec: AgentSpec | None = None
 
     @property
@@ -85,8 +87,10 @@ class Agent(AgentRef[I, O]):
 
         return declare
 
-    async def coroutine(self, driver: RunDriver, view: InstanceView) -> RunResult:
+    async def coroutine(self, driver: RunDriver, view: InstanceView, model: ModelSettings | None = None) -> RunResult:
         """One run: the handler that it is for, from the recorded input to the result's JSON.
+
+        ``model`` is what a model-driven agent's run began with; without it, it is what this code declares.
 
         Raises:
             BadInput: the input does not fit, or the run is for a handler that this code does not have.
@@ -97,7 +101,8 @@ class Agent(AgentRef[I, O]):
         event = event_of(started)
         frame = Frame(view, self.state, event)
         value = handler.input.decode(_input_of(started, event, handler))
-        output = handler.output.encode(await handler.fn(Context(driver, frame), value))
+        fn = self._body(model) if self._body and model and handler is self._main else handler.fn
+        output = handler.output.encode(await fn(Context(driver, frame), value))
         return RunResult(
             output=output,
             state=frame.changed_state(),

@@ -15,6 +15,7 @@ from trunkline.authoring.agent import InstanceView
 from trunkline.authoring.app import App
 from trunkline.domain.errors import Diverged
 from trunkline.domain.journal import Entry, RunStarted
+from trunkline.domain.specs import ModelSettings
 from trunkline.engine.fold import fold
 from trunkline.engine.replay import RunDriver
 
@@ -33,10 +34,13 @@ class Replayed:
         return not self.difference
 
 
-def replay(app: App, view: InstanceView, run: str, journal: Sequence[Entry]) -> Replayed:
+def replay(
+    app: App, view: InstanceView, run: str, journal: Sequence[Entry], model: ModelSettings | None = None
+) -> Replayed:
     """Replay ``run`` with the code of ``app``. Of the instance ``view`` state and conversation are not looked at.
 
     ``journal`` is the instance's whole journal. A run of which nothing is recorded yet fits any code with its agent.
+    ``model`` is what a model-driven agent's run began with; without it, it is what ``app`` declares.
     """
     verdict = Replayed(run, view.agent, view.key)
     agent = app.agents.get(view.agent)
@@ -48,7 +52,7 @@ def replay(app: App, view: InstanceView, run: str, journal: Sequence[Entry]) -> 
         return verdict
     then = replace(view, state=before.state, conversation=before.conversation)
     try:
-        RunDriver.replay(entries, partial(agent.coroutine, view=then), agent=agent.name).close()
+        RunDriver.replay(entries, partial(agent.coroutine, view=then, model=model), agent=agent.name).close()
     except Diverged as error:
         return replace(verdict, difference=str(error.fields["difference"]))
     return verdict

@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli import approvals, catalog, chaos, database, dead_letters, develop, doctor, messages, runs, services
+from trunkline.cli import (
+    approvals,
+    catalog,
+    chaos,
+    database,
+    dead_letters,
+    deploying,
+    develop,
+    doctor,
+    messages,
+    runs,
+    services,
+)
 
 app = typer.Typer(
     name="trunkline",
@@ -41,6 +53,9 @@ app.command()(runs.journal)
 app.command()(catalog.agents)
 app.command()(catalog.instances)
 app.command()(catalog.tools)
+app.command()(deploying.deploy)
+app.command()(deploying.rollback)
+app.add_typer(deploying.app, name="definitions")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(catalog.ps)

@@ -10,8 +10,9 @@ from trunkline.authoring.app import App
 from trunkline.authoring.instance import InstanceView
 from trunkline.authoring.replaying import Replayed, replay
 from trunkline.domain.errors import JournalCorrupt
+from trunkline.domain.specs import ModelSettings
 from trunkline.settings import Settings
-from trunkline.store import journal, runs
+from trunkline.store import definitions, journal, runs
 from trunkline.store.database import Database
 
 PAGE = 50  # runs whose journals are in memory at once
@@ -38,7 +39,7 @@ async def held_against(app: App, settings: Settings, wanted: Wanted) -> dict[str
         found = await _wanted(db, settings.tenant, wanted)
         verdicts = []
         for start in range(0, min(len(found), wanted.limit), PAGE):
-            verdicts += await _of_page(db, app, found[start : min(start + PAGE, wanted.limit)])
+            verdicts += await _of_page(db, settings.tenant, app, found[start : min(start + PAGE, wanted.limit)])
     finally:
         await db.close()
     diverged = sum(not verdict.fits for verdict in verdicts)
@@ -56,13 +57,17 @@ async def _wanted(db: Database, tenant: str, wanted: Wanted) -> list[runs.Run]:
     return await runs.under_way(db, tenant, agent=wanted.agent or None, limit=wanted.limit + 1)
 
 
-async def _of_page(db: Database, app: App, page: Sequence[runs.Run]) -> list[Replayed]:
+async def _of_page(db: Database, tenant: str, app: App, page: Sequence[runs.Run]) -> list[Replayed]:
     journals = await journal.read(db, sorted({run.instance for run in page}))
-    return [_verdict(app, run, journals.get(run.instance, [])) for run in page]
+    begun_with = await definitions.exactly(db, tenant, {(run.agent, run.definition) for run in page})
+    models = {(one.name, one.version): one.agent.model for one in begun_with}
+    return [_verdict(app, run, journals.get(run.instance, []), models.get((run.agent, run.definition))) for run in page]
 
 
-def _verdict(app: App, run: runs.Run, rows: list[journal.Row] | JournalCorrupt) -> Replayed:
+def _verdict(
+    app: App, run: runs.Run, rows: list[journal.Row] | JournalCorrupt, model: ModelSettings | None
+) -> Replayed:
     if isinstance(rows, JournalCorrupt):
         return Replayed(run.id, run.agent, run.key, str(rows))
     view = InstanceView(run.tenant, run.agent, run.key)
-    return replay(app, view, run.id, [row.entry for row in rows])
+    return replay(app, view, run.id, [row.entry for row in rows], model)

@@ -152,6 +152,39 @@ def tools(page: Body) -> None:
     table(("TOOL", "APP", "VERSION", "EFFECT", "TIMEOUT", "RETRIES", "WHAT"), rows, empty=empty)
 
 
+def definitions(page: Body) -> None:
+    """Versions of definitions, and how they came to be current."""
+    rows = (
+        (
+            each["agent"],
+            str(each["version"]),
+            "current" if each["current"] else "",
+            each["cause"],
+            moment(each["since"]),
+            each["app"],
+            each["digest"][:12],
+        )
+        for each in page["items"]
+    )
+    table(("AGENT", "VERSION", "NOW", "BY", "SINCE", "APP", "DIGEST"), rows, empty="No agent is declared.")
+
+
+def definition(found: Body) -> None:
+    """One version, whole: what the model is told comes last."""
+    body = found["body"]
+    model = body.pop("model", None) or {}
+    facts([("agent", found["agent"]), ("version", found["version"]), *body.items(), *model.items()])
+
+
+def moved(answer: Body, *, nothing: str) -> None:
+    """Which versions became current."""
+    for each in answer["moved"]:
+        before = f" (before: version {each['previous']})" if each["previous"] else ""
+        say(f"{each['name']} is at version {each['version']} now{before}", "green")
+    if not answer["moved"]:
+        say(nothing)
+
+
 def instances(page: Body) -> None:
     """A page of instances."""
     rows = (

@@ -20,6 +20,10 @@ from trunkline.store import migrate, version
 from trunkline.store.database import Database, Unreachable, connection_info
 from trunkline.store.schema import metadata
 
+REVISIONS = ["0001", "0002"]
+UP = [f"upgraded to {revision}" for revision in REVISIONS]
+DOWN = [f"downgraded from {revision}" for revision in reversed(REVISIONS)]
+
 
 def relations(url: str, schema: str) -> int:
     with psycopg.connect(url) as connection:
@@ -50,7 +54,7 @@ def test_from_nothing_to_head_and_back(url: str, unmigrated: str) -> None:
         query = "select relname from pg_class c join pg_namespace n on n.oid = relnamespace where nspname = %s"
         assert connection.execute(query, [unmigrated]).fetchall() == []
     migrate.upgrade(url, unmigrated)
-    assert told == ["upgraded to 0001", "downgraded from 0001"]
+    assert told == [*UP, *DOWN]
 
 
 def test_many_that_start_at_once_upgrade_once(url: str, unmigrated: str) -> None:
@@ -58,7 +62,7 @@ def test_many_that_start_at_once_upgrade_once(url: str, unmigrated: str) -> None
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(migrate.upgrade, url, unmigrated, told=told.append) for _ in range(4)]:
             done.result(20)
-    assert told == ["upgraded to 0001"]
+    assert told == UP
 
 
 def test_needs_no_file_and_says_nothing(url: str, unmigrated: str, tmp_path: Path) -> None:
@@ -104,7 +108,7 @@ async def test_check_names_what_is_and_what_is_needed(url: str, schema: str, unm
     await version.check(db)
     await db.close()
     db = await Database.open(url, schema=unmigrated)
-    with pytest.raises(SchemaMismatch, match=r"at nothing .* needs 0001. Run: trunkline migrate"):
+    with pytest.raises(SchemaMismatch, match=r"at nothing .* needs 0002. Run: trunkline migrate"):
         await version.check(db)
     await db.close()
 

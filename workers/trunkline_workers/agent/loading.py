@@ -48,7 +48,7 @@ def _known(activation: Activation, run: FoldedRun) -> Live:
 
 def _revived(activation: Activation, live: Live, run: FoldedRun, poison: str) -> bool:
     """Replay the run. Returns whether it can go on; one that has diverged is parked with the difference."""
-    body = activation.body(run.state, run.conversation)
+    body = activation.body(run.started, run.state, run.conversation)
     try:
         live.driver = RunDriver.replay(run.entries, body, agent=activation.agent.name)
     except Diverged as error:

@@ -6,7 +6,7 @@ Everything that touches Postgres goes in batches: what was woken while the last 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -16,6 +16,7 @@ from trunkline.authoring.agent import Agent
 from trunkline.bus.connection import Bus
 from trunkline.domain.codec import dumps, printable
 from trunkline.domain.errors import Fenced, JournalCorrupt
+from trunkline.domain.journal import RunStarted
 from trunkline.domain.work import Wake
 from trunkline.observe import faults, logs, metrics
 from trunkline.store import journal, leases, mailbox, runs
@@ -148,6 +149,7 @@ class Registry:
             return
         old = [lease.instance for lease in taken if lease.head]
         journals = await journal.read(self._db, old) if old else {}
+        await self._office.definitions.fetch(_begun_with(taken, journals))
         await faults.reach("journal-read")
         metrics.leases.labels(event="taken").inc(len(taken))
         for lease in taken:
@@ -231,6 +233,16 @@ class Registry:
         else:
             self._poisoned[lease.instance] = Poison(printable(str(error), MOST_REASON), frozenset(letters))
             self._office.later(AGAIN_AFTER, partial(self.look, wake))
+
+
+def _begun_with(
+    taken: Sequence[Lease], journals: Mapping[str, list[Row] | JournalCorrupt]
+) -> Iterator[tuple[str, int]]:
+    """The definitions that the runs in these journals began with."""
+    for lease in taken:
+        rows = journals.get(lease.instance, [])
+        if not isinstance(rows, JournalCorrupt):
+            yield from ((lease.agent, row.entry.definition) for row in rows if isinstance(row.entry, RunStarted))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from hashlib import sha256
 
@@ -19,9 +19,11 @@ from trunkline.observe import faults, logs
 from trunkline.settings import Settings
 from trunkline.store import definitions
 from trunkline.store.append import Appender
+from trunkline.store.deployments import Kind
 from trunkline_workers.agent import watching
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.conflicts import Conflicts
+from trunkline_workers.agent.definitions import Definitions
 from trunkline_workers.agent.dispatch import Dispatch
 from trunkline_workers.agent.office import Clock, Office
 from trunkline_workers.agent.permits import Permits
@@ -128,6 +130,10 @@ class AgentWorker:
     async def _office(self, stack: AsyncExitStack) -> Office:
         agents, tools = self._app.specs()
         versions = await definitions.publish(self.db, self._settings.tenant, agents, tools)
+        declared = Definitions(self.db, self._settings.tenant, self._app.agents)
+        await declared.start()
+        stack.push_async_callback(declared.stop)
+        _compare(declared, versions)
         self._router = Router(self.db, self.bus, self._settings)
         await self._router.start()
         stack.push_async_callback(self._router.stop)
@@ -144,7 +150,7 @@ class AgentWorker:
             dispatch=self._dispatch,
             conflicts=conflicts,
             routes=self._router.routes,
-            definitions={name: version for (kind, name), version in versions.items() if kind == "agent"},
+            definitions=declared,
             code=sha256(dumps([spec.model_dump(mode="json") for spec in agents])).hexdigest()[:12],
             clock=self._clock,
         )
@@ -201,6 +207,18 @@ class AgentWorker:
         """NATS lost what it held: issue every open remote step again."""
         log.warning("NATS was wiped; issuing open steps again")
         self.registry.every(reissue_remote)
+
+
+def _compare(declared: Definitions, versions: Mapping[tuple[Kind, str], int]) -> None:
+    """Say where new runs will not be as this worker's code declares, because another version was deployed."""
+    for (kind, name), own in versions.items():
+        if kind == "agent" and declared.current(name) != own:
+            log.warning(
+                "another definition was deployed than this code declares; to change that: trunkline deploy",
+                agent=name,
+                deployed=declared.current(name),
+                declared=own,
+            )
 
 
 def reissue_remote(activation: Activation) -> None:
