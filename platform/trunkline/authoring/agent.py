@@ -11,6 +11,7 @@ from trunkline.authoring.handlers import Body, Handler, read_handler
 from trunkline.authoring.instance import InstanceView, StateType
 from trunkline.authoring.names import check_event_type, check_path
 from trunkline.authoring.signatures import scope_of_caller
+from trunkline.domain.codec import digest
 from trunkline.domain.errors import BadDeclaration, BadInput
 from trunkline.domain.events import CloudEvent, parse_event
 from trunkline.domain.journal import RunStarted
@@ -55,6 +56,7 @@ class Agent(AgentRef[I, O]):
         self._model = model
         self._body = body
         self._spec: AgentSpec | None = None
+        self._code = ""
 
     @property
     def spec(self) -> AgentSpec:
@@ -62,6 +64,17 @@ class Agent(AgentRef[I, O]):
         if self._spec is None:
             self._spec = self._described()
         return self._spec
+
+    @property
+    def code(self) -> str:
+        """Which code this is, as far as it says so: the app's version, and what is declared apart from the definition.
+
+        It is announced by workers and kept by runs. Whether code fits a run is for a replay to find out.
+        """
+        if not self._code:
+            spec = self.spec.model_dump(mode="json", exclude={"model", "description"})
+            self._code = digest([self.app.version, spec])[:12]
+        return self._code
 
     def on(self, event_type: str, *, key: str | None = None) -> Callable[[EventHandler[E]], EventHandler[E]]:
         """Run a function when an event of this type comes, beside the instance's current run, between its steps.
@@ -82,7 +95,7 @@ class Agent(AgentRef[I, O]):
                 raise BadDeclaration(what=target, reason="this agent handles that event type already", fix=fix)
             handler = read_handler(fn, target=target, scope=scope, event_type=kind, key=path)
             self._check_state(handler, target)
-            self.handlers[kind], self._spec = handler, None
+            self.handlers[kind], self._spec, self._code = handler, None, ""
             return fn
 
         return declare

@@ -37,13 +37,15 @@ OnBusyName = Literal["queue", "reject", "interrupt"]
 class App:
     """One program. ``agents``, ``tools``, ``signals`` and ``sensors`` are what it has declared, by name."""
 
-    def __init__(self, name: str) -> None:
-        """``name`` becomes part of the subjects that its tools are called on.
+    def __init__(self, name: str, *, version: str = "") -> None:
+        """``name`` becomes part of the subjects that its tools are called on. ``version`` names the code, such as a
+        release or a commit: runs go to workers of the version that they began with where another does not fit.
 
         Raises:
             BadName: it is not 1 to 64 letters, digits, "_" or "-".
         """
         self.name = check_name("app", name)
+        self.version = version
         self.agents: dict[str, Agent[Any, Any]] = {}
         self.tools: dict[str, Tool[..., Any]] = {}
         self.signals: dict[str, SignalType[Any]] = {}

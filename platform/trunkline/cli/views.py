@@ -55,6 +55,8 @@ def run(found: Body) -> None:
             ("run", found["id"]),
             ("agent", found["agent"]),
             ("key", found["key"]),
+            ("definition", found.get("definition") or None),
+            ("code", found.get("code")),
             ("handler", found.get("handler")),
             ("status", found["status"]),
             ("parked", found.get("parked_reason")),

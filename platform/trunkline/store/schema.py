@@ -304,6 +304,7 @@ workers = Table(
     Column("draining", Boolean, nullable=False, server_default=text("false")),
     _time("dead_at", null=True),
     _time("left_at", null=True),
+    _json("announces", null=True),
     PrimaryKeyConstraint("id"),
 )
 Index("workers_beating", workers.c.beat_at, postgresql_where=text("dead_at is null and left_at is null"))

@@ -20,7 +20,7 @@ from trunkline.store import migrate, version
 from trunkline.store.database import Database, Unreachable, connection_info
 from trunkline.store.schema import metadata
 
-REVISIONS = ["0001", "0002"]
+REVISIONS = ["0001", "0002", "0003"]
 UP = [f"upgraded to {revision}" for revision in REVISIONS]
 DOWN = [f"downgraded from {revision}" for revision in reversed(REVISIONS)]
 
@@ -108,7 +108,7 @@ async def test_check_names_what_is_and_what_is_needed(url: str, schema: str, unm
     await version.check(db)
     await db.close()
     db = await Database.open(url, schema=unmigrated)
-    with pytest.raises(SchemaMismatch, match=r"at nothing .* needs 0002. Run: trunkline migrate"):
+    with pytest.raises(SchemaMismatch, match=r"at nothing .* needs 0003. Run: trunkline migrate"):
         await version.check(db)
     await db.close()
 

@@ -42,20 +42,6 @@ OLD = desk("the old way")
 NEW = desk("the new way", describe="Give it back, all of it.", more=True, keep=False, temperature=0.5)
 
 
-async def taken_up(tl: Exchange, version: int) -> None:
-    """Wait until new runs begin with ``version``."""
-    for _ in range(500):
-        run = await tl.start("triage", "hello")
-        await tl.settle()
-        found = await run.show()
-        if found["status"] == "waiting":
-            await tl.approve("refund", run=run.id, approved=False)
-            await tl.settle()
-        if found["definition"] == version:
-            return
-    raise AssertionError(f"version {version} was not taken up")
-
-
 async def answer(tl: Exchange) -> str:
     run = await tl.start("triage", "help")
     await tl.approve("refund", run=run.id)
@@ -68,11 +54,10 @@ async def test_a_run_keeps_the_definition_that_it_began_with(exchange: ExchangeF
         await tl.settle()
         [moved] = await tl.deploy(NEW)
         assert (moved["version"], moved["previous"]) == (2, 1)
-        await taken_up(tl, 2)
         await tl.crash("agents")
         await tl.approve("refund", run=run.id)
         assert await run.result() == "the old way: paid 5"
-        first, *_, last = (call.body for call in tl.model.calls)
+        [first, last] = (call.body for call in tl.model.calls)
         assert last["tools"] == first["tools"]
         assert last["tools"][0]["function"]["description"] == "Pay it back."
         assert "temperature" not in last
@@ -84,11 +69,9 @@ async def test_new_runs_use_what_is_deployed_and_what_was_rolled_back_to(exchang
     async with exchange(OLD, model=model) as tl:
         assert await answer(tl) == "the old way: paid 5"
         await tl.deploy(other)
-        await taken_up(tl, 2)
         assert await answer(tl) == "the new way: paid 5"
         assert tl.model.calls[-1].body["temperature"] == 0.5
         await tl.rollback("triage", to=1)
-        await taken_up(tl, 1)
         assert await answer(tl) == "the old way: paid 5"
         assert [one["version"] for one in (await tl.definitions())["items"]] == [1]
         assert [one["version"] for one in (await tl.definitions("triage"))["items"]] == [2, 1]

@@ -267,7 +267,7 @@ class Activation:
             message_id=letter.message_id,
             handler=letter.body.get("handler") or "",
             definition=self.office.definitions.current(self.agent.name),
-            code=self.office.code,
+            code=self.agent.code,
             parent=letter.body.get("parent"),
         )
 

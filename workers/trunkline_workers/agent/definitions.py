@@ -7,8 +7,9 @@ without a restart.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -24,12 +25,15 @@ REFRESH = 0.5  # seconds
 
 
 class Definitions:
-    """Kept up between ``start`` and ``stop``. ``agents`` are the names of those that this worker runs."""
+    """Kept up between ``start`` and ``stop``. ``agents`` are those that this worker runs; ``told`` hears of changes."""
 
-    def __init__(self, db: Database, tenant: str, agents: Collection[str]) -> None:
+    def __init__(
+        self, db: Database, tenant: str, agents: Collection[str], told: Callable[[], object] = lambda: None
+    ) -> None:
         self._db, self._tenant, self._agents = db, tenant, list(agents)
         self._current: dict[str, int] = {}
         self._models: dict[tuple[str, int], ModelSettings | None] = {}
+        self._told = told
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -45,6 +49,10 @@ class Definitions:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    def announced(self, codes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """What a worker with this code announces, by agent: ``{"code", "definition"}``."""
+        return {agent: {"code": code, "definition": self.current(agent)} for agent, code in codes.items()}
 
     def current(self, agent: str) -> int:
         """The version that new runs of ``agent`` keep to; 0 if none is declared."""
@@ -79,6 +87,7 @@ class Definitions:
             before = self._current.get(agent)
             if before != version and (agent, version) in self._models:
                 self._current[agent] = version
+                self._told()
                 if before is not None:
                     log.info("another definition is current", agent=agent, version=version, before=before)
 

@@ -16,6 +16,7 @@ from trunkline.domain.status import RunStatus
 from trunkline.observe import metrics
 from trunkline.settings import Settings
 from trunkline.store.append import Appender
+from trunkline_workers.agent.colleagues import Colleagues
 from trunkline_workers.agent.conflicts import Conflicts
 from trunkline_workers.agent.definitions import Definitions
 from trunkline_workers.agent.dispatch import Dispatch
@@ -65,7 +66,7 @@ class Office:
         conflicts: Conflicts,
         routes: Routes,
         definitions: Definitions,
-        code: str,
+        colleagues: Colleagues,
         clock: Clock,
     ) -> None:
         self.settings = settings
@@ -73,8 +74,8 @@ class Office:
         self.dispatch = dispatch
         self.conflicts = conflicts
         self.definitions = definitions
+        self.colleagues = colleagues
         self.clock = clock
-        self.code = code
         self._membership = membership
         self._routes = routes
         self._loop = asyncio.get_running_loop()

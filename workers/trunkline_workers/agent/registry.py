@@ -25,6 +25,7 @@ from trunkline.store.journal import Row
 from trunkline.store.leases import Held, Lease
 from trunkline_workers.agent import loading, parking, watching
 from trunkline_workers.agent.activation import Activation
+from trunkline_workers.agent.colleagues import GoesElsewhere
 from trunkline_workers.agent.office import Office
 
 log = logs.get("registry")
@@ -44,6 +45,7 @@ class Registry:
         self._wanted: dict[str, Wake] = {}
         self._stirred: set[str] = set()
         self._poisoned: dict[str, Poison] = {}
+        self._leaving: dict[str, tuple[Lease, str]] = {}
         self._work = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.closed = False
@@ -104,6 +106,7 @@ class Registry:
         while True:
             await self._work.wait()
             self._work.clear()
+            await self._patiently(self._hand_over)
             await self._patiently(self._take_wanted)
             await self._patiently(self._read_mail)
 
@@ -149,7 +152,10 @@ class Registry:
             return
         old = [lease.instance for lease in taken if lease.head]
         journals = await journal.read(self._db, old) if old else {}
-        await self._office.definitions.fetch(_begun_with(taken, journals))
+        begun = list(_begun(taken, journals))
+        await self._office.definitions.fetch((agent, started.definition) for agent, started in begun)
+        if any(started.code != self._agents[agent].code for agent, started in begun):
+            await self._office.colleagues.refresh()
         await faults.reach("journal-read")
         metrics.leases.labels(event="taken").inc(len(taken))
         for lease in taken:
@@ -213,6 +219,20 @@ class Registry:
             if one.lease.instance in waiting or (self.closed and one.runs):
                 self._office.dispatch.wake(one.lease.tenant, one.lease.agent, one.lease.instance)
 
+    async def _hand_over(self) -> None:
+        """Give instances to workers that have the code for them, each to the one that was named."""
+        leaving = dict(self._leaving)
+        if not leaving:
+            return
+        given = [(lease.instance, lease.epoch) for lease, _ in leaving.values()]
+        await leases.release(self._db, self._office.worker, given)
+        metrics.leases.labels(event="released").inc(len(given))
+        for instance, (lease, worker) in leaving.items():
+            del self._leaving[instance]
+            wake = Wake(tenant=lease.tenant, agent=lease.agent, instance=instance)
+            self._bus.send(self._bus.subjects.worker_wake(worker), dumps(wake))
+            log.info("an instance goes to a worker that has its code", instance=instance, worker=worker)
+
     def _lose(self, activation: Activation, error: BaseException | None, letters: Iterable[int]) -> None:
         """A turn was refused: the instance is another's now, or what it holds cannot be recorded. Look again."""
         if activation.closed:
@@ -223,6 +243,10 @@ class Registry:
         if isinstance(error, Unreachable):
             return  # the worker is ending
         wake = Wake(tenant=lease.tenant, agent=lease.agent, instance=lease.instance)
+        if isinstance(error, GoesElsewhere):
+            self._leaving[lease.instance] = lease, error.worker
+            self._work.set()
+            return
         if error is None:
             self.look(wake)
             return
@@ -235,14 +259,14 @@ class Registry:
             self._office.later(AGAIN_AFTER, partial(self.look, wake))
 
 
-def _begun_with(
+def _begun(
     taken: Sequence[Lease], journals: Mapping[str, list[Row] | JournalCorrupt]
-) -> Iterator[tuple[str, int]]:
-    """The definitions that the runs in these journals began with."""
+) -> Iterator[tuple[str, RunStarted]]:
+    """What the runs in these journals began with, each with its agent."""
     for lease in taken:
         rows = journals.get(lease.instance, [])
         if not isinstance(rows, JournalCorrupt):
-            yield from ((lease.agent, row.entry.definition) for row in rows if isinstance(row.entry, RunStarted))
+            yield from ((lease.agent, row.entry) for row in rows if isinstance(row.entry, RunStarted))
 
 
 @dataclass(frozen=True, slots=True)
