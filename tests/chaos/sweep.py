@@ -10,7 +10,8 @@ import asyncio
 import itertools
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -53,6 +54,12 @@ SITES = [
 ]
 
 
+def together(groups: int) -> list[list[Site]]:
+    """All sites, several at a time; no two of a kind that there is one of."""
+    alone = [site for site in SITES if site.kind in ("supervisor", "gateway")]
+    return [[*alone, *(site for site in SITES if site not in alone)][first::groups] for first in range(groups)]
+
+
 def seeded_pairs(seed: int, count: int) -> list[tuple[Site, Site]]:
     """Two deaths that overlap: any two sites, each at one of the first times that it is reached."""
     choose = random.Random(seed)
@@ -76,13 +83,13 @@ class Sweep:
         """The victims die (or fail, or are slow) at ``sites``; afterwards nothing is wrong."""
         first = self._next
         names = [await self._start(site, action) for site in sites]
-        await self.running.joined(*names)
+        victims = {name: self.running.processes[name] for name in names}
+        await self.running.joined(*names, mortal=True)
         provoking = [
             asyncio.create_task(_provoke(self.running, site, name)) for site, name in zip(sites, names, strict=True)
         ]
         try:
-            victims = [name for name in names if name != "gateway"] if action == "crash" else []
-            await self._work_comes(victims, ", ".join(map(str, sites)))
+            await self._work_comes(victims if action == "crash" else {}, ", ".join(map(str, sites)))
         finally:
             for task in provoking:
                 task.cancel()
@@ -101,17 +108,17 @@ class Sweep:
         self.running.start(name, fault=f"{site.point}={action}@{site.times}")
         return name
 
-    async def _work_comes(self, victims: Sequence[str], what: str) -> None:
+    async def _work_comes(self, victims: Mapping[str, subprocess.Popen[bytes]], what: str) -> None:
         """Orders, batch after batch, until all victims have died; at least two batches."""
         for batch in itertools.count(1):
-            assert batch <= MOST_BATCHES, f"nobody came to {what}\n{self.running.logs()}"
             await self._batch()
-            dead = [status for name in victims if (status := self.running.processes[name].poll()) is not None]
-            assert all(status == -signal.SIGKILL for status in dead), (
-                f"it ended otherwise: {dead}\n{self.running.logs()}"
-            )
-            if batch >= 2 and len(dead) == len(victims):
+            died = {name: process.poll() for name, process in victims.items()}
+            told = f"{died} of {what}\n{self.running.logs()}"
+            assert all(status in (None, -signal.SIGKILL) for status in died.values()), f"it ended otherwise: {told}"
+            if batch >= 2 and None not in died.values():
                 return
+            assert batch < MOST_BATCHES, f"they did not come to where they die: {told}"
+            await asyncio.sleep(PER_BATCH if batch < MANY_BATCHES else 2 * PER_BATCH)
 
     async def _batch(self) -> None:
         """Half of the orders come as events, half by HTTP; whoever waits for "go" gets it."""
@@ -127,23 +134,24 @@ class Sweep:
             await self.running.publish(numbers[:half])
             while not posting.done():
                 await asyncio.wait({posting}, timeout=PER_BATCH)
-                if self.running.processes["gateway"].poll() is not None:
-                    self.running.start("gateway")
+                self._revive()
             await posting
-            await asyncio.sleep(PER_BATCH)
         finally:
             posting.cancel()
 
-    async def _recover(self, names: Sequence[str]) -> None:
-        """What there must be one of comes back; other victims that live are ended."""
-        for name in names:
-            if name == "supervisor":
-                self.running.kill(name)
+    def _revive(self) -> None:
+        """What there is one of comes back when it has died."""
+        for name in ("gateway", "supervisor"):
+            if self.running.processes[name].poll() is not None:
                 self.running.start(name)
-            elif name != "gateway":
-                self.running.kill(name)
-        if EXTRA in self.running.processes:
-            self.running.kill(EXTRA)  # the victim died before it could
+
+    async def _recover(self, names: Sequence[str]) -> None:
+        """Victims that live are ended, and what there must be one of comes back."""
+        for name in {*names, EXTRA} & self.running.processes.keys():
+            self.running.kill(name)
+        for name in ("gateway", "supervisor"):
+            if name not in self.running.processes:
+                self.running.start(name)
 
     async def _done(self, first: int) -> bool:
         await repaired(self.running)
@@ -153,7 +161,7 @@ class Sweep:
         return rows == [(self._next - first,)]
 
 
-MOST_BATCHES = 30
+MANY_BATCHES, MOST_BATCHES = 10, 40
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,12 @@ class Bank:
         async def shift(cents: int) -> str:
             return "shifted"
 
-        self.move, self.shift = move, shift
+        @self.app.tool(effect="unsafe", timeout=0.1, probe=was_it_moved)
+        async def hang(tc: ToolContext, cents: int) -> str:
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+
+        self.move, self.shift, self.hang = move, shift, hang
 
 
 @pytest.fixture
@@ -72,6 +78,18 @@ async def test_who_finished_it_need_not_ask(bank: Bank, owner: Owner, serving: S
     found = await owner.outcome(await owner.call(bank.move, 1, step="one", probe=True))
     assert (found.value, found.probe) == ("moved", False), "the outcome itself is told again"
     assert bank.looked == []
+
+
+async def test_who_gave_it_up_must_ask(bank: Bank, owner: Owner, serving: Serving) -> None:
+    await serving(service.serve, bank.app)
+    given_up = (await owner.outcome(await owner.call(bank.hang, 1, step="one"))).error
+    assert given_up is not None
+    assert given_up["unknown"] is True
+    probe = await owner.call(bank.hang, 1, step="one", probe=True)
+    found = await owner.outcome(probe)
+    assert (found.probe, bank.looked) == (True, [probe.idempotency_key])
+    assert found.error is not None
+    assert found.error["type"] == NOT_HAPPENED
 
 
 async def test_the_same_may_be_asked_again(bank: Bank, owner: Owner, serving: Serving) -> None:

@@ -36,14 +36,15 @@ class Definitions:
         self._told = told
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Read once, then keep up.
+    async def start(self) -> asyncio.Task[None]:
+        """Read once, then keep up. The task ends with ``stop``, else only by a fault.
 
         Raises:
             Unreachable: Postgres is away.
         """
         await self.refresh()
         self._task = asyncio.create_task(self._keep_up(), name="definitions")
+        return self._task
 
     async def stop(self) -> None:
         if self._task is not None:

@@ -16,6 +16,7 @@ from trunkline.authoring.agent import Agent
 from trunkline.bus.connection import Bus
 from trunkline.domain.codec import dumps, printable
 from trunkline.domain.errors import Fenced, JournalCorrupt
+from trunkline.domain.ids import is_id
 from trunkline.domain.journal import RunStarted
 from trunkline.domain.work import Wake
 from trunkline.observe import faults, logs, metrics
@@ -60,7 +61,7 @@ class Registry:
 
     def look(self, wake: Wake) -> None:
         """Look at this instance: read its mail if it is here, else try for its lease."""
-        if self.closed or wake.agent not in self._agents:
+        if self.closed or wake.agent not in self._agents or not is_id(wake.instance):
             return
         if wake.instance in self._held:
             self._stirred.add(wake.instance)
