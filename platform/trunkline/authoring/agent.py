@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trunkline.authoring.agent_ref import AgentRef
 from trunkline.authoring.context import Context, Frame
 from trunkline.authoring.handlers import Body, Handler, read_handler
-from trunkline.authoring.instance import InstanceView, StateType
+from trunkline.authoring.instance import InstanceView, StateType, Upcast
 from trunkline.authoring.names import check_event_type, check_path
 from trunkline.authoring.signatures import scope_of_caller
 from trunkline.domain.codec import digest
@@ -43,12 +44,13 @@ class Agent(AgentRef[I, O]):
         on_busy: OnBusy,
         description: str,
         tools: tuple[str, ...] = (),
+        state_version: int = 1,
         model: ModelSettings | None = None,
         body: Callable[[ModelSettings], Body] | None = None,
     ) -> None:
         super().__init__(name, description, main.input, main.output)
         self.app = app
-        self.state = StateType(main.state, target=f"agent {name!r}")
+        self.state = StateType(main.state, target=f"agent {name!r}", version=state_version)
         self.handlers: dict[str, Handler] = {}  # by event type
         self._main = main
         self._on_busy = on_busy
@@ -100,6 +102,31 @@ class Agent(AgentRef[I, O]):
 
         return declare
 
+    def upcast(self, *, from_version: int) -> Callable[[Upcast], Upcast]:
+        """Bring states of ``from_version`` to the next one: ``def name(state: dict) -> dict``, JSON to JSON.
+
+        It is called whenever such a state is read, so it must be a plain function of it. There is one for each version
+        before the agent's ``state_version``.
+
+        Raises:
+            BadDeclaration: the version is not below ``state_version``, has one already, or the function is not usable.
+        """
+        what = f"@{self.name}.upcast(from_version={from_version!r})"
+
+        def declare(fn: Upcast) -> Upcast:
+            if not callable(fn) or inspect.iscoroutinefunction(fn):
+                fix = f"Write: def {getattr(fn, '__name__', 'name')}(state: dict) -> dict"
+                raise BadDeclaration(what=what, reason="it is not a plain function", fix=fix)
+            if type(from_version) is not int or not 0 < from_version < self.state.version:
+                reason, fix = f"the agent is at state_version={self.state.version}", "Count it up in @app.agent(…)"
+                raise BadDeclaration(what=what, reason=reason, fix=fix)
+            if from_version in self.state.upcasts:
+                raise BadDeclaration(what=what, reason="there is one already", fix="Keep one function for each version")
+            self.state.upcasts[from_version] = fn
+            return fn
+
+        return declare
+
     async def coroutine(self, driver: RunDriver, view: InstanceView, model: ModelSettings | None = None) -> RunResult:
         """One run: the handler that it is for, from the recorded input to the result's JSON.
 
@@ -132,6 +159,7 @@ class Agent(AgentRef[I, O]):
         return handler
 
     def _described(self) -> AgentSpec:
+        self.state.check(f"agent {self.name!r}")
         return AgentSpec(
             name=self.name,
             app=self.app.name,
@@ -140,6 +168,7 @@ class Agent(AgentRef[I, O]):
             input_schema=self.input.schema(),
             output_schema=self.output.schema(),
             state_schema=self.state.schema(),
+            state_version=self.state.version,
             on_busy=self._on_busy,
             subscriptions=tuple(self._subscriptions()),
             tools=self._tools,

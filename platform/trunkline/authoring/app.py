@@ -30,6 +30,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 O = TypeVar("O")  # noqa: E741
 
+MOST_STATE_VERSIONS = 1000
+
 EffectName = Literal["pure", "idempotent", "unsafe"]
 OnBusyName = Literal["queue", "reject", "interrupt"]
 
@@ -148,13 +150,15 @@ class App:
         key: str | None = None,
         on_busy: OnBusyName | OnBusy = "queue",
         description: str = "",
+        state_version: int = 1,
     ) -> AgentDecorator:
         """Declare ``async def handler(ctx: Context, input: InputType) -> OutputType`` as an agent.
 
         With ``on``, events of that type start a run of the instance whose key stands at the path ``key`` in the event,
         such as ``"data.order_id"`` (without ``key``: one instance an event); the input is then the event's data, or the
         whole event where it is annotated as ``CloudEvent``. ``on_busy`` says what a request does to an instance that is
-        busy with another run. ``Context[State]`` gives its instances a state.
+        busy with another run. ``Context[State]`` gives its instances a state; count ``state_version`` up when states
+        that are recorded do not fit any more, and bring them over with ``agent.upcast``.
 
         Raises:
             BadName: the name cannot stand in a subject.
@@ -167,11 +171,17 @@ class App:
             fix = f'Write on="order.placed", key="{key}"'
             raise BadDeclaration(what=what, reason="key= is a path into an event, and there is no on=", fix=fix)
         policy = check_choice(what, "on_busy", OnBusy, on_busy)
+        if type(state_version) is not int or not 0 < state_version <= MOST_STATE_VERSIONS:
+            fix = "Begin with 1, and count up"
+            raise BadDeclaration(what=what, reason=f"state_version={state_version!r} is no such number", fix=fix)
 
         def declare(fn: Any) -> Agent[Any, Any]:
             handler = read_handler(fn, target=what, scope=scope, event_type=event_type, key=path)
             text = description or described(fn)[0]
-            return self._declare(Agent(name, app=self, main=handler, on_busy=policy, description=text))
+            agent: Agent[Any, Any] = Agent(
+                name, app=self, main=handler, on_busy=policy, description=text, state_version=state_version
+            )
+            return self._declare(agent)
 
         return declare
 

@@ -84,6 +84,7 @@ class AgentSpec(Spec):
     input_schema: dict[str, Any] = Field(default_factory=dict)
     output_schema: dict[str, Any] = Field(default_factory=dict)
     state_schema: dict[str, Any] | None = None
+    state_version: int = Field(default=1, ge=1)
     on_busy: OnBusy = OnBusy.QUEUE
     subscriptions: tuple[Subscription, ...] = ()
     tools: tuple[str, ...] = ()

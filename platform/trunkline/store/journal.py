@@ -36,7 +36,10 @@ class Row:
         }
 
 
-_COLUMNS = "j.version, j.epoch, j.writer, extract(epoch from j.recorded_at)::float8, j.type, j.run::text, j.body"
+_COLUMNS = (
+    "j.version, j.epoch, j.writer, extract(epoch from j.recorded_at)::float8, j.type, j.run::text, j.body,"
+    " j.schema_version"
+)
 
 _READ = f"""
 select i.id::text, i.head, {_COLUMNS}
@@ -136,5 +139,5 @@ def _checked(instance: str, head: int, rows: list[tuple[Any, ...]]) -> list[Row]
 
 
 def _row(instance: str, columns: Sequence[Any]) -> Row:
-    version, epoch, writer, at, type_, run, body = columns
-    return Row(version, epoch, writer, at, entries.decode(instance, type_, run, body))
+    version, epoch, writer, at, type_, run, body, schema = columns
+    return Row(version, epoch, writer, at, entries.decode(instance, type_, run, body, schema))

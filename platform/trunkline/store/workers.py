@@ -42,7 +42,9 @@ from workers
 """
 
 
-Announced = Mapping[str, Mapping[str, Any]]  # by agent: {"code", "definition"}, what new runs of it begin with
+Announced = Mapping[
+    str, Mapping[str, Any]
+]  # by agent: {"code", "state", "definition"}, what its runs begin with and can read
 
 
 async def join(db: Database, beat: Heartbeat, announces: Announced | None = None) -> None:

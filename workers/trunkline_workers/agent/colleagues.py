@@ -8,6 +8,10 @@ from trunkline.store import workers
 from trunkline.store.database import Database
 
 
+class Unreadable(Exception):
+    """This worker's code cannot read the instance's state; nobody else is there who could."""
+
+
 class GoesElsewhere(Exception):
     """The instance is for another worker, which has the code that its run began with."""
 
@@ -29,6 +33,11 @@ class Colleagues:
             return None
         [code] = set(codes)
         found = (name for name, agents in self._announced.items() if agents.get(agent, {}).get("code") == code)
+        return next(found, None)
+
+    def with_state(self, agent: str, version: int) -> str | None:
+        """A worker that can read states of ``agent`` of this version."""
+        found = (name for name, agents in self._announced.items() if agents.get(agent, {}).get("state", 0) >= version)
         return next(found, None)
 
     async def refresh(self) -> None:

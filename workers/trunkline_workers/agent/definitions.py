@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from trunkline.authoring.agent import Agent
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.specs import ModelSettings
 from trunkline.observe import logs
@@ -51,9 +52,12 @@ class Definitions:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def announced(self, codes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-        """What a worker with this code announces, by agent: ``{"code", "definition"}``."""
-        return {agent: {"code": code, "definition": self.current(agent)} for agent, code in codes.items()}
+    def announced(self, agents: Mapping[str, Agent[Any, Any]]) -> dict[str, dict[str, Any]]:
+        """What a worker with this code announces, by agent: ``{"code", "state", "definition"}``."""
+        return {
+            name: {"code": agent.code, "state": agent.state.version, "definition": self.current(name)}
+            for name, agent in agents.items()
+        }
 
     def current(self, agent: str) -> int:
         """The version that new runs of ``agent`` keep to; 0 if none is declared."""

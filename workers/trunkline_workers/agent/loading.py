@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from trunkline.authoring.instance import version_of
 from trunkline.domain.errors import Diverged
 from trunkline.domain.journal import StepRetried, StepScheduled
 from trunkline.domain.status import RunStatus, StepKind
@@ -13,7 +14,7 @@ from trunkline.engine.fold import FoldedRun, fold
 from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.store.journal import Row
 from trunkline_workers.agent import parking, reissuing, watching
-from trunkline_workers.agent.colleagues import GoesElsewhere
+from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
 from trunkline_workers.agent.live import Live, Usage
 from trunkline_workers.agent.parking import DIVERGED
 from trunkline_workers.agent.turn import Turn
@@ -29,6 +30,10 @@ def load(activation: Activation, rows: Sequence[Row], poison: str = "") -> None:
     folded = fold(row.entry for row in rows)
     activation.state, activation.conversation = folded.state, folded.conversation
     versions = {(row.entry.run, row.entry.key): row.version for row in rows if isinstance(row.entry, StepScheduled)}
+    objection = activation.agent.state.objection(folded.state)
+    if objection:
+        activation.leave(_unreadable(activation, folded.state, objection))
+        return
     lives = [(_known(activation, run), run) for run in folded.open_runs]
     for live, run in lives:
         live.versions = {key: versions[run.started.run, key] for key in run.open_steps}
@@ -45,6 +50,13 @@ def load(activation: Activation, rows: Sequence[Row], poison: str = "") -> None:
     for live, run in lives:
         if _fit_to_go_on(activation, live, differences[live.run], poison):
             activation.act(partial(_go_on, activation, live, run), turn=Turn(progress=False))
+
+
+def _unreadable(activation: Activation, state: Any, objection: str) -> Exception:
+    """The state is of newer code, or its upcast fails: nothing of this code runs on it."""
+    worker = activation.office.colleagues.with_state(activation.agent.name, version_of(state))
+    newer = version_of(state) > activation.agent.state.version
+    return GoesElsewhere(worker) if newer and worker is not None else Unreadable(objection)
 
 
 def _known(activation: Activation, run: FoldedRun) -> Live:

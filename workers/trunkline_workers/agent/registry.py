@@ -26,7 +26,7 @@ from trunkline.store.journal import Row
 from trunkline.store.leases import Held, Lease
 from trunkline_workers.agent import loading, parking, watching
 from trunkline_workers.agent.activation import Activation
-from trunkline_workers.agent.colleagues import GoesElsewhere
+from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
 from trunkline_workers.agent.office import Office
 
 log = logs.get("registry")
@@ -46,7 +46,7 @@ class Registry:
         self._wanted: dict[str, Wake] = {}
         self._stirred: set[str] = set()
         self._poisoned: dict[str, Poison] = {}
-        self._leaving: dict[str, tuple[Lease, str]] = {}
+        self._leaving: dict[str, tuple[Lease, GoesElsewhere | Unreadable]] = {}
         self._work = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.closed = False
@@ -169,7 +169,7 @@ class Registry:
             self._stirred.add(lease.instance)
             self._load(activation, rows)
 
-    async def _refuse(self, lease: Lease, error: JournalCorrupt) -> None:
+    async def _refuse(self, lease: Lease, error: JournalCorrupt | Unreadable) -> None:
         """The instance cannot be loaded: its runs are parked, and it is let go until somebody has mended it."""
         log.error("an instance is refused: %s", error, instance=lease.instance)
         metrics.parked.labels(reason=parking.UNLOADABLE).inc()
@@ -221,18 +221,17 @@ class Registry:
                 self._office.dispatch.wake(one.lease.tenant, one.lease.agent, one.lease.instance)
 
     async def _hand_over(self) -> None:
-        """Give instances to workers that have the code for them, each to the one that was named."""
-        leaving = dict(self._leaving)
-        if not leaving:
-            return
-        given = [(lease.instance, lease.epoch) for lease, _ in leaving.values()]
-        await leases.release(self._db, self._office.worker, given)
-        metrics.leases.labels(event="released").inc(len(given))
-        for instance, (lease, worker) in leaving.items():
+        """Let go of instances that this worker's code is not for: to the worker that was named, or until mended."""
+        for instance, (lease, why) in list(self._leaving.items()):
+            if isinstance(why, Unreadable):
+                await self._refuse(lease, why)
+            else:
+                await leases.release(self._db, self._office.worker, [(instance, lease.epoch)])
+                metrics.leases.labels(event="released").inc()
+                wake = Wake(tenant=lease.tenant, agent=lease.agent, instance=instance)
+                self._bus.send(self._bus.subjects.worker_wake(why.worker), dumps(wake))
+                log.info("an instance goes to a worker that has its code", instance=instance, worker=why.worker)
             del self._leaving[instance]
-            wake = Wake(tenant=lease.tenant, agent=lease.agent, instance=instance)
-            self._bus.send(self._bus.subjects.worker_wake(worker), dumps(wake))
-            log.info("an instance goes to a worker that has its code", instance=instance, worker=worker)
 
     def _lose(self, activation: Activation, error: BaseException | None, letters: Iterable[int]) -> None:
         """A turn was refused: the instance is another's now, or what it holds cannot be recorded. Look again."""
@@ -244,8 +243,8 @@ class Registry:
         if isinstance(error, Unreachable):
             return  # the worker is ending
         wake = Wake(tenant=lease.tenant, agent=lease.agent, instance=lease.instance)
-        if isinstance(error, GoesElsewhere):
-            self._leaving[lease.instance] = lease, error.worker
+        if isinstance(error, GoesElsewhere | Unreadable):
+            self._leaving[lease.instance] = lease, error
             self._work.set()
             return
         if error is None:

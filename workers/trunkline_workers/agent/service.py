@@ -168,7 +168,7 @@ class AgentWorker:
 
     def _announce(self) -> None:
         """Tell others, with the next beat, which code and definitions this worker has."""
-        self.membership.announces = self.definitions.announced(self._codes)
+        self.membership.announces = self.definitions.announced(self._app.agents)
 
     async def _free(self) -> None:
         """Have another look at runs that were parked for want of just this code."""
