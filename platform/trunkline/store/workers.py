@@ -66,7 +66,7 @@ async def beat(
         cursor = await connection.execute(
             "update workers set beat_at = clock_timestamp(), progress = %s, held = %s, draining = %s,"
             " announces = coalesce(%s::json, announces) where id = %s and dead_at is null and left_at is null",
-            [progress, held, draining, announces and dumps(announces).decode(), worker],
+            [progress, held, draining, dumps(announces).decode() if announces else None, worker],
         )
     return cursor.rowcount == 1
 
