@@ -111,16 +111,27 @@ def replay(
     import asyncio
 
     from trunkline.authoring.loading import load_app
-    from trunkline.cli import output, replaying, views
+    from trunkline.cli import output, views
     from trunkline.cli.configuration import load_settings
     from trunkline.cli.failures import FAILED
+    from trunkline.client.replaying import Wanted, held_against
     from trunkline.domain.errors import NotUnderstood
+    from trunkline.store.database import Database
 
     if not against or bool(run) == all_open or (agent and not all_open):
         reason = "write runs replay RUN --against APP, or runs replay --all-open [--agent NAME] --against APP"
         raise NotUnderstood(what="runs replay", reason=reason)
-    wanted = replaying.Wanted(run=run, agent=agent, limit=limit)
-    found = asyncio.run(replaying.held_against(load_app(against), load_settings(), wanted))
+    app_, settings = load_app(against), load_settings()
+
+    async def look() -> dict[str, Any]:
+        url, schema = settings.database_url.get_secret_value(), settings.database_schema
+        db = await Database.open(url, schema=schema, size=1)
+        try:
+            return await held_against(db, settings.tenant, app_, Wanted(run=run, agent=agent, limit=limit))
+        finally:
+            await db.close()
+
+    found = asyncio.run(look())
     if as_json:
         output.document(found)
     else:

@@ -11,7 +11,6 @@ from trunkline.authoring.instance import InstanceView
 from trunkline.authoring.replaying import Replayed, replay
 from trunkline.domain.errors import JournalCorrupt
 from trunkline.domain.specs import ModelSettings
-from trunkline.settings import Settings
 from trunkline.store import definitions, journal, runs
 from trunkline.store.database import Database
 
@@ -27,21 +26,17 @@ class Wanted:
     limit: int = 1000
 
 
-async def held_against(app: App, settings: Settings, wanted: Wanted) -> dict[str, Any]:
-    """``{"items": [{"run", "agent", "key", "difference"}, …], "fits", "diverged", "more"}``.
+async def held_against(db: Database, tenant: str, app: App, wanted: Wanted) -> dict[str, Any]:
+    """``{"items": [{"run", "agent", "key", "difference"}, …], "fits", "diverged", "more"}``; nothing is written.
 
     Raises:
         UnknownRun: the tenant has no such run.
         Unreachable: Postgres is away.
     """
-    db = await Database.open(settings.database_url.get_secret_value(), schema=settings.database_schema, size=1)
-    try:
-        found = await _wanted(db, settings.tenant, wanted)
-        verdicts = []
-        for start in range(0, min(len(found), wanted.limit), PAGE):
-            verdicts += await _of_page(db, settings.tenant, app, found[start : min(start + PAGE, wanted.limit)])
-    finally:
-        await db.close()
+    found = await _wanted(db, tenant, wanted)
+    verdicts: list[Replayed] = []
+    for start in range(0, min(len(found), wanted.limit), PAGE):
+        verdicts += await _of_page(db, tenant, app, found[start : min(start + PAGE, wanted.limit)])
     diverged = sum(not verdict.fits for verdict in verdicts)
     return {
         "items": [asdict(verdict) for verdict in verdicts],

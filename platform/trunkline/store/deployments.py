@@ -52,21 +52,25 @@ pointed as (
     from deployments d join given g using (name)
     where d.tenant = %(tenant)s and d.kind = %(kind)s
     order by d.name, d.seq desc
+),
+noted as (
+    insert into deployments (tenant, kind, name, version, previous, cause)
+    select %(tenant)s, %(kind)s, g.name, g.version,
+           case when %(cause)s = 'rollback' then (
+               select d.previous from deployments d
+               where (d.tenant, d.kind, d.name, d.version) = (%(tenant)s, %(kind)s, g.name, g.version)
+                 and d.cause <> 'rollback'
+               order by d.seq desc limit 1
+           ) when p.version = g.version then p.previous else p.version end,
+           %(cause)s
+    from given g left join pointed p using (name)
+    where p.version is null
+       or (p.version <> g.version and (%(cause)s <> 'start' or p.cause = 'start'))
+       or (p.cause = 'start' and %(cause)s <> 'start')
+    returning name, version, previous
 )
-insert into deployments (tenant, kind, name, version, previous, cause)
-select %(tenant)s, %(kind)s, g.name, g.version,
-       case when %(cause)s = 'rollback' then (
-           select d.previous from deployments d
-           where (d.tenant, d.kind, d.name, d.version) = (%(tenant)s, %(kind)s, g.name, g.version)
-             and d.cause <> 'rollback'
-           order by d.seq desc limit 1
-       ) when p.version = g.version then p.previous else p.version end,
-       %(cause)s
-from given g left join pointed p using (name)
-where p.version is null
-   or (p.version <> g.version and (%(cause)s <> 'start' or p.cause = 'start'))
-   or (p.cause = 'start' and %(cause)s <> 'start')
-returning name, version, previous
+select n.name, n.version, n.previous from noted n left join pointed p using (name)
+where n.version is distinct from p.version order by n.name
 """
 
 _CURRENT = """

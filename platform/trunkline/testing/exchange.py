@@ -17,6 +17,7 @@ from trunkline.authoring.app import App
 from trunkline.bus import stored
 from trunkline.bus.connection import Bus
 from trunkline.client.client import Client
+from trunkline.client.replaying import Wanted, held_against
 from trunkline.client.run import Run
 from trunkline.client.transport import Straight
 from trunkline.domain import codec
@@ -178,6 +179,13 @@ class Exchange(Client):
     async def rollback(self, agent: AgentRef[Any, Any] | str, *, to: int) -> list[dict[str, Any]]:
         """Likewise."""
         return await self._taken_up(await super().rollback(agent, to=to))
+
+    async def diverging(self, app: App) -> dict[str, str]:
+        """The runs under way that the code of ``app`` does not fit, by id, and where it would go another way: what
+        ``trunkline runs replay --all-open --against APP`` says.
+        """
+        found = await held_against(self._db, self.settings.tenant, app, Wanted())
+        return {one["run"]: one["difference"] for one in found["items"] if one["difference"]}
 
     async def _taken_up(self, moved: list[dict[str, Any]]) -> list[dict[str, Any]]:
         wanted = {one["name"]: one["version"] for one in moved}

@@ -14,7 +14,7 @@ import pytest
 from integration.agents.agent_app import app
 from integration.agents.changed_app import app as changed
 from integration.agents.conftest import Exchange, Worker
-from trunkline.cli.replaying import Wanted, held_against
+from trunkline.client.replaying import Wanted, held_against
 from trunkline.domain.errors import UnknownRun
 from trunkline.domain.ids import new_id
 
@@ -78,7 +78,7 @@ async def test_nothing_is_written(exchange: Exchange, worker: Worker) -> None:
     (run,) = await waiting(exchange, "still")
     before = await exchange.entries(run), await exchange.until(run, "waiting")
     for code in (app, changed):
-        await held_against(code, exchange.settings, Wanted(run=run))
+        await held_against(exchange.db, "default", code, Wanted(run=run))
     assert (await exchange.entries(run), await exchange.until(run, "waiting")) == before
 
 
@@ -89,7 +89,7 @@ async def test_all_that_is_open_is_looked_at_in_pages_and_within_bounds(exchange
     await exchange.until(parent, "running")
 
     async def look(**wanted: Any) -> tuple[list[str], bool]:
-        found = await held_against(app, exchange.settings, Wanted(**wanted))
+        found = await held_against(exchange.db, "default", app, Wanted(**wanted))
         assert found["diverged"] == 0
         return [item["run"] for item in found["items"]], found["more"]
 
@@ -103,14 +103,14 @@ async def test_ended_runs_are_held_against_the_state_that_they_began_with(exchan
     for run in runs:
         await exchange.until(run, "completed")
     for run in runs:
-        assert (await held_against(app, exchange.settings, Wanted(run=run)))["fits"] == 1
-    (item,) = (await held_against(changed, exchange.settings, Wanted(run=runs[0])))["items"]
+        assert (await held_against(exchange.db, "default", app, Wanted(run=run)))["fits"] == 1
+    (item,) = (await held_against(exchange.db, "default", changed, Wanted(run=runs[0])))["items"]
     assert "no agent 'tally'" in item["difference"]
 
 
 async def test_a_run_that_is_not_there_is_named(exchange: Exchange) -> None:
     with pytest.raises(UnknownRun):
-        await held_against(app, exchange.settings, Wanted(run=new_id()))
+        await held_against(exchange.db, "default", app, Wanted(run=new_id()))
 
 
 async def test_an_instance_that_cannot_be_read_is_told_and_the_others_are_looked_at(
@@ -119,7 +119,7 @@ async def test_an_instance_that_cannot_be_read_is_told_and_the_others_are_looked
     broken, sound = await waiting(exchange, "broken", "sound")
     async with exchange.db.connection() as connection:
         await connection.execute("update instances set head = head + 1 where key = 'broken'")
-    found = await held_against(app, exchange.settings, Wanted())
+    found = await held_against(exchange.db, "default", app, Wanted())
     assert (found["fits"], found["diverged"]) == (1, 1)
     told = {item["run"]: item["difference"] for item in found["items"]}
     assert "the head is" in told[broken]
