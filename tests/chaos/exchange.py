@@ -171,7 +171,11 @@ class Exchange:
     async def nats(self) -> AsyncIterator[Any]:
         """A NATS client of somebody outside."""
         servers = str(self.settings.get("nats_url", self.stack.nats.url)).split(",")
-        client = await nats.connect(servers, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+
+        async def in_vain(_: Exception) -> None:
+            self.repeated["publish"] += 1
+
+        client = await nats.connect(servers, max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=in_vain)
         try:
             yield client
         finally:

@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from chaos.chaos_app import expected
 from chaos.exchange import Exchange, nothing_is_wrong, servers
 from chaos.repair import repaired
+from trunkline.domain.ids import instance_id, new_id
 from trunkline.domain.work import Outcome
 from trunkline.store import workers
 
 HEALTHY = ("gateway", "supervisor", "agents.1", "tools.1", "llm.1")
 EXTRA = "agents.extra"
+AGES = 3650  # days: nothing of an exchange is that old, unless it is said to be
 BATCH = 6  # orders that come in at once
 PER_BATCH = 0.5  # seconds between two batches, while a victim has not died
 
@@ -45,7 +47,10 @@ AGENTS = [
     "run-completed", "permit-asked", "permit-recorded", "outcome-received", "outcome-recorded", "outcome-posted",
 ]  # fmt: skip
 HANDS = ["item-received", "permit-received", "executed", "outcome-published", "item-acknowledged"]
-SUPERVISOR = ["worker-declared-dead", "instances-reclaimed", "timers-fired", "replies-posted", "dead-letter-kept"]
+SUPERVISOR = [
+    "worker-declared-dead", "instances-reclaimed", "schedule-accepted", "schedules-fired", "timers-fired",
+    "replies-posted", "dead-letter-kept", "journal-shortened",
+]  # fmt: skip
 SITES = [
     *(Site(point, "agents") for point in AGENTS),
     *(Site(point, kind) for kind in ("tools", "llm") for point in HANDS),
@@ -54,10 +59,11 @@ SITES = [
 ]
 
 
-def together(groups: int) -> list[list[Site]]:
+def together() -> list[list[Site]]:
     """All sites, several at a time; no two of a kind that there is one of."""
     alone = [site for site in SITES if site.kind in ("supervisor", "gateway")]
-    return [[*alone, *(site for site in SITES if site not in alone)][first::groups] for first in range(groups)]
+    ordered = [*alone, *(site for site in SITES if site not in alone)]
+    return [ordered[first :: len(alone)] for first in range(len(alone))]
 
 
 def seeded_pairs(seed: int, count: int) -> list[tuple[Site, Site]]:
@@ -100,12 +106,14 @@ class Sweep:
         await self._recover(names)
         await self.running.until(lambda: self._done(first), f"all orders are done after {', '.join(map(str, sites))}")
         await nothing_is_wrong(self.running, range(1, self._next), expected)
+        assert await self.running.ask(_NOT_ONCE) == [], "each occurrence of a schedule is one run"
 
     async def _start(self, site: Site, action: str) -> str:
         name = site.kind if site.kind in ("supervisor", "gateway") else f"{site.kind}.v{next(self._victims)}"
         if name in self.running.processes:
             self.running.kill(name)  # there is one of it, and now it is the victim
-        self.running.start(name, fault=f"{site.point}={action}@{site.times}")
+        retention = {"retention_days": AGES, "retention_every": 0.5} if site.point == "journal-shortened" else {}
+        self.running.start(name, fault=f"{site.point}={action}@{site.times}", **retention)
         return name
 
     async def _work_comes(self, victims: Mapping[str, subprocess.Popen[bytes]], what: str) -> None:
@@ -158,7 +166,8 @@ class Sweep:
         rows = await self.running.ask(
             "select count(*) from runs where agent = 'orders' and key::int >= %s and status = 'completed'", first
         )
-        return rows == [(self._next - first,)]
+        ticking = await self.running.ask(_TO_COME)
+        return rows == [(self._next - first,)] and ticking == [(0, 0)]
 
 
 MANY_BATCHES, MOST_BATCHES = 10, 40
@@ -220,6 +229,52 @@ async def _no_wake(running: Exchange, _: str) -> None:
         await client.jetstream().publish("tl.default.inbox.orders", b"not a wake")
 
 
+async def _something_ancient(running: Exchange, _: str) -> None:
+    """A run that ended when nobody was there, with a journal of its own."""
+    instance, run = instance_id("default", "waiter", new_id()), new_id()
+    await running.ask(_ANCIENT_INSTANCE, instance, instance)
+    await running.ask(_ANCIENT_ENTRIES, instance, run, instance, run)
+    await running.ask(_ANCIENT_RUN, run, instance, instance)
+
+
+_ANCIENT_INSTANCE = """
+insert into instances (id, tenant, agent, key, head, epoch) values (%s, 'default', 'waiter', %s, 2, 1) returning 1
+"""
+_ANCIENT_ENTRIES = """
+insert into journal (instance, version, run, type, body, epoch, writer) values
+    (%s, 1, %s, 'RunStarted', '{"input": 1, "at": 1.0, "seed": "s", "message_id": "m"}', 1, 0),
+    (%s, 2, %s, 'RunCompleted', '{"output": 1}', 1, 0)
+returning 1
+"""
+_ANCIENT_RUN = """
+insert into runs (id, tenant, instance, agent, key, status, first_version, last_version, created_at, ended_at)
+values (%s, 'default', %s, 'waiter', %s, 'completed', 1, 2, '2001-01-01', '2001-01-01') returning 1
+"""
+
+
+async def _schedules_are_due(running: Exchange, _: str) -> None:
+    """New schedules, each of which is due once, and soon."""
+    while True:
+        await running.ask(_SCHEDULES)
+        await asyncio.sleep(0.5)
+
+
+_SCHEDULES = """
+insert into schedules (tenant, agent, name, app, spec, digest, due_at)
+select 'default', 'ticker', name, 'chaos',
+       json_build_object('name', name, 'kind', 'at', 'at', extract(epoch from due), 'missed', 'all'), '', due
+from (select gen_random_uuid()::text as name, clock_timestamp() + n * interval '0.1 second' as due
+      from generate_series(1, 4) as n) as s
+returning name
+"""
+_TO_COME = """
+select (select count(*) from schedules where due_at is not null),
+       (select count(*) from runs where agent = 'ticker' and status <> 'completed')
+"""
+_NOT_ONCE = """
+select s.name, s.trouble, count(r.id) from schedules s
+left join runs r on r.agent = s.agent and r.key = s.name group by s.name, s.trouble having count(r.id) <> 1
+"""
 _ENDED_STEP = """
 select j.instance::text, j.run::text, j.body->>'key' from journal j join runs r on r.id = j.run
 where r.agent = 'orders' and r.status = 'completed' and j.type = 'StepCompleted' limit 5
@@ -230,5 +285,8 @@ RARE: dict[str, Callable[[Exchange, str], Awaitable[None]]] = {
     "worker-declared-dead": _somebody_dies,
     "instances-reclaimed": _somebody_dies,
     "replies-posted": _somebody_dies,
+    "schedule-accepted": _schedules_are_due,
+    "schedules-fired": _schedules_are_due,
     "dead-letter-kept": _no_wake,
+    "journal-shortened": _something_ancient,
 }

@@ -242,6 +242,9 @@ class Pipeline:
             self._cancellations.add(execution)
         try:
             await asyncio.wait({work}, timeout=execution.item.timeout)
+            if not work.done() and _must_end_itself(station, execution):
+                log.error("outlasts its timeout", kind=station.kind, name=execution.item.name, run=execution.item.run)
+                await asyncio.wait({work})
             if not work.done():
                 execution.stop(Stop.TIMED_OUT)
                 await asyncio.wait({work}, timeout=GRACE)
@@ -306,6 +309,13 @@ def _result(execution: Execution, work: asyncio.Task[Result]) -> Result:
     message = f"{item.name} gave no result within {item.timeout:g} s"
     error = failure("TimedOut", message, retryable=not unsafe)
     return Result(error={**error, "unknown": True} if unsafe else error)
+
+
+def _must_end_itself(station: Station, execution: Execution) -> bool:
+    """A thread cannot be stopped. That of an unsafe call is waited for: while it goes on, nobody may say what became of
+    it, and its probe is not asked here. Its owner has a clock of its own.
+    """
+    return execution.item.effect is Effect.UNSAFE and not station.interruptible and not execution.item.probe
 
 
 def _let_stray(station: Station, execution: Execution, work: asyncio.Task[Result]) -> None:

@@ -16,7 +16,7 @@ from trunkline.domain.codec import digest
 from trunkline.domain.errors import BadDeclaration, BadInput
 from trunkline.domain.events import CloudEvent, parse_event
 from trunkline.domain.journal import RunStarted
-from trunkline.domain.specs import AgentSpec, ModelSettings, Subscription
+from trunkline.domain.specs import AgentSpec, ModelSettings, ScheduleSpec, Subscription
 from trunkline.domain.status import OnBusy
 from trunkline.engine.replay import RunDriver, RunResult
 
@@ -47,6 +47,7 @@ class Agent(AgentRef[I, O]):
         state_version: int = 1,
         model: ModelSettings | None = None,
         body: Callable[[ModelSettings], Body] | None = None,
+        schedules: tuple[ScheduleSpec, ...] = (),
     ) -> None:
         super().__init__(name, description, main.input, main.output)
         self.app = app
@@ -57,6 +58,7 @@ class Agent(AgentRef[I, O]):
         self._tools = tools
         self._model = model
         self._body = body
+        self._schedules = schedules
         self._spec: AgentSpec | None = None
         self._code = ""
 
@@ -171,6 +173,7 @@ class Agent(AgentRef[I, O]):
             state_version=self.state.version,
             on_busy=self._on_busy,
             subscriptions=tuple(self._subscriptions()),
+            schedules=self._schedules,
             tools=self._tools,
             model=self._model,
         )

@@ -16,7 +16,7 @@ from trunkline.authoring.app import App
 from trunkline.domain.errors import Diverged
 from trunkline.domain.journal import Entry, RunStarted
 from trunkline.domain.specs import ModelSettings
-from trunkline.engine.fold import fold
+from trunkline.engine.fold import InstanceState, fold
 from trunkline.engine.replay import RunDriver
 
 
@@ -37,16 +37,16 @@ class Replayed:
 def replay(
     app: App, view: InstanceView, run: str, journal: Sequence[Entry], model: ModelSettings | None = None
 ) -> Replayed:
-    """Replay ``run`` with the code of ``app``. Of the instance ``view`` state and conversation are not looked at.
-
-    ``journal`` is the instance's whole journal. A run of which nothing is recorded yet fits any code with its agent.
+    """Replay ``run`` with the code of ``app``. ``view`` is its instance as it was before ``journal``, which is the
+    whole journal, or what is behind a snapshot. A run of which nothing is recorded yet fits any code with its agent.
     ``model`` is what a model-driven agent's run began with; without it, it is what ``app`` declares.
     """
     verdict = Replayed(run, view.agent, view.key)
     agent = app.agents.get(view.agent)
     if agent is None:
         return replace(verdict, difference=f"{app!r} has no agent {view.agent!r}")
-    before = fold(takewhile(lambda entry: not (isinstance(entry, RunStarted) and entry.run == run), journal))
+    onto = InstanceState(view.state, view.conversation)
+    before = fold(takewhile(lambda entry: not (isinstance(entry, RunStarted) and entry.run == run), journal), onto)
     entries = [entry for entry in journal if entry.run == run]
     if not entries:
         return verdict

@@ -21,6 +21,7 @@ from trunkline.cli import (
     doctor,
     messages,
     runs,
+    schedules,
     services,
 )
 
@@ -56,6 +57,7 @@ app.command()(catalog.tools)
 app.command()(deploying.deploy)
 app.command()(deploying.rollback)
 app.add_typer(deploying.app, name="definitions")
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(catalog.ps)

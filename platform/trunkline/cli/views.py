@@ -187,6 +187,24 @@ def moved(answer: Body, *, nothing: str) -> None:
         say(nothing)
 
 
+def schedules(page: Body) -> None:
+    """Declared schedules, and when they are due."""
+    rows = (
+        (
+            each["agent"],
+            cut(each["name"], 60),
+            each["spec"]["missed"],
+            moment(each["due_at"]) or "not any more",
+            moment(each["fired_at"]),
+            moment(each["missed_at"]),
+            cut(each["trouble"], 60),
+        )
+        for each in page["items"]
+    )
+    columns = ("AGENT", "SCHEDULE", "IF MISSED", "DUE", "LAST", "MISSED", "TROUBLE")
+    table(columns, rows, empty="No agent has a schedule.")
+
+
 def instances(page: Body) -> None:
     """A page of instances."""
     rows = (

@@ -122,6 +122,9 @@ class Client:
         With ``connection`` (psycopg's AsyncConnection, or SQLAlchemy's AsyncConnection or AsyncSession, on the same
         database) it is a part of the caller's transaction, and accepted when that commits. Only a direct client can.
 
+        ``idempotency_key`` is remembered for as long as the run that it began is kept: for ever, or, where it is set,
+        for ``TRUNKLINE_RETENTION_DAYS`` after its end.
+
         Raises:
             UnknownAgent: no worker declared it.
             BadInput, NotJson: ``input`` does not fit the agent, or has no JSON form.
@@ -222,6 +225,12 @@ class Client:
     async def agents(self) -> dict[str, Any]:
         """Declared agents."""
         return await self._transport.listed("agents")
+
+    async def schedules(self) -> dict[str, Any]:
+        """Declared schedules: each with ``agent``, ``name``, ``spec``, and ``due_at``, ``fired_at`` and ``missed_at``
+        (seconds since the epoch, or None): when it is due next, and what was fired, or let go, last.
+        """
+        return await self._transport.listed("schedules")
 
     async def tools(self) -> dict[str, Any]:
         """Declared tools."""

@@ -11,8 +11,9 @@ from trunkline.authoring.instance import InstanceView
 from trunkline.authoring.replaying import Replayed, replay
 from trunkline.domain.errors import JournalCorrupt
 from trunkline.domain.specs import ModelSettings
-from trunkline.store import definitions, journal, runs
+from trunkline.store import definitions, history, journal, runs
 from trunkline.store.database import Database
+from trunkline.store.history import History
 
 PAGE = 50  # runs whose journals are in memory at once
 
@@ -53,16 +54,27 @@ async def _wanted(db: Database, tenant: str, wanted: Wanted) -> list[runs.Run]:
 
 
 async def _of_page(db: Database, tenant: str, app: App, page: Sequence[runs.Run]) -> list[Replayed]:
-    journals = await journal.read(db, sorted({run.instance for run in page}))
+    ended = {run.instance for run in page if run.status.ended}
+    pasts = await history.read(db, sorted({run.instance for run in page} - ended))
+    wholes = await journal.read(db, sorted(ended))  # a snapshot may stand for the run itself
     begun_with = await definitions.exactly(db, tenant, {(run.agent, run.definition) for run in page})
     models = {(one.name, one.version): one.agent.model for one in begun_with}
-    return [_verdict(app, run, journals.get(run.instance, []), models.get((run.agent, run.definition))) for run in page]
+    found = {**pasts, **{instance: _unless_removed(instance, one) for instance, one in wholes.items()}}
+    return [_verdict(app, run, found.get(run.instance), models.get((run.agent, run.definition))) for run in page]
 
 
-def _verdict(
-    app: App, run: runs.Run, rows: list[journal.Row] | JournalCorrupt, model: ModelSettings | None
-) -> Replayed:
-    if isinstance(rows, JournalCorrupt):
-        return Replayed(run.id, run.agent, run.key, str(rows))
-    view = InstanceView(run.tenant, run.agent, run.key)
-    return replay(app, view, run.id, [row.entry for row in rows], model)
+def _unless_removed(instance: str, whole: journal.Journal | JournalCorrupt) -> History | JournalCorrupt:
+    if isinstance(whole, JournalCorrupt):
+        return whole
+    if whole.removed:
+        return JournalCorrupt(instance=instance, reason="its beginning was removed")
+    return History(whole.rows)
+
+
+def _verdict(app: App, run: runs.Run, past: History | JournalCorrupt | None, model: ModelSettings | None) -> Replayed:
+    if isinstance(past, JournalCorrupt):
+        return Replayed(run.id, run.agent, run.key, str(past))
+    snapshot = past.snapshot if past else None
+    state, said = (snapshot.state, snapshot.conversation) if snapshot else (None, [])
+    view = InstanceView(run.tenant, run.agent, run.key, state, said)
+    return replay(app, view, run.id, [row.entry for row in past.rows] if past else [], model)

@@ -12,7 +12,7 @@ from trunkline.access.following import Following
 from trunkline.access.transcript import RunEvent
 from trunkline.client.http import Http, segment
 from trunkline.domain.events import CloudEvent
-from trunkline.store import approvals, dead_letters, definitions, instances, journal, runs, workers
+from trunkline.store import approvals, dead_letters, definitions, instances, journal, runs, schedules, workers
 from trunkline.store.database import Database
 
 PAGE = 1000  # journal entries
@@ -158,6 +158,9 @@ class Straight:
             return {"items": [{"version": one.version, **one.body} for one in found.values()], "next": None}
         if what == "definitions":
             return await deploying.listed(self.db, self.tenant, **given)
+        if what == "schedules":
+            declared = await schedules.list_schedules(self.db, self.tenant)
+            return {"items": [asdict(one) for one in declared], "next": None}
         if what == "workers":
             present = await workers.list_workers(self.db)
             return {"items": [asdict(one) for one in present if one.tenant in (self.tenant, "")], "next": None}

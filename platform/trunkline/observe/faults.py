@@ -50,9 +50,12 @@ Point = Literal[
     # the supervisor
     "worker-declared-dead",  # declared; what it held is not free
     "instances-reclaimed",  # free; nobody was woken
+    "schedule-accepted",  # runs of due schedules are written; nothing is committed
+    "schedules-fired",  # they are committed, and the schedules have moved on; nobody was woken
     "timers-fired",  # due timers are mail; nobody was woken
     "replies-posted",  # a departed worker's outcomes are mail; they still lie on the bus
     "dead-letter-kept",  # kept in Postgres; the advisory is not acknowledged
+    "journal-shortened",  # entries below a snapshot are gone; the rows of their runs are not
 ]
 POINTS: tuple[str, ...] = get_args(Point)
 

@@ -9,7 +9,7 @@ from typing import Any
 from trunkline.domain.codec import digest, dumps
 from trunkline.domain.errors import NotDeployable
 from trunkline.domain.specs import AgentSpec, Subscription, ToolSpec
-from trunkline.store import deployments
+from trunkline.store import deployments, schedules
 from trunkline.store.arrays import Ints, Texts
 from trunkline.store.database import Connection, Database
 from trunkline.store.deployments import Kind, Moved
@@ -93,12 +93,13 @@ where (subscriptions.app, subscriptions.key_path) is distinct from (excluded.app
 
 
 async def publish(
-    db: Database, tenant: str, agents: Sequence[AgentSpec], tools: Sequence[ToolSpec]
+    db: Database, tenant: str, agents: Sequence[AgentSpec], tools: Sequence[ToolSpec], *, ahead: float = 0.0
 ) -> dict[tuple[Kind, str], int]:
-    """Declare what a worker that starts can do: ``agents`` with their subscriptions, and ``tools``.
+    """Declare what a worker that starts can do: ``agents`` with their subscriptions and schedules, and ``tools``.
 
     What was declared before keeps the version that it had then. It becomes current unless somebody has deployed that
-    agent, or rolled it back: then only the next deployment moves it.
+    agent, or rolled it back: then only the next deployment moves it. ``ahead`` is by how many seconds schedules are
+    told another time than Postgres's; only tests set it.
 
     Returns:
         the version of each, by (kind, name).
@@ -112,6 +113,8 @@ async def publish(
             of_kind = {name: version for (each, name), version in versions.items() if each == kind}
             await deployments.point(connection, tenant, kind, of_kind, "start")
         await _subscribe(connection, tenant, agents)
+        if agents:
+            await schedules.declare(connection, tenant, agents, ahead=ahead)
     return versions
 
 

@@ -199,3 +199,13 @@ class Poked(BaseModel):
 async def poked(ctx: Context, event: Poked) -> None:
     await ctx.step(double, 4)
     await ctx.cancel_run("somebody poked it")
+
+
+@app.agent("noting")
+async def noting(ctx: Context, word: str) -> str:
+    return f"{word} {await ctx.wait_for(Go)}"
+
+
+@noting.on("noting.told", key="data.id")
+async def told(ctx: Context, event: Poked) -> int:
+    return await ctx.step(double, 4)

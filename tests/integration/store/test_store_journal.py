@@ -122,8 +122,8 @@ async def test_a_corrupt_journal_is_named_and_its_neighbours_are_read(
     corrupt, sound = found[lease.instance], found[written.instance]
     assert isinstance(corrupt, JournalCorrupt)
     assert reason in str(corrupt)
-    assert isinstance(sound, list)
-    assert [row.version for row in sound] == [1, 2, 3]
+    assert isinstance(sound, journal.Journal)
+    assert [row.version for row in sound.rows] == [1, 2, 3]
 
 
 async def test_a_missing_end_is_noticed(db: Database, written) -> None:
@@ -138,10 +138,10 @@ async def test_reads_back_what_was_appended(db: Database, appender: Appender) ->
     entries = [making.started(letter.run), making.completed(letter.run, value)]
     await appender.append(making.append(lease, owner, entries))
     found = (await journal.read(db, [lease.instance, new_id()]))[lease.instance]
-    assert isinstance(found, list)
-    assert [row.entry for row in found] == entries
-    assert list(found[1].entry.value) == ["z", "a", "nested"], "the order of keys is kept"
-    assert {row.epoch for row in found} == {lease.epoch}
+    assert isinstance(found, journal.Journal)
+    assert [row.entry for row in found.rows] == entries
+    assert list(found.rows[1].entry.value) == ["z", "a", "nested"], "the order of keys is kept"
+    assert {row.epoch for row in found.rows} == {lease.epoch}
 
 
 async def test_a_runs_own_entries_and_its_tail(db: Database, appender: Appender) -> None:
@@ -175,8 +175,9 @@ async def test_entries_of_an_earlier_schema_are_brought_to_this_one_and_newer_on
 
     monkeypatch.setattr(entries, "SCHEMA_VERSION", 3)
     monkeypatch.setattr(entries, "UPCASTS", {1: second, 2: third})
-    rows = (await journal.read(db, [written.instance]))[written.instance]
-    assert [getattr(row.entry, "attempt", None) for row in rows] == [None, 20, 20]
+    found = (await journal.read(db, [written.instance]))[written.instance]
+    assert isinstance(found, journal.Journal)
+    assert [getattr(row.entry, "attempt", None) for row in found.rows] == [None, 20, 20]
     monkeypatch.setattr(entries, "SCHEMA_VERSION", 0)
     refused = (await journal.read(db, [written.instance]))[written.instance]
     assert isinstance(refused, JournalCorrupt)

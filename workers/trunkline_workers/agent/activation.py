@@ -49,6 +49,7 @@ class Activation:
         self.agent = agent
         self.office = office
         self.head = lease.head
+        self.covered = 0  # the version of the newest snapshot
         self.state: Any = None
         self.conversation: list[dict[str, Any]] = []
         self.runs: dict[str, Live] = {}

@@ -99,7 +99,7 @@ class Dispatch:
     async def _offload(self, item: WorkItem, args: Any, subject: str, msg_id: str) -> None:
         """A large payload is kept aside in Postgres; the item carries its id."""
         ref = derived_id("args", item.run, item.step)
-        await payloads.put(self._db, item.tenant, ref, args)
+        await payloads.put(self._db, item.tenant, ref, args, run=item.run)
         body = dumps({**item.model_dump(mode="json"), "args": None, "args_ref": ref})
         await self._bus.publish(subject, body, msg_id=msg_id)
 

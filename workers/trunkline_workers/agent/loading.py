@@ -1,4 +1,4 @@
-"""A lease becomes an activation: the journal is folded and replayed, and what was under way is taken up again."""
+"""A lease becomes an activation: its history is folded and replayed, and what was under way is taken up again."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from trunkline.authoring.instance import version_of
 from trunkline.domain.errors import Diverged
 from trunkline.domain.journal import StepRetried, StepScheduled
 from trunkline.domain.status import RunStatus, StepKind
-from trunkline.engine.fold import FoldedRun, fold
+from trunkline.engine.fold import FoldedRun
 from trunkline.engine.replay import OpenStep, RunDriver
-from trunkline.store.journal import Row
+from trunkline.store.history import History
 from trunkline_workers.agent import parking, reissuing, watching
 from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
 from trunkline_workers.agent.live import Live, Usage
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 REISSUED = (StepKind.LOCAL, StepKind.TOOL, StepKind.LLM)
 
 
-def load(activation: Activation, rows: Sequence[Row], poison: str = "") -> None:
+def load(activation: Activation, history: History, poison: str = "") -> None:
     """Rebuild what is open. ``poison`` is why a turn of this worker could not be recorded: its runs are parked then."""
-    folded = fold(row.entry for row in rows)
+    folded = history.fold()
     activation.state, activation.conversation = folded.state, folded.conversation
-    versions = {(row.entry.run, row.entry.key): row.version for row in rows if isinstance(row.entry, StepScheduled)}
+    activation.covered = history.covered
     objection = activation.agent.state.objection(folded.state)
     if objection:
         activation.leave(_unreadable(activation, folded.state, objection))
         return
+    scheduled = [(row.version, row.entry) for row in history.rows if isinstance(row.entry, StepScheduled)]
+    versions = {(entry.run, entry.key): version for version, entry in scheduled}
     lives = [(_known(activation, run), run) for run in folded.open_runs]
     for live, run in lives:
         live.versions = {key: versions[run.started.run, key] for key in run.open_steps}

@@ -6,13 +6,14 @@ Everything that touches Postgres goes in batches: what was woken while the last 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from trunkline.authoring.agent import Agent
+from trunkline.authoring.instance import version_of
 from trunkline.bus.connection import Bus
 from trunkline.domain.codec import dumps, printable
 from trunkline.domain.errors import Fenced, JournalCorrupt
@@ -20,9 +21,9 @@ from trunkline.domain.ids import is_id
 from trunkline.domain.journal import RunStarted
 from trunkline.domain.work import Wake
 from trunkline.observe import faults, logs, metrics
-from trunkline.store import journal, leases, mailbox, runs
+from trunkline.store import history, leases, mailbox, runs
 from trunkline.store.database import Database, Unreachable
-from trunkline.store.journal import Row
+from trunkline.store.history import History
 from trunkline.store.leases import Held, Lease
 from trunkline_workers.agent import loading, parking, watching
 from trunkline_workers.agent.activation import Activation
@@ -152,22 +153,34 @@ class Registry:
         if not taken:
             return
         old = [lease.instance for lease in taken if lease.head]
-        journals = await journal.read(self._db, old) if old else {}
-        begun = list(_begun(taken, journals))
-        await self._office.definitions.fetch((agent, started.definition) for agent, started in begun)
-        if any(started.code != self._agents[agent].code for agent, started in begun):
-            await self._office.colleagues.refresh()
+        histories = await history.read(self._db, old)
+        await self._prepare(taken, histories)
         await faults.reach("journal-read")
         metrics.leases.labels(event="taken").inc(len(taken))
         for lease in taken:
-            rows = journals.get(lease.instance, [])
-            if isinstance(rows, JournalCorrupt):
-                await self._refuse(lease, rows)
+            past = histories.get(lease.instance, NO_HISTORY)
+            if isinstance(past, JournalCorrupt):
+                await self._refuse(lease, past)
                 continue
             activation = Activation(lease, self._agents[lease.agent], self._office, self._lose)
             self._held[lease.instance] = activation
             self._stirred.add(lease.instance)
-            self._load(activation, rows)
+            self._load(activation, past)
+
+    async def _prepare(self, taken: Sequence[Lease], histories: Mapping[str, History | JournalCorrupt]) -> None:
+        """Have at hand what the runs in these histories began with, and who else is there if that is other code."""
+        begun: set[tuple[str, int]] = set()
+        foreign = False
+        for lease in taken:
+            past, agent = histories.get(lease.instance), self._agents[lease.agent]
+            if isinstance(past, History):
+                started = [row.entry for row in past.rows if isinstance(row.entry, RunStarted)]
+                begun.update((lease.agent, one.definition) for one in started)
+                foreign |= any(one.code != agent.code for one in started)
+                foreign |= past.snapshot is not None and version_of(past.snapshot.state) != agent.state.version
+        await self._office.definitions.fetch(begun)
+        if foreign:
+            await self._office.colleagues.refresh()
 
     async def _refuse(self, lease: Lease, error: JournalCorrupt | Unreadable) -> None:
         """The instance cannot be loaded: its runs are parked, and it is let go until somebody has mended it."""
@@ -177,12 +190,12 @@ class Registry:
         await runs.park_unloadable(self._db, lease.instance, parking.UNLOADABLE, str(error), actions)
         await leases.release(self._db, self._office.worker, [(lease.instance, lease.epoch)])
 
-    def _load(self, activation: Activation, rows: list[Row]) -> None:
+    def _load(self, activation: Activation, past: History) -> None:
         instance = activation.lease.instance
         poison = self._poisoned.pop(instance, NO_POISON)
         activation.refused = dict.fromkeys(poison.letters, poison.reason)
-        if rows:
-            activation.guard(partial(loading.load, activation, rows, poison.reason))
+        if activation.lease.head:
+            activation.guard(partial(loading.load, activation, past, poison.reason))
 
     async def _read_mail(self) -> None:
         while self._stirred:
@@ -259,16 +272,6 @@ class Registry:
             self._office.later(AGAIN_AFTER, partial(self.look, wake))
 
 
-def _begun(
-    taken: Sequence[Lease], journals: Mapping[str, list[Row] | JournalCorrupt]
-) -> Iterator[tuple[str, RunStarted]]:
-    """What the runs in these journals began with, each with its agent."""
-    for lease in taken:
-        rows = journals.get(lease.instance, [])
-        if not isinstance(rows, JournalCorrupt):
-            yield from ((lease.agent, row.entry) for row in rows if isinstance(row.entry, RunStarted))
-
-
 @dataclass(frozen=True, slots=True)
 class Poison:
     """Why a turn could not be recorded, and the mail behind it."""
@@ -278,3 +281,4 @@ class Poison:
 
 
 NO_POISON = Poison("")
+NO_HISTORY = History([])
