@@ -44,6 +44,7 @@ class Agent(AgentRef[I, O]):
         tools: tuple[str, ...] = (),
         model: ModelSettings | None = None,
         schedules: tuple[ScheduleSpec, ...] = (),
+        timeout: float | None = None,
     ) -> None:
         super().__init__(name, description, main.input, main.output)
         self.app = app
@@ -54,6 +55,7 @@ class Agent(AgentRef[I, O]):
         self._tools = tools
         self._model = model
         self._schedules = schedules
+        self._timeout = timeout
         self._spec: AgentSpec | None = None
 
     @property
@@ -125,6 +127,7 @@ class Agent(AgentRef[I, O]):
             output_schema=self.output.schema(),
             state_schema=self.state.schema(),
             on_busy=self._on_busy,
+            timeout=self._timeout,
             subscriptions=tuple(self._subscriptions()),
             schedules=self._schedules,
             tools=self._tools,

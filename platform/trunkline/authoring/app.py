@@ -146,6 +146,7 @@ class App:
         on: str | None = None,
         key: str | None = None,
         schedule: Schedule | Sequence[Schedule] = (),
+        timeout: Duration | None = None,
         on_busy: OnBusyName | OnBusy = "queue",
         description: str = "",
     ) -> AgentDecorator:
@@ -156,8 +157,8 @@ class App:
         whole event where it is annotated as ``CloudEvent``. With ``schedule`` (``Cron``, ``Every`` or ``At``; several
         in a list) the clock starts runs. The handler's declared type then decides what it gets: a ``Tick``, which says
         when it was due, or, declared as ``None``, nothing; a type that cannot take a ``Tick`` is refused. ``on_busy``
-        says what a request does to an instance that is busy with another run. ``Context[State]`` gives its instances a
-        state.
+        says what a request does to an instance that is busy with another run. A run that has not ended ``timeout``
+        after it began is cancelled. ``Context[State]`` gives its instances a state.
 
         Raises:
             BadName: the name cannot stand in a subject.
@@ -170,12 +171,22 @@ class App:
             fix = f'Write on="order.placed", key="{key}"'
             raise BadDeclaration(what=what, reason="key= is a path into an event, and there is no on=", fix=fix)
         policy = check_choice(what, "on_busy", OnBusy, on_busy)
+        limit = None if timeout is None else check_duration(what, "timeout", timeout)
 
         def declare(fn: Any) -> Agent[Any, Any]:
             handler = read_handler(fn, target=what, scope=scope, event_type=event_type, key=path)
             text = description or described(fn)[0]
             times = timetable(what, schedule, name, handler.input)
-            return self._declare(Agent(name, app=self, main=handler, on_busy=policy, description=text, schedules=times))
+            agent: Agent[Any, Any] = Agent(
+                name,
+                app=self,
+                main=handler,
+                on_busy=policy,
+                description=text,
+                schedules=times,
+                timeout=limit,
+            )
+            return self._declare(agent)
 
         return declare
 

@@ -13,6 +13,7 @@ from trunkline.client.http import Http
 from trunkline.client.run import Run
 from trunkline.client.transport import OverHttp, Straight, Transport
 from trunkline.domain.codec import roundtrip
+from trunkline.domain.deadlines import Deadline, as_json
 from trunkline.domain.errors import BadDeclaration
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import new_id
@@ -93,6 +94,7 @@ class Client:
         *,
         key: str | None = None,
         idempotency_key: str | None = None,
+        deadline: Deadline | None = None,
         connection: Any = None,
     ) -> Run[O]: ...
     @overload
@@ -103,6 +105,7 @@ class Client:
         *,
         key: str | None = None,
         idempotency_key: str | None = None,
+        deadline: Deadline | None = None,
         connection: Any = None,
     ) -> Run[Any]: ...
     async def start(
@@ -112,26 +115,30 @@ class Client:
         *,
         key: str | None = None,
         idempotency_key: str | None = None,
+        deadline: Deadline | None = None,
         connection: Any = None,
     ) -> Run[Any]:
         """Start a run; it is accepted when this returns. ``key`` names the instance; without it the run has its own.
+        One that has not ended by its ``deadline`` (a duration from now, or a time) is cancelled, with all that it asked
+        for.
 
         With ``connection`` (psycopg's AsyncConnection, or SQLAlchemy's AsyncConnection or AsyncSession, on the same
         database) it is a part of the caller's transaction, and accepted when that commits. Only a direct client can.
 
         Raises:
             UnknownAgent: no worker declared it.
-            BadInput, NotJson: ``input`` does not fit the agent, or has no JSON form.
+            BadInput, NotJson: ``input`` does not fit the agent, or has no JSON form; or ``deadline`` is none.
             IdempotencyConflict: ``idempotency_key`` was used before, with another input.
             Unavailable: it was not accepted.
         """
         name, decode, value = _of(agent, input)
+        by = as_json(deadline)
         if connection is None:
-            run = await self._transport.start(name, key, value, idempotency_key or new_id())
+            run = await self._transport.start(name, key, value, idempotency_key or new_id(), by)
             return Run(self._transport, run, decode)
         straight = self._straight()
         run, letter = await straight.entrance.start_in(
-            connection, straight.tenant, name, key, value, idempotency_key=idempotency_key
+            connection, straight.tenant, name, key, value, idempotency_key=idempotency_key, deadline=by
         )
         return Run(straight, run, decode, wake=lambda: straight.entrance.wake(letter))
 

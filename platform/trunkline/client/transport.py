@@ -20,7 +20,9 @@ PAGE = 1000  # journal entries
 class Transport(Protocol):
     """Answers are JSON values as the gateway's API gives them."""
 
-    async def start(self, agent: str, key: str | None, value: Any, idempotency_key: str) -> str: ...
+    async def start(
+        self, agent: str, key: str | None, value: Any, idempotency_key: str, deadline: float | str | None = None
+    ) -> str: ...
     async def run(self, run: str) -> dict[str, Any]: ...
     async def ended(self, run: str, seconds: float) -> dict[str, Any]: ...
     def events(self, run: str) -> AsyncIterator[RunEvent]: ...
@@ -44,9 +46,12 @@ class OverHttp:
     def __init__(self, http: Http) -> None:
         self._http = http
 
-    async def start(self, agent: str, key: str | None, value: Any, idempotency_key: str) -> str:
+    async def start(
+        self, agent: str, key: str | None, value: Any, idempotency_key: str, deadline: float | str | None = None
+    ) -> str:
         place = f"/v1/agents/{segment(agent)}" + (f"/instances/{segment(key)}" if key is not None else "")
-        answer = await self._http.post(f"{place}/runs", {"input": value}, idempotency_key=idempotency_key)
+        said = {"input": value} | ({} if deadline is None else {"deadline": deadline})
+        answer = await self._http.post(f"{place}/runs", said, idempotency_key=idempotency_key)
         return str(answer["run_id"])
 
     async def run(self, run: str) -> dict[str, Any]:
@@ -107,8 +112,12 @@ class Straight:
     def __init__(self, db: Database, entrance: Entrance, following: Following, tenant: str) -> None:
         self.db, self.entrance, self.following, self.tenant = db, entrance, following, tenant
 
-    async def start(self, agent: str, key: str | None, value: Any, idempotency_key: str) -> str:
-        return await self.entrance.start(self.tenant, agent, key, value, idempotency_key=idempotency_key)
+    async def start(
+        self, agent: str, key: str | None, value: Any, idempotency_key: str, deadline: float | str | None = None
+    ) -> str:
+        return await self.entrance.start(
+            self.tenant, agent, key, value, idempotency_key=idempotency_key, deadline=deadline
+        )
 
     async def run(self, run: str) -> dict[str, Any]:
         return asdict(await runs.get(self.db, self.tenant, run))

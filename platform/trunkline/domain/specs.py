@@ -97,6 +97,7 @@ class AgentSpec(Spec):
     output_schema: dict[str, Any] = Field(default_factory=dict)
     state_schema: dict[str, Any] | None = None
     on_busy: OnBusy = OnBusy.QUEUE
+    timeout: float | None = Field(default=None, gt=0, description="seconds from a run's start to its deadline")
     subscriptions: tuple[Subscription, ...] = ()
     schedules: tuple[ScheduleSpec, ...] = ()
     tools: tuple[str, ...] = ()

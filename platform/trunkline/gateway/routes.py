@@ -37,7 +37,9 @@ def desk_of(request: Request) -> Desk:
 async def start_keyless(
     request: Request, agent: str, wait: Wait = 0, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Start a run on an instance of its own. The body is `{"input": …}`."""
+    """Start a run on an instance of its own. The body is `{"input": …}`, with `"deadline"` (seconds from now, or an ISO
+    8601 time) if it is to be cancelled when it has not ended by then.
+    """
     return await _start(request, agent, None, wait, idempotency_key)
 
 
@@ -45,7 +47,9 @@ async def start_keyless(
 async def start(
     request: Request, agent: str, key: Key, wait: Wait = 0, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Start a run on the instance `key`. The body is `{"input": …}`; the answer says 202 when it is committed."""
+    """Start a run on the instance `key`. The body is `{"input": …}`, with `"deadline"` (seconds from now, or an ISO
+    8601 time) if it is to be cancelled when it has not ended by then; the answer says 202 when it is committed.
+    """
     return await _start(request, agent, key, wait, idempotency_key)
 
 
@@ -151,7 +155,9 @@ async def _start(request: Request, agent: str, key: str | None, wait: float, ide
     tenant, body = desk.tenant(request), await desk.body(request)
     if not isinstance(body, dict) or "input" not in body:
         raise BadInput(target=f"agent {agent!r}", reason='the body is not {"input": …}')
-    run = await desk.entrance.start(tenant, agent, key, body["input"], idempotency_key=idempotency_key)
+    run = await desk.entrance.start(
+        tenant, agent, key, body["input"], idempotency_key=idempotency_key, deadline=body.get("deadline")
+    )
     if streams.wanted(request):
         return streams.stream(desk, tenant, run, "")
     found = await desk.following.ended(tenant, run, wait)

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from trunkline.authoring.agent import Agent, InstanceView
+from trunkline.domain.deadlines import nearest
 from trunkline.domain.journal import Entry, RunStarted
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
@@ -23,7 +24,7 @@ from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.observe import logs
 from trunkline.store.append import RunChange
 from trunkline.store.leases import Lease
-from trunkline_workers.agent import commands, mail, outcomes, parking, reissuing
+from trunkline_workers.agent import commands, lateness, mail, outcomes, parking, reissuing
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.outcomes import StepResult
@@ -93,6 +94,7 @@ class Activation:
         started = self._started(letter)
         live = Live(started, None, last_at=started.at)
         self.runs[live.run] = live
+        lateness.begin(self, started, turn)
         turn.entries.append(started)
         turn.taken.append(letter.seq)
         turn.runs[live.run] = RunChange(
@@ -259,16 +261,18 @@ class Activation:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _started(self, letter: Mail) -> RunStarted:
+        now, timeout = self.office.clock.now(), self.agent.spec.timeout
         return RunStarted(
             run=letter.run,
             input=letter.body.get("input"),
-            at=self.office.clock.now(),
+            at=now,
             seed=self.office.seed(letter.run),
             message_id=letter.message_id,
             handler=letter.body.get("handler") or "",
             definition=self.office.definition(self.agent.name),
             code=self.office.code,
             parent=letter.body.get("parent"),
+            deadline=nearest(letter.body.get("deadline"), None if timeout is None else now + timeout),
         )
 
     def body(self, state: Any, conversation: list[dict[str, Any]]) -> Callable[[RunDriver], Any]:

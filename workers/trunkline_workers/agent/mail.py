@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from trunkline.domain import deadlines
 from trunkline.domain.approvals import parts_of
 from trunkline.domain.journal import (
     CancelRequested,
@@ -18,7 +19,7 @@ from trunkline.domain.journal import (
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, OnBusy, RunStatus, StepKind
 from trunkline.domain.work import Outcome
-from trunkline_workers.agent import commands, outcomes, resolving
+from trunkline_workers.agent import commands, lateness, outcomes, resolving
 from trunkline_workers.agent.discarding import discard
 from trunkline_workers.agent.ending import end, end_unstarted
 from trunkline_workers.agent.live import Live
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 def request(activation: Activation, letter: Mail, turn: Turn) -> None:
     """Begin a run, or do what the agent's ``on_busy`` says when there is one. An event's handler begins at once."""
     current = activation.current()
+    if lateness.too_late(activation, letter):
+        end_unstarted(activation, letter, turn, RunStatus.CANCELLED, deadlines.passed(letter.body["deadline"]))
+        return
     if letter.body.get("handler") or (current is None and not activation.queue):
         activation.start(letter, turn)
         return
@@ -42,6 +46,7 @@ def request(activation: Activation, letter: Mail, turn: Turn) -> None:
         )
         return
     activation.queue.append(letter)
+    lateness.queued(activation, letter, turn)
     if policy is OnBusy.INTERRUPT and current is not None and not current.parked:
         reason = "interrupted by a newer request"
         activation.deliver(current, CancelRequested(current.run, reason=reason, at=activation.now(current)), turn)
@@ -88,6 +93,7 @@ def reply(activation: Activation, letter: Mail, turn: Turn) -> None:
     if outcomes.must_wait(activation, result):
         activation.runs[letter.run].held.append(letter)
         return
+    lateness.told_first(activation, outcome, turn)
     if outcomes.awaited(activation, result) is None:
         put_away = partial(activation.act, lambda later: later.taken.append(letter.seq))
         activation.office.conflicts.examine(outcome, put_away)
@@ -103,6 +109,9 @@ def timer(activation: Activation, letter: Mail, turn: Turn) -> None:
         live.held.append(letter)
         return
     turn.taken.append(letter.seq)
+    if letter.body["step"] == deadlines.STEP:
+        lateness.passed(activation, letter, turn)
+        return
     step = live.driver.open_steps.get(letter.body["step"]) if live and live.driver else None
     if live is None or step is None:
         return
