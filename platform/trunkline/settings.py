@@ -64,9 +64,20 @@ class Settings(BaseSettings):
         4 * 1024 * 1024, ge=1024, description="Most bytes of an input, an event or a step's result."
     )
     offload_over: int = Field(256 * 1024, ge=1024, description="Bytes above which a payload is kept aside in Postgres.")
+    snapshot_after: int = Field(
+        200, ge=1, description="Journal entries after which an instance without an open run gets a new snapshot."
+    )
     max_activations: int = Field(10_000, ge=1, description="Instances that one agent worker holds at once.")
     llm_concurrency: int = Field(64, ge=1, description="Model calls at once in one LLM worker.")
     stream_max_age: float = Field(600.0, gt=0, description="Seconds that tokens and progress stay readable.")
+
+    # --- retention ---
+    retention_days: float = Field(
+        0.0,
+        ge=0,
+        description="Days for which ended runs are kept, with their journals, mail and idempotency keys; 0: for ever.",
+    )
+    retention_every: float = Field(300.0, gt=0, description="Seconds between two looks for what is older.")
 
     # --- the gateway ---
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")

@@ -50,7 +50,9 @@ class Exchange:
     ledger: Path
     port: int
     guard: subprocess.Popen[bytes]  # leads the group of all processes, and ends it when this process is gone
+    settings: dict[str, Any] = field(default_factory=dict)  # of all processes, beside those of the servers
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    repeated: Counter[str] = field(default_factory=Counter)  # tries in vain to "publish" and to "post"
 
     # --- processes --------------------------------------------------------------------------------------------------
 
@@ -62,7 +64,7 @@ class Exchange:
         arguments = ["worker", kind, APP] if kind in ("agents", "tools", "llm") else [kind]
         environment = self.stack.environment(
             model="openai/scripted", model_api_base=self.model.url, metrics_port=0, port=self.port, log_level="warning",
-            fault=fault, **{"blocked_after": 2.0, **settings},
+            fault=fault, **{"blocked_after": 2.0, "llm_concurrency": 16, **self.settings, **settings},
         )  # fmt: skip
         environment |= {"CHAOS_LEDGER": str(self.ledger), "CHAOS_CLOCK": str(self.clock_of(name))}
         log = (self.stack.directory / f"{name}.log").open("ab")
@@ -119,15 +121,15 @@ class Exchange:
                 process.wait()
         self.guard.communicate(b"\n")
 
-    async def joined(self, *names: str) -> None:
-        """Wait until the workers of this name are at work."""
+    async def joined(self, *names: str, mortal: bool = False) -> None:
+        """Wait until the workers of this name are at work, or (``mortal``) have died already, as they were told to."""
         pids = {self.processes[name].pid: name for name in names if name.partition(".")[0] in JOINING}
 
         async def all_there() -> bool:
-            for name in pids.values():
-                assert self.processes[name].poll() is None, f"{name} ended\n{self.logs()}"
+            gone = {pid for pid, name in pids.items() if self.processes[name].poll() is not None}
+            assert mortal or not gone, f"{', '.join(pids[pid] for pid in gone)} ended\n{self.logs()}"
             with suppress(Unreachable):
-                return pids.keys() <= {one.pid for one in await workers.list_workers(self.db)}
+                return pids.keys() <= gone | {one.pid for one in await workers.list_workers(self.db)}
             return False
 
         await self.until(all_there, f"{', '.join(names)} are there")
@@ -148,13 +150,19 @@ class Exchange:
             for number in numbers:
                 event = {"specversion": "1.0", "id": str(number), "source": "test", "type": "order.placed"}
                 body = json.dumps({**event, "data": {"number": number}}).encode()
-                while not await self._published(client, body):  # noqa: ASYNC110 - it is the server that is awaited
+                while not await self._published(client, body):
+                    self.repeated["publish"] += 1
                     await asyncio.sleep(0.1)
 
     @asynccontextmanager
     async def nats(self) -> AsyncIterator[Any]:
         """A NATS client of somebody outside."""
-        client = await nats.connect(self.stack.nats.url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+        servers = str(self.settings.get("nats_url", self.stack.nats.url)).split(",")
+
+        async def in_vain(_: Exception) -> None:
+            self.repeated["publish"] += 1
+
+        client = await nats.connect(servers, max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=in_vain)
         try:
             yield client
         finally:
@@ -171,7 +179,8 @@ class Exchange:
         """POST each (path, body, idempotency key) until the gateway has taken it: it may be away, or Postgres."""
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=5) as client:
             for path, body, key in paths:
-                while not await self._posted(client, path, body, key):  # noqa: ASYNC110 - likewise
+                while not await self._posted(client, path, body, key):
+                    self.repeated["post"] += 1
                     await asyncio.sleep(0.1)
 
     async def _posted(self, client: httpx2.AsyncClient, path: str, body: Any, key: str) -> bool:
@@ -227,6 +236,10 @@ class Exchange:
         lines = self.ledger.read_bytes().splitlines() if self.ledger.exists() else []
         return [Begun.model_validate(codec.loads(line)) for line in lines]
 
+    def log(self, name: str) -> str:
+        """All that this process said."""
+        return (self.stack.directory / f"{name}.log").read_text()
+
     def logs(self) -> str:
         """The end of what each process said."""
         return "\n".join(
@@ -238,8 +251,9 @@ class Exchange:
 async def exchange(names: list[str], faults: dict[str, str] | None = None, **settings: Any) -> AsyncIterator[Exchange]:
     """An exchange with these processes, all of them ready; some of them with a fault."""
     async with servers() as running:
+        running.settings = settings
         for name in names:
-            running.start(name, fault=(faults or {}).get(name, ""), **settings)
+            running.start(name, fault=(faults or {}).get(name, ""))
         await running.joined(*names)
         yield running
 
@@ -292,8 +306,8 @@ async def nothing_is_wrong(running: Exchange, orders: range, expected: Any) -> N
 async def nothing_is_broken(running: Exchange) -> None:
     """No promise was broken, whatever the runs came to, and nothing is under way."""
     findings = await audit(running.db, "default", running.effects())
-    assert findings.violations == []
-    assert findings.unfinished == []
+    assert findings.violations == [], findings.violations
+    assert findings.unfinished == [], findings.unfinished
     await _model_calls(running)
 
 
@@ -311,7 +325,7 @@ async def _model_calls(running: Exchange) -> None:
     recorded_at = {(text, turn): at for text, turn, at in rows}
     asked = [(_turn_of(call.messages), call.at) for call in running.model.paid_calls]
     late = [(turn, at - recorded_at[turn]) for turn, at in asked if at > recorded_at[turn] + MODEL_CALL_BEGINS]
-    assert late == []
+    assert late == [], late
 
 
 MODEL_CALL_BEGINS = 0.5  # seconds at most from the owner's "go" to the call: litellm prepares it

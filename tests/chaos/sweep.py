@@ -10,18 +10,21 @@ import asyncio
 import itertools
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from chaos.chaos_app import expected
 from chaos.exchange import Exchange, nothing_is_wrong, servers
 from chaos.repair import repaired
+from trunkline.domain.ids import instance_id, new_id
 from trunkline.domain.work import Outcome
 from trunkline.store import workers
 
 HEALTHY = ("gateway", "supervisor", "agents.1", "tools.1", "llm.1")
 EXTRA = "agents.extra"
+AGES = 3650  # days: nothing of an exchange is that old, unless it is said to be
 BATCH = 6  # orders that come in at once
 PER_BATCH = 0.5  # seconds between two batches, while a victim has not died
 
@@ -46,7 +49,7 @@ AGENTS = [
 HANDS = ["item-received", "permit-received", "executed", "outcome-published", "item-acknowledged"]
 SUPERVISOR = [
     "worker-declared-dead", "instances-reclaimed", "schedule-accepted", "schedules-fired", "timers-fired",
-    "replies-posted", "dead-letter-kept",
+    "replies-posted", "dead-letter-kept", "journal-shortened",
 ]  # fmt: skip
 SITES = [
     *(Site(point, "agents") for point in AGENTS),
@@ -54,6 +57,13 @@ SITES = [
     *(Site(point, "supervisor") for point in SUPERVISOR),
     Site("mailbox-committed", "gateway"),
 ]
+
+
+def together() -> list[list[Site]]:
+    """All sites, several at a time; no two of a kind that there is one of."""
+    alone = [site for site in SITES if site.kind in ("supervisor", "gateway")]
+    ordered = [*alone, *(site for site in SITES if site not in alone)]
+    return [ordered[first :: len(alone)] for first in range(len(alone))]
 
 
 def seeded_pairs(seed: int, count: int) -> list[tuple[Site, Site]]:
@@ -79,13 +89,13 @@ class Sweep:
         """The victims die (or fail, or are slow) at ``sites``; afterwards nothing is wrong."""
         first = self._next
         names = [await self._start(site, action) for site in sites]
-        await self.running.joined(*names)
+        victims = {name: self.running.processes[name] for name in names}
+        await self.running.joined(*names, mortal=True)
         provoking = [
             asyncio.create_task(_provoke(self.running, site, name)) for site, name in zip(sites, names, strict=True)
         ]
         try:
-            victims = [name for name in names if name != "gateway"] if action == "crash" else []
-            await self._work_comes(victims, ", ".join(map(str, sites)))
+            await self._work_comes(victims if action == "crash" else {}, ", ".join(map(str, sites)))
         finally:
             for task in provoking:
                 task.cancel()
@@ -102,20 +112,21 @@ class Sweep:
         name = site.kind if site.kind in ("supervisor", "gateway") else f"{site.kind}.v{next(self._victims)}"
         if name in self.running.processes:
             self.running.kill(name)  # there is one of it, and now it is the victim
-        self.running.start(name, fault=f"{site.point}={action}@{site.times}")
+        retention = {"retention_days": AGES, "retention_every": 0.5} if site.point == "journal-shortened" else {}
+        self.running.start(name, fault=f"{site.point}={action}@{site.times}", **retention)
         return name
 
-    async def _work_comes(self, victims: Sequence[str], what: str) -> None:
+    async def _work_comes(self, victims: Mapping[str, subprocess.Popen[bytes]], what: str) -> None:
         """Orders, batch after batch, until all victims have died; at least two batches."""
         for batch in itertools.count(1):
-            assert batch <= MOST_BATCHES, f"nobody came to {what}\n{self.running.logs()}"
             await self._batch()
-            dead = [status for name in victims if (status := self.running.processes[name].poll()) is not None]
-            assert all(status == -signal.SIGKILL for status in dead), (
-                f"it ended otherwise: {dead}\n{self.running.logs()}"
-            )
-            if batch >= 2 and len(dead) == len(victims):
+            died = {name: process.poll() for name, process in victims.items()}
+            told = f"{died} of {what}\n{self.running.logs()}"
+            assert all(status in (None, -signal.SIGKILL) for status in died.values()), f"it ended otherwise: {told}"
+            if batch >= 2 and None not in died.values():
                 return
+            assert batch < MOST_BATCHES, f"they did not come to where they die: {told}"
+            await asyncio.sleep(PER_BATCH if batch < MANY_BATCHES else 2 * PER_BATCH)
 
     async def _batch(self) -> None:
         """Half of the orders come as events, half by HTTP; whoever waits for "go" gets it."""
@@ -131,23 +142,24 @@ class Sweep:
             await self.running.publish(numbers[:half])
             while not posting.done():
                 await asyncio.wait({posting}, timeout=PER_BATCH)
-                if self.running.processes["gateway"].poll() is not None:
-                    self.running.start("gateway")
+                self._revive()
             await posting
-            await asyncio.sleep(PER_BATCH)
         finally:
             posting.cancel()
 
-    async def _recover(self, names: Sequence[str]) -> None:
-        """What there must be one of comes back; other victims that live are ended."""
-        for name in names:
-            if name == "supervisor":
-                self.running.kill(name)
+    def _revive(self) -> None:
+        """What there is one of comes back when it has died."""
+        for name in ("gateway", "supervisor"):
+            if self.running.processes[name].poll() is not None:
                 self.running.start(name)
-            elif name != "gateway":
-                self.running.kill(name)
-        if EXTRA in self.running.processes:
-            self.running.kill(EXTRA)  # the victim died before it could
+
+    async def _recover(self, names: Sequence[str]) -> None:
+        """Victims that live are ended, and what there must be one of comes back."""
+        for name in {*names, EXTRA} & self.running.processes.keys():
+            self.running.kill(name)
+        for name in ("gateway", "supervisor"):
+            if name not in self.running.processes:
+                self.running.start(name)
 
     async def _done(self, first: int) -> bool:
         await repaired(self.running)
@@ -158,7 +170,7 @@ class Sweep:
         return rows == [(self._next - first,)] and ticking == [(0, 0)]
 
 
-MOST_BATCHES = 30
+MANY_BATCHES, MOST_BATCHES = 10, 40
 
 
 @asynccontextmanager
@@ -217,6 +229,29 @@ async def _no_wake(running: Exchange, _: str) -> None:
         await client.jetstream().publish("tl.default.inbox.orders", b"not a wake")
 
 
+async def _something_ancient(running: Exchange, _: str) -> None:
+    """A run that ended when nobody was there, with a journal of its own."""
+    instance, run = instance_id("default", "waiter", new_id()), new_id()
+    await running.ask(_ANCIENT_INSTANCE, instance, instance)
+    await running.ask(_ANCIENT_ENTRIES, instance, run, instance, run)
+    await running.ask(_ANCIENT_RUN, run, instance, instance)
+
+
+_ANCIENT_INSTANCE = """
+insert into instances (id, tenant, agent, key, head, epoch) values (%s, 'default', 'waiter', %s, 2, 1) returning 1
+"""
+_ANCIENT_ENTRIES = """
+insert into journal (instance, version, run, type, body, epoch, writer) values
+    (%s, 1, %s, 'RunStarted', '{"input": 1, "at": 1.0, "seed": "s", "message_id": "m"}', 1, 0),
+    (%s, 2, %s, 'RunCompleted', '{"output": 1}', 1, 0)
+returning 1
+"""
+_ANCIENT_RUN = """
+insert into runs (id, tenant, instance, agent, key, status, first_version, last_version, created_at, ended_at)
+values (%s, 'default', %s, 'waiter', %s, 'completed', 1, 2, '2001-01-01', '2001-01-01') returning 1
+"""
+
+
 async def _schedules_are_due(running: Exchange, _: str) -> None:
     """New schedules, each of which is due once, and soon."""
     while True:
@@ -253,4 +288,5 @@ RARE: dict[str, Callable[[Exchange, str], Awaitable[None]]] = {
     "schedule-accepted": _schedules_are_due,
     "schedules-fired": _schedules_are_due,
     "dead-letter-kept": _no_wake,
+    "journal-shortened": _something_ancient,
 }

@@ -1,4 +1,8 @@
-"""Death in every crash window: between each two things that cannot become true together (ARCHITECTURE.md)."""
+"""Death in every crash window: between each two things that cannot become true together (ARCHITECTURE.md).
+
+Several workers die at once, each at a point of its own; ``make sweep`` takes one after the other, and pairs, and lets
+each point fail or be slow.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from chaos.sweep import SITES, seeded_pairs, sweep
+from chaos.sweep import SITES, seeded_pairs, sweep, together
 from trunkline.observe.faults import Point
 
 PAIRS = 24
@@ -14,11 +18,20 @@ PAIRS = 24
 
 def test_every_point_has_its_turn() -> None:
     assert {site.point for site in SITES} == set(get_args(Point))
+    assert sorted(map(str, SITES)) == sorted(str(site) for group in together() for site in group)
 
 
 @pytest.mark.timeout(600)
+async def test_nothing_is_lost_and_nothing_recorded_is_done_again() -> None:
+    async with sweep() as through:
+        for group in together():
+            await through.through(*group)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", ["agents", "tools", "llm", "supervisor", "gateway"])
-async def test_nothing_is_lost_and_nothing_recorded_is_done_again(kind: str) -> None:
+async def test_one_death_after_the_other(kind: str) -> None:
     async with sweep() as through:
         for site in SITES:
             if site.kind == kind:

@@ -7,9 +7,9 @@ import pytest
 from chaos.killing import a_part_is_killed, nats_is_wiped
 
 
-@pytest.mark.parametrize("server", ["nats", "postgres"])
-async def test_everything_goes_on_once_it_is_back(server: str) -> None:
-    await a_part_is_killed(server)
+@pytest.mark.parametrize(("server", "missed"), [("nats", "publish"), ("postgres", "post")])
+async def test_everything_goes_on_once_it_is_back(server: str, missed: str) -> None:
+    await a_part_is_killed(server, missed=missed)
 
 
 async def test_everything_goes_on_when_nats_has_forgotten_everything() -> None:

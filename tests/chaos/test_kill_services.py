@@ -1,4 +1,4 @@
-"""SIGKILL to the supervisor and to the gateway in the middle of 200 runs."""
+"""SIGKILL to the supervisor, the gateway while it accepts, and the only agent worker, in the middle of 200 runs."""
 
 from __future__ import annotations
 
@@ -10,4 +10,8 @@ async def test_the_supervisor() -> None:
 
 
 async def test_the_gateway_while_it_accepts() -> None:
-    await a_part_is_killed("gateway", by_http=True)
+    await a_part_is_killed("gateway", missed="post")
+
+
+async def test_the_only_agent_worker_for_a_while() -> None:
+    await a_part_is_killed("agents.1", away=10.0, names=["gateway", "supervisor", "agents.1", "tools.1", "llm.1"])

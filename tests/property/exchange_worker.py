@@ -72,7 +72,7 @@ class Worker:
         self.registry = WatchedRegistry(line, wire, office, app.agents)  # type: ignore[arg-type]
         self.registry.faults = world.watch.faults
         self._permits = Permits(wire, line, self.registry, self.worker_id, world.settings.lease)  # type: ignore[arg-type]
-        self._replies = Replies(line, self.registry, dispatch)
+        self._replies = Replies(line, self.registry, dispatch, world.settings.ack_wait)
         self._parts = [self.appender.start(), *self.registry.start()]
 
     @property

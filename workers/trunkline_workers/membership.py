@@ -96,6 +96,10 @@ class Membership:
                 self._postgres_away = ""
             except Unreachable as error:
                 self._postgres_away = str(error)
+            except Exception as error:  # without its beat a worker would never learn that it was declared dead
+                if not self._postgres_away:
+                    log.exception("cannot beat in Postgres", worker=self.worker_id)
+                self._postgres_away = str(error) or type(error).__name__
             else:
                 if not alive:
                     log.error("declared dead by the supervisor; stopping", worker=self.worker_id)

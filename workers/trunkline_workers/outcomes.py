@@ -55,5 +55,5 @@ async def body_of(db: Database, outcome: Outcome, limit: int, offload_over: int)
     if len(body) <= offload_over or outcome.value is None:
         return body
     reference = new_id()
-    await payloads.put(db, outcome.tenant, reference, outcome.value)
+    await payloads.put(db, outcome.tenant, reference, outcome.value, run=outcome.run)
     return codec.dumps(outcome.model_copy(update={"value": None, "value_ref": reference}))

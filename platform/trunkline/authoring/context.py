@@ -32,7 +32,7 @@ from trunkline.domain.ids import check_name
 from trunkline.domain.specs import RetryPolicy
 from trunkline.domain.status import StepKind
 from trunkline.engine.replay import RunDriver
-from trunkline.engine.step import Step
+from trunkline.engine.step import Step, fresh
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -276,7 +276,7 @@ class Context(Branching, Generic[S]):
     @property
     def conversation(self) -> list[dict[str, Any]]:
         """The instance's messages, in OpenAI's chat format: those of earlier runs, and those of this one so far."""
-        return [*self._frame.view.conversation, *self._frame.said]
+        return [fresh(message) for message in (*self._frame.view.conversation, *self._frame.said)]
 
     def say(self, *messages: dict[str, Any]) -> None:
         """Add messages to the instance's conversation; recorded when the run completes."""

@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 1024  # messages of one core subscription that are worked on at the same time
 WATCH_EVERY = 1.0  # seconds between two looks whether the streams are still the same
+ISSUED = frozenset({Stream.WORK, Stream.REPLY})  # what lies there somebody waits for, and can issue again
 _CLOSE_WITHIN = 2.0
 _MSG_ID = "Nats-Msg-Id"
 
@@ -61,6 +63,7 @@ class Bus:
         self._publisher: Publisher
         self._consumptions: list[Consumption] = []
         self._wiped: list[Wiped] = []
+        self._lost: set[Stream] = set()  # until all that follows from it is done
         self._suspicion = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
         self._dropped = 0
@@ -112,12 +115,16 @@ class Bus:
             await self.client.flush()
 
     async def close(self) -> None:
-        """End the connection. Acknowledgements that were given are sent; publishes under way fail."""
+        """End the connection. Acknowledgements that were given are sent; publishes under way have a moment."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         for consumption in list(self._consumptions):
             await consumption.stop()
+        if self.connected:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_WITHIN):
+                    await self._publisher.drained()
         await self._publisher.close()
         try:
             async with asyncio.timeout(_CLOSE_WITHIN):
@@ -141,9 +148,13 @@ class Bus:
         """
         await self._publisher.publish(subject, body, _headers(msg_id, headers))
 
-    def publish_soon(self, subject: str, body: bytes, *, msg_id: str | None = None) -> None:
-        """The same without waiting: for what may be lost (wakes). Failures are logged and counted in ``stats``."""
-        self._publisher.publish_soon(subject, body, _headers(msg_id, None))
+    def publish_soon(self, subject: str, body: bytes, *, msg_id: str | None = None) -> bool:
+        """The same without waiting: for what may be lost (wakes). Failures are logged and counted in ``stats``.
+
+        Returns:
+            False when too much is under way: it was dropped. What should not be is then to be published in earnest.
+        """
+        return self._publisher.publish_soon(subject, body, _headers(msg_id, None))
 
     async def consume(self, spec: Consumer, handler: Handler, *, capacity: int) -> Consumption:
         """Make the consumer if it is missing, and read it until ``Consumption.stop``, with at most ``capacity``
@@ -249,7 +260,7 @@ class Bus:
         return await self._topology.incarnation()
 
     def on_wiped(self, callback: Wiped) -> None:
-        """Call ``callback`` after streams were lost and are there again, empty; consumers are being made anew."""
+        """Call ``callback`` after WORK or REPLY was lost and is there again, empty; consumers are being made anew."""
         self._wiped.append(callback)
 
     async def _keep_watch(self) -> None:
@@ -259,9 +270,10 @@ class Bus:
                 continue
             try:
                 looks = list(Stream) if suspicious else [stream]
-                if lost := [each for each in looks if await self._topology.replaced(each)]:
-                    await self._restore(lost)
-            except (Unavailable, TopologyDrift) as error:
+                self._lost.update([each for each in looks if await self._topology.replaced(each)])
+                if self._lost:
+                    await self._restore()
+            except Unavailable as error:
                 log.warning("the streams cannot be watched: %s", error)
 
     async def _pause(self) -> bool:
@@ -275,15 +287,19 @@ class Bus:
         await asyncio.sleep(WATCH_EVERY / 10)  # one look for a burst of causes
         return True
 
-    async def _restore(self, lost: list[Stream]) -> None:
-        await self._topology.declare()
+    async def _restore(self) -> None:
+        try:
+            await self._topology.declare()
+        except TopologyDrift as error:  # all are in place even so
+            log.warning("a stream is not as it should be: %s", error)
         for consumption in list(self._consumptions):
             consumption.renew()
         self._publisher.reconnected()
-        if not set(lost) & set(DURABLE):
+        lost, self._lost = self._lost, set()
+        if not lost & set(DURABLE):
             return
-        log.warning("NATS lost %s and what lay in them; they are declared again", ", ".join(lost))
-        for callback in self._wiped:
+        log.warning("NATS lost %s and what lay in them; they are declared again", ", ".join(sorted(lost)))
+        for callback in self._wiped if lost & ISSUED else ():
             try:
                 await callback()
             except Exception:

@@ -3,8 +3,9 @@
 Both need correcting for that, each in one place below:
 
 * nats-py closes for good on most errors that a server sends to a live connection ("authentication expired" among them),
-  speaks plain TCP to a server that offers no TLS even when TLS was asked for, and now and then loses the word of a
-  server that refuses it.
+  speaks plain TCP to a server that offers no TLS even when TLS was asked for, now and then loses the word of a
+  server that refuses it, and stops reading for good at a subject or header that is not UTF-8, which any publisher may
+  send.
 * FastStream's error callback raises on some errors, which ends nats-py's reconnecting without a word, and prints a
   traceback for each of the others.
 """
@@ -84,6 +85,22 @@ class _Client(Client):
             self._transport = _Transport()
         await super()._connect_to_server(server)
 
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        try:
+            found: dict[str, str] | None = await super()._process_headers(headers)
+        except UnicodeDecodeError:
+            return None
+        return found
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Any:
+        try:
+            return super()._build_message(sid, subject, reply, data, headers)
+        except UnicodeDecodeError:
+            readable = subject.decode(errors="replace").encode()
+            return super()._build_message(sid, readable, reply, data, headers)
+
     def _connect_command(self) -> bytes:
         if self.options.get("tls") is not None and not self._server_info.get("tls_required"):
             raise errors.Error("the server offers no TLS")  # before the credentials are sent
@@ -120,7 +137,7 @@ class Line:
         self._established = self._closed = False
         self._failures = 0
         self._away = False
-        self._denied = ""
+        self._denied = self._noted = ""
         self.broker: NatsBroker
 
     @property
@@ -152,7 +169,9 @@ class Line:
         self._established = True
 
     async def close(self) -> None:
-        """End the connection; what was written is sent first if there is a server."""
+        """End the connection, once; what was written is sent first if there is a server."""
+        if self._closed:
+            return
         self._established, self._closed = False, True
         if self.client.is_connected:
             await self.broker.stop()
@@ -201,6 +220,9 @@ class Line:
             self._denied = text
         elif not self.client.is_connected:
             self._say_away(text)
+        elif text != self._noted:  # messages that came too fast and were dropped, a callback of ours that raised, …
+            log.error("NATS's client: %s", text)
+            self._noted = text
 
     async def _on_disconnected(self) -> None:
         if self._established:

@@ -156,17 +156,20 @@ class Publisher:
         finally:
             self._forget(token)
 
-    def publish_soon(self, subject: str, data: bytes, headers: Headers | None) -> None:
-        """The same, unobserved: a failure is logged and counted; with the window full it is dropped and counted."""
+    def publish_soon(self, subject: str, data: bytes, headers: Headers | None) -> bool:
+        """The same, unobserved: a failure is logged and counted. False when the window is full: it is dropped, and
+        counted.
+        """
         if len(self._under_way) >= WINDOW or self._closed:
             self.stats.dropped += 1
-            return
+            return False
         try:
             token = self._begin(subject, data, headers)
         except PayloadTooLarge as error:
             self._note(error)
-            return
-        self._under_way[token].answer.add_done_callback(self._observe)
+        else:
+            self._under_way[token].answer.add_done_callback(self._observe)
+        return True
 
     def reconnected(self) -> None:
         """Send again all that is under way: the old connection took it along, or not."""

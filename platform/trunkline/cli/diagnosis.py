@@ -11,9 +11,10 @@ from trunkline.cli.failures import FAILED, OK, UNREACHABLE
 from trunkline.domain.errors import NotConfigured, SchemaMismatch, Unavailable
 from trunkline.observe.logs import hide_secrets
 from trunkline.settings import Settings
-from trunkline.store import durability, version
-from trunkline.store.database import Database
+from trunkline.store import durability, retention, version
+from trunkline.store.database import Database, quoted
 from trunkline.store.durability import Durability
+from trunkline.store.retention import ROLE, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ async def _postgres(settings: Settings) -> AsyncIterator[Finding]:
         yield await _schema(db)
         for finding in durable(found):
             yield finding
+        yield removing(await retention.role(db), settings.retention_days)
     finally:
         await db.close()
 
@@ -79,6 +81,25 @@ def durable(found: Durability) -> list[Finding]:
         waits = f", waits for {found.synchronous_standby_names}" if found.synchronous_standby_names else ""
         findings.append(Finding("commit", "ok", f"synchronous_commit is {commit}{waits}; {found.replicas} replicas"))
     return findings
+
+
+def removing(role: Role, days: float) -> Finding:
+    """Whether retention can do what the policy says."""
+    if not days:
+        return Finding("retention", "note", "TRUNKLINE_RETENTION_DAYS is 0: what has ended is kept for ever")
+    policy = f"what ended {days:g} days ago is removed"
+    if not role.exists:
+        detail = f"{policy}; there is no role {ROLE}, so whoever may write may remove what a snapshot covers"
+        fix = f"as superuser: create role {ROLE}; grant {ROLE} to {_named(role)};"
+        return Finding("retention", "note", detail, fix)
+    if not role.member:
+        detail = f"{_named(role)} is not in the role {ROLE}: nothing is removed"
+        return Finding("retention", "wrong", detail, f"as superuser: grant {ROLE} to {_named(role)};")
+    return Finding("retention", "ok", f"{policy}, by members of {ROLE} alone")
+
+
+def _named(role: Role) -> str:
+    return quoted(role.user)
 
 
 def _setting(name: str, value: str, *, wanted: str, because: str) -> Finding:

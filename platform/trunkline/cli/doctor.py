@@ -10,7 +10,7 @@ import typer
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
     """Check all servers, and say how to mend what is wrong.
 
-    Postgres, its schema and how safely it keeps what it is told; NATS, JetStream and the streams.
+    Postgres, its schema, how safely it keeps what it is told, and for how long; NATS, JetStream and the streams.
     """
     import asyncio
     from dataclasses import asdict

@@ -125,6 +125,9 @@ class Client:
         With ``connection`` (psycopg's AsyncConnection, or SQLAlchemy's AsyncConnection or AsyncSession, on the same
         database) it is a part of the caller's transaction, and accepted when that commits. Only a direct client can.
 
+        ``idempotency_key`` is remembered for as long as the run that it began is kept: for ever, or, where it is set,
+        for ``TRUNKLINE_RETENTION_DAYS`` after its end.
+
         Raises:
             UnknownAgent: no worker declared it.
             BadInput, NotJson: ``input`` does not fit the agent, or has no JSON form; or ``deadline`` is none.

@@ -196,6 +196,18 @@ class JournalCorrupt(TrunklineError):
     """The journal of instance {instance} is not usable: {reason}. It is left untouched; look at it by hand."""
 
 
+class SnapshotUnusable(TrunklineError):
+    """The snapshot of instance {instance} is not usable: {reason}."""
+
+
+class RetentionRefused(TrunklineError):
+    """Nothing may be removed from {what}: {reason}. As a superuser, grant {role} to the supervisor's database role."""
+
+
+class TookTooLong(TrunklineError):
+    """It was given up, and nothing of it was done: {what}, within {seconds} s."""
+
+
 class Diverged(TrunklineError):
     """The code no longer does what the journal of run {run} recorded: {difference}. Put the old code back, or cancel
     the run."""

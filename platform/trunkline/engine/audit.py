@@ -1,4 +1,7 @@
-"""Looks for what must never be in an instance's journal. It knows the rules, and not the code that should keep them."""
+"""Looks for what must never be in an instance's journal. It knows the rules, and not the code that should keep them.
+
+Of a journal whose beginning was removed the rest is held to the same rules, as far as it can tell.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from trunkline.domain.ids import child_run_id, derived_id
+from trunkline.domain.ids import child_run_id, derived_id, instance_id
 from trunkline.domain.journal import (
     Entry,
     RunCancelled,
@@ -52,12 +55,14 @@ class AuditedStep:
     ended_at: float | None = None
     completed: bool = False
     value: Any = None
+    asked: str = ""  # the instance that an "agent" step asks
 
 
 @dataclass(slots=True)
 class AuditedRun:
-    """What the journal says of one run."""
+    """What the journal says of one run. ``whole`` is false when its beginning was removed."""
 
+    whole: bool = True
     status: RunStatus | None = None
     output: Any = None
     steps: dict[str, AuditedStep] = field(default_factory=dict)
@@ -69,15 +74,24 @@ class AuditedRun:
 
 
 class Audit:
-    """``violations`` are sentences, ``runs`` what the runs came to; both grow with every ``read``."""
+    """``violations`` are sentences, ``runs`` what the runs came to; both grow with every ``read``.
 
-    def __init__(self) -> None:
+    ``shortened`` are the instances whose journals are no longer whole.
+    """
+
+    def __init__(self, tenant: str = "default") -> None:
         self.violations: list[str] = []
         self.runs: dict[str, AuditedRun] = {}
+        self.shortened: set[str] = set()
+        self._tenant = tenant
 
-    def read(self, instance: str, journal: Sequence[Recorded]) -> None:
-        """Look through the whole journal of one instance."""
-        version, epoch, writer = 0, 0, 0
+    def read(self, instance: str, journal: Sequence[Recorded], *, removed: int = 0, covered: int = 0) -> None:
+        """Look through the journal of one instance. Its versions up to ``removed`` are gone; up to ``covered`` a
+        snapshot stands for it, and the runs behind that are whole.
+        """
+        version, epoch, writer = removed, 0, 0
+        if removed:
+            self.shortened.add(instance)
         for recorded in journal:
             where = f"instance {instance}, version {recorded.version}"
             if recorded.version != version + 1:
@@ -87,26 +101,36 @@ class Audit:
             if recorded.epoch == epoch and recorded.writer != writer:
                 self.violations.append(f"{where}: epoch {epoch} has a second writer")
             version, epoch, writer = recorded.version, recorded.epoch, recorded.writer
-            self.violations += [f"{where}: {wrong}" for wrong in self._entry(recorded)]
+            cut = 0 < removed < recorded.version <= covered
+            self.violations += [f"{where}: {wrong}" for wrong in self._entry(recorded, cut=cut)]
 
     def compare_replies(self) -> None:
         """Every asked run's end must be what its parent was told. Call it when all journals were read."""
         for run_id, run in self.runs.items():
             for key, step in run.steps.items():
-                if step.kind == StepKind.AGENT and step.completed:
-                    self.violations += _reply(run_id, key, step, self.runs.get(child_run_id(run_id, key)))
+                child = self.runs.get(child_run_id(run_id, key))
+                if (
+                    step.kind != StepKind.AGENT
+                    or not step.completed
+                    or (child is None and step.asked in self.shortened)
+                ):
+                    continue
+                self.violations += _reply(run_id, key, step, child)
 
     def steps_by_key(self) -> dict[str, AuditedStep]:
         """All steps by the idempotency key of their effects."""
         return {derived_id("step", run, key): step for run, one in self.runs.items() for key, step in one.steps.items()}
 
-    def _entry(self, recorded: Recorded) -> Iterator[str]:
+    def _entry(self, recorded: Recorded, *, cut: bool) -> Iterator[str]:
+        """``cut``: the beginning of the entry's run may have been removed."""
         entry = recorded.entry
         if isinstance(entry, RunStarted):
             if entry.run in self.runs:
                 yield f"run {entry.run} begins a second time"
             self.runs[entry.run] = AuditedRun()
             return
+        if cut:
+            self.runs.setdefault(entry.run, AuditedRun(whole=False))
         run = self.runs.get(entry.run)
         if run is None:
             yield f"{entry.TYPE} of run {entry.run}, which has not begun"
@@ -118,22 +142,30 @@ class Audit:
             if run.open and not isinstance(entry, RunCancelled):
                 yield f"run {entry.run} ended with open steps: {', '.join(run.open)}"
         else:
-            yield from _step(run, entry, recorded.at)
+            yield from _step(run, entry, recorded.at, self._tenant)
 
 
-def _step(run: AuditedRun, entry: Entry, at: float) -> Iterator[str]:
+def _step(run: AuditedRun, entry: Entry, at: float, tenant: str) -> Iterator[str]:
     if isinstance(entry, StepScheduled):
         if entry.key in run.steps:
             yield f"step {entry.key} is scheduled a second time"
-        run.steps[entry.key] = AuditedStep(entry.kind, entry.name, str(entry.options.get("effect") or ""))
+        run.steps[entry.key] = _asked(entry, tenant)
     elif isinstance(entry, StepCompleted | StepFailed | StepCancelled | StepRetried | StepStarted):
         step = run.steps.get(entry.key)
         if step is None:
-            yield f"{entry.TYPE} of step {entry.key}, which was never scheduled"
+            if run.whole:
+                yield f"{entry.TYPE} of step {entry.key}, which was never scheduled"
         elif step.ended_at is not None:
             yield f"{entry.TYPE} of step {entry.key}, which has its outcome"
         else:
             yield from _moved(step, entry, at)
+
+
+def _asked(entry: StepScheduled, tenant: str) -> AuditedStep:
+    step = AuditedStep(entry.kind, entry.name, str(entry.options.get("effect") or ""))
+    if entry.kind == StepKind.AGENT:
+        step.asked = instance_id(tenant, str(entry.options.get("agent")), str(entry.options.get("key")))
+    return step
 
 
 def _moved(

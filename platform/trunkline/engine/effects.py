@@ -24,6 +24,8 @@ class EffectsAudit:
             by_key[one.key].append(one)
         for key, executions in by_key.items():
             step = steps.get(key)
+            if step is None and journals.shortened:
+                continue  # it may have been in what was removed
             if step is None:
                 self.violations.append(f"the effect {key} has no step in any journal")
             else:

@@ -22,7 +22,8 @@ router = APIRouter(prefix="/v1")
 LONGEST_WAIT = 300.0  # seconds
 REPEATS = (
     "A repeat with the same key, tenant and route finds what was accepted first; another body is refused (409). "
-    "It is remembered as long as the instance's mail is kept, from which nothing is removed yet."
+    "It is remembered for as long as the run that it began, and for at least as long as retention keeps what has ended "
+    "(for ever, unless `TRUNKLINE_RETENTION_DAYS` is set): a repeat that comes later begins anew."
 )
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200, description=REPEATS)]
 Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the run's end.")]

@@ -55,6 +55,7 @@ Point = Literal[
     "timers-fired",  # due timers are mail; nobody was woken
     "replies-posted",  # a departed worker's outcomes are mail; they still lie on the bus
     "dead-letter-kept",  # kept in Postgres; the advisory is not acknowledged
+    "journal-shortened",  # entries below a snapshot are gone; the rows of their runs are not
 ]
 POINTS: tuple[str, ...] = get_args(Point)
 

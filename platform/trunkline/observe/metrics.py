@@ -55,6 +55,7 @@ leases = _counter("leases", "What became of leases: taken, refused, released, fe
 commit_appends = _histogram("commit_appends", "Appends that went into one group commit.", _SIZES)
 commit_entries = _histogram("commit_entries", "Journal entries that went into one group commit.", _SIZES)
 commit_seconds = _histogram("commit_seconds", "Time of one group commit.", _FAST)
+snapshots = _counter("snapshots", "Snapshots of instances: written, unusable (passed over).", "event")
 heartbeats = _counter("heartbeats", "Heartbeats sent.", "kind")
 
 # --- tool and LLM workers -------------------------------------------------------------------------------------------
@@ -86,6 +87,9 @@ reconciled = _counter("reconciled", "Instances woken because their mail or their
 alarms = _counter("alarms", "Timers that fired.")
 scheduled = _counter("scheduled", "Instances that schedules gave runs to.")
 late_replies = _counter("late_replies", "Outcomes read on behalf of departed workers.")
+removed = _counter(
+    "removed", "Rows that retention removed: journal, runs, mail, approvals, dead_letters, payloads, workers.", "kind"
+)
 duty_failures = _counter("duty_failures", "Times that a duty failed and was begun again.", "duty")
 
 

@@ -22,13 +22,13 @@ import psycopg
 
 from trunkline.domain.errors import AppendRefused, Fenced, TrunklineError
 from trunkline.observe import faults, logs, metrics
-from trunkline.store.changes import Append, ApprovalAsked, DeadLetter, RunChange, TimerSet
+from trunkline.store.changes import Append, ApprovalAsked, DeadLetter, RunChange, SnapshotMade, TimerSet
 from trunkline.store.database import Connection, Database, Unreachable
 from trunkline.store.failures import passes, reason, rolled_back
 from trunkline.store.group import Group, Item
 from trunkline.store.sql import SESSION, Statement, append_statement, standing_statement
 
-__all__ = ["Append", "AppendStats", "Appender", "ApprovalAsked", "DeadLetter", "RunChange", "TimerSet"]
+__all__ = ["Append", "AppendStats", "Appender", "ApprovalAsked", "DeadLetter", "RunChange", "SnapshotMade", "TimerSet"]
 
 log = logs.get("store")
 

@@ -13,13 +13,16 @@ from trunkline.domain.effects import Begun
 from trunkline.domain.errors import JournalCorrupt
 from trunkline.engine.audit import Audit, Recorded
 from trunkline.engine.effects import EffectsAudit
-from trunkline.store import journal
+from trunkline.engine.fold import fold
+from trunkline.store import history, journal
 from trunkline.store.database import Database
+from trunkline.store.history import History
+from trunkline.store.journal import Journal
 
 PAGE = 200  # instances that are read at once
 
 _INSTANCES = "select id::text from instances where tenant = %s and id > %s::uuid order by id limit %s"
-_RUNS = "select id::text, status, agent, key from runs where tenant = %s"
+_RUNS = "select id::text, status, agent, key, instance::text from runs where tenant = %s"
 _UNTAKEN = """
 select m.kind, m.agent, m.key from mailbox m
 where m.tenant = %s and m.taken_at is null and m.kind in ('reply', 'timer', 'cancel', 'resolve')
@@ -48,18 +51,21 @@ async def audit(db: Database, tenant: str, effects: Iterable[Begun] | None = Non
     Raises:
         Unreachable: Postgres is away.
     """
-    check, count, after = Audit(), 0, _FIRST
+    check, count, after = Audit(tenant), 0, _FIRST
     while True:
         async with db.connection() as connection:
             page = [row[0] for row in await (await connection.execute(_INSTANCES, [tenant, after, PAGE])).fetchall()]
         if not page:
             break
         count, after = count + len(page), page[-1]
-        for instance, rows in (await journal.read(db, page)).items():
-            if isinstance(rows, JournalCorrupt):
-                check.violations.append(str(rows))
-            else:
-                check.read(instance, [Recorded(row.version, row.epoch, row.entry, row.writer, row.at) for row in rows])
+        pasts = await history.read(db, page)
+        for instance, kept in (await journal.read(db, page)).items():
+            if isinstance(kept, JournalCorrupt):
+                check.violations.append(str(kept))
+                continue
+            rows = [Recorded(row.version, row.epoch, row.entry, row.writer, row.at) for row in kept.rows]
+            check.read(instance, rows, removed=kept.removed, covered=kept.covered)
+            check.violations += _wrong_snapshot(instance, kept, pasts.get(instance))
     check.compare_replies()
     found = await _against_runs(db, tenant, check, count)
     if effects is None:
@@ -68,16 +74,33 @@ async def audit(db: Database, tenant: str, effects: Iterable[Begun] | None = Non
     return replace(found, violations=found.violations + outside.violations, repeated=dict(outside.repeated))
 
 
+def _wrong_snapshot(instance: str, kept: Journal, past: History | JournalCorrupt | None) -> list[str]:
+    """The snapshot must be what the entries come to, where these are still kept."""
+    if not kept.covered or isinstance(past, JournalCorrupt) or past is None:
+        return [str(past)] if isinstance(past, JournalCorrupt) else []
+    snapshot = past.snapshot
+    if snapshot is None:
+        return [f"instance {instance}: its snapshot at version {kept.covered} is not usable"]
+    if kept.removed or snapshot.version != kept.covered:
+        return []
+    come_to = fold(row.entry for row in kept.rows if row.version <= kept.covered)
+    wrong = f"instance {instance}: its snapshot at version {kept.covered} is not what its journal comes to"
+    if come_to.open_runs:
+        return [f"{wrong}: a run was open"]
+    same = (come_to.state, come_to.conversation) == (snapshot.state, snapshot.conversation)
+    return [] if same else [wrong]
+
+
 async def _against_runs(db: Database, tenant: str, check: Audit, instances: int) -> Findings:
     async with db.connection() as connection:
         rows = await (await connection.execute(_RUNS, [tenant])).fetchall()
         letters = await (await connection.execute(_UNTAKEN, [tenant])).fetchall()
     violations, unfinished = list(check.violations), []
-    for run, status, agent, key in rows:
+    for run, status, agent, key, instance in rows:
         told = check.runs.get(run)
         ended = told.status if told else None
         if status in ("completed", "failed", "cancelled"):
-            if ended != status:
+            if ended != status and (told or instance not in check.shortened):
                 violations.append(f"run {run} is {status}, and its journal says {ended or 'that it goes on'}")
         elif ended is not None:
             violations.append(f"run {run} is {status}, and its journal says that it is {ended}")

@@ -71,12 +71,20 @@ class DeadLetter:
 
 
 @dataclass(slots=True)
+class SnapshotMade:
+    """What the journal comes to at ``version``, which is one of the append's own: ``body`` is JSON text."""
+
+    version: int
+    body: bytes
+
+
+@dataclass(slots=True)
 class Append:
     """One owner's entries for one instance, at the head that it expects.
 
     ``taken`` are mailbox seqs that are settled with it; ``mail`` is posted (and its runs accepted), ``timers`` are set
-    and then ``timers_done`` removed, and likewise ``approvals`` and (by id) ``approvals_done``. ``progress`` is false
-    for what a takeover does before it gets anywhere.
+    and then ``timers_done`` removed, and likewise ``approvals`` and (by id) ``approvals_done``. ``snapshot``
+    takes the place of an older one. ``progress`` is false for what a takeover does before it gets anywhere.
     """
 
     instance: str
@@ -94,4 +102,5 @@ class Append:
     approvals: Sequence[ApprovalAsked] = ()
     approvals_done: Sequence[str] = ()
     dead: Sequence[DeadLetter] = ()
+    snapshot: SnapshotMade | None = None
     progress: bool = True

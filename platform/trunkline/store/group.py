@@ -2,7 +2,8 @@
 
 ``Item`` is one append, encoded when it is submitted (so that what cannot be encoded fails its caller and nobody else).
 ``Group`` merges the appends of one instance that follow each other into one fence, because the parts of one statement
-do not see each other's work: the newest status of a run wins, and a timer that is set and removed is only removed.
+do not see each other's work: the newest status of a run wins, and so does the newest snapshot; a timer that is set and
+removed is only removed.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ _DEAD: Kinds = {
     "x_k": Ints, "x_id": Ids, "x_tenant": Texts, "x_source": Texts, "x_reason": Texts, "x_detail": Texts,
     "x_subject": Texts, "x_body": Texts, "x_attempts": Ints,
 }  # fmt: skip
+_SNAPSHOTS: Kinds = {"n_k": Ints, "n_version": BigInts, "n_body": Texts}
 
 
 class Item:
@@ -72,12 +74,14 @@ class Item:
             or append.approvals
             or append.approvals_done
             or append.dead
+            or append.snapshot
         )
         if not self.plain:
             self.letters = [encode(envelope) for envelope in append.mail]
             self.runs = [_run_row(append, change) for change in append.runs]
             self.dead = [(new_id(), dead, _json(dead.body)) for dead in append.dead]
             self.size += sum(len(letter.body) for letter in self.letters)
+            self.size += len(append.snapshot.body) if append.snapshot else 0
 
     def follows(self, other: Item) -> bool:
         """Whether this append goes on exactly where ``other`` ends, under the same lease."""
@@ -101,6 +105,7 @@ class Group:
             self._approvals()
             self._add(Part.DEAD, _DEAD, self._dead())
             self._mail()
+            self._add(Part.SNAPSHOTS, _SNAPSHOTS, self._snapshots())
 
     def _add(self, part: Part, kinds: Kinds, rows: Iterable[Row]) -> None:
         listed = list(rows)
@@ -157,6 +162,10 @@ class Group:
         for k, item in self._more:
             for id_, dead, body in item.dead:
                 yield k, id_, dead.tenant, dead.source, dead.reason, dead.detail, dead.subject, body, dead.attempts
+
+    def _snapshots(self) -> Iterator[Row]:
+        newest = {k: item.append.snapshot for k, item in self._more if item.append.snapshot}
+        return ((k, snapshot.version, snapshot.body) for k, snapshot in newest.items())
 
     def _mail(self) -> None:
         posted = [(k, letter) for k, item in self._more for letter in item.letters]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from trunkline.domain.errors import UnknownInstance
+from trunkline.domain.errors import JournalCorrupt, UnknownInstance
 from trunkline.domain.ids import instance_id
-from trunkline.engine.fold import fold
-from trunkline.store import journal, pages, runs
+from trunkline.store import history, pages, runs
 from trunkline.store.database import Database
+from trunkline.store.history import History
 from trunkline.store.runs import Run
 
 
@@ -38,6 +38,8 @@ class View:
     conversation: list[dict[str, Any]]
     open_runs: list[Run]
 
+
+NO_HISTORY = History([])
 
 _ROW = """
 select id::text, tenant, agent, key, head, owner, epoch, takeovers, extract(epoch from created_at)::float8,
@@ -69,10 +71,10 @@ async def get(db: Database, tenant: str, agent: str, key: str) -> View:
         row = await cursor.fetchone()
     if row is None:
         raise UnknownInstance(agent=agent, key=key)
-    rows = (await journal.read(db, [id_])).get(id_, [])
-    if isinstance(rows, Exception):
-        raise rows
-    folded = fold([row.entry for row in rows])
+    past = (await history.read(db, [id_])).get(id_, NO_HISTORY)
+    if isinstance(past, JournalCorrupt):
+        raise past
+    folded = past.fold()
     return View(Instance(*row), folded.state, folded.conversation, await runs.open_of(db, id_))
 
 

@@ -1,4 +1,8 @@
-"""Reading journals. They are written by ``append`` alone, and never changed: the database refuses it."""
+"""Reading journals. They are written by ``append`` alone, and never changed: the database refuses it.
+
+The beginning of a journal may have been removed (``retention``), but nothing behind its instance's snapshot. To bring
+an instance back to life, read ``history`` instead, which begins with the snapshot.
+"""
 
 from __future__ import annotations
 
@@ -36,17 +40,17 @@ class Row:
         }
 
 
-_COLUMNS = "j.version, j.epoch, j.writer, extract(epoch from j.recorded_at)::float8, j.type, j.run::text, j.body"
+COLUMNS = "j.version, j.epoch, j.writer, extract(epoch from j.recorded_at)::float8, j.type, j.run::text, j.body"
 
 _READ = f"""
-select i.id::text, i.head, {_COLUMNS}
-from instances i left join journal j on j.instance = i.id
+select i.id::text, i.head, coalesce(s.floor, 0), coalesce(s.version, 0), {COLUMNS}
+from instances i left join snapshots s on s.instance = i.id left join journal j on j.instance = i.id
 where i.id = any(%(instances)s)
 order by i.id, j.version
 """  # noqa: S608 — constants of ours
 
 _READ_RUN = f"""
-select r.instance::text, {_COLUMNS}
+select r.instance::text, {COLUMNS}
 from runs r
 join journal j on j.instance = r.instance and j.run = r.id
               and j.version >= r.first_version and j.version <= coalesce(r.last_version, 9223372036854775807)
@@ -55,7 +59,7 @@ order by j.version limit %(limit)s
 """  # noqa: S608 — constants of ours
 
 _TAILS = f"""
-select r.id::text, r.instance::text, {_COLUMNS}
+select r.id::text, r.instance::text, {COLUMNS}
 from unnest(%(runs)s, %(after)s) as t(run, after)
 join runs r on r.id = t.run
 cross join lateral (
@@ -68,25 +72,36 @@ order by r.id, j.version
 """  # noqa: S608 — constants of ours
 
 
-async def read(db: Database, instances: Sequence[str]) -> dict[str, list[Row] | JournalCorrupt]:
-    """The whole journals of ``instances``; one that is not usable stands as the error that says why.
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What is kept of an instance's journal. Up to version ``covered`` a snapshot stands for it, and up to version
+    ``removed`` it is gone.
+    """
 
-    Unknown instances are left out; one without entries has an empty list.
+    rows: list[Row]
+    removed: int = 0
+    covered: int = 0
+
+
+async def read(db: Database, instances: Sequence[str]) -> dict[str, Journal | JournalCorrupt]:
+    """All that is kept of the journals of ``instances``; one that is not usable stands as the error that says why.
+
+    Unknown instances are left out; one without entries has no rows.
     """
     if not instances:
         return {}
     async with db.connection() as connection:
         cursor = await connection.execute(_READ, {"instances": Ids(instances)}, binary=True)
         fetched = await cursor.fetchall()
-    raw: dict[str, tuple[int, list[tuple[Any, ...]]]] = {}
-    for instance, head, *columns in fetched:
-        rows = raw.setdefault(instance, (head, []))[1]
+    raw: dict[str, tuple[int, int, int, list[tuple[Any, ...]]]] = {}
+    for instance, head, removed, covered, *columns in fetched:
+        rows = raw.setdefault(instance, (head, removed, covered, []))[3]
         if columns[0] is not None:
             rows.append(tuple(columns))
-    found: dict[str, list[Row] | JournalCorrupt] = {}
-    for instance, (head, columns_of) in raw.items():
+    found: dict[str, Journal | JournalCorrupt] = {}
+    for instance, (head, removed, covered, columns_of) in raw.items():
         try:
-            found[instance] = _checked(instance, head, columns_of)
+            found[instance] = Journal(checked(instance, head, columns_of, after=removed), removed, covered)
         except JournalCorrupt as error:
             found[instance] = error
     return found
@@ -122,8 +137,13 @@ async def tails(db: Database, after: Mapping[str, int], *, limit: int = 200) -> 
     return found
 
 
-def _checked(instance: str, head: int, rows: list[tuple[Any, ...]]) -> list[Row]:
-    newest, epoch = 0, 0
+def checked(instance: str, head: int, rows: list[tuple[Any, ...]], *, after: int = 0) -> list[Row]:
+    """The rows of a journal behind version ``after``, without a hole and up to ``head``.
+
+    Raises:
+        JournalCorrupt: something is missing, out of order, or not understood.
+    """
+    newest, epoch = after, 0
     for row in rows:
         if row[0] != newest + 1:
             raise JournalCorrupt(instance=instance, reason=f"version {newest + 1} is missing before {row[0]}")

@@ -29,7 +29,7 @@ async def post_outcomes(db: Database, outcomes: Sequence[Outcome]) -> list[Envel
     sound = [outcome for outcome in outcomes if is_id(outcome.instance) and is_id(outcome.run)]
     keys = await _keys(db, (outcome.instance for outcome in sound))
     letters = [
-        _letter(await _whole(db, outcome), keys[address])
+        _letter(await whole(db, outcome), keys[address])
         for outcome in sound
         if (address := (outcome.tenant, outcome.agent, outcome.instance.lower())) in keys
     ]
@@ -49,7 +49,12 @@ async def _keys(db: Database, instances: Iterable[str]) -> dict[tuple[str, str, 
         return {(tenant, agent, id_): key for tenant, agent, id_, key in await cursor.fetchall()}
 
 
-async def _whole(db: Database, outcome: Outcome) -> Outcome:
+async def whole(db: Database, outcome: Outcome) -> Outcome:
+    """``outcome`` with its value, if that was kept aside. One whose value is lost has failed, and may be tried again.
+
+    Raises:
+        Unreachable: Postgres is away, and has the value.
+    """
     if not outcome.value_ref:
         return outcome
     try:

@@ -120,6 +120,7 @@ snapshots = Table(
     _number("version", default=None),
     _json("body"),
     _time("created_at"),
+    _number("floor"),
     PrimaryKeyConstraint("instance"),
 )
 
@@ -165,6 +166,8 @@ Index(
     postgresql_where=text("status in ('accepted', 'running', 'waiting', 'parked')"),
 )
 
+Index("runs_ended", runs.c.ended_at, runs.c.id, postgresql_where=text("ended_at is not null"))
+
 timers = Table(
     "timers",
     metadata,
@@ -203,6 +206,8 @@ Index(
     approvals.c.id,
     postgresql_where=approvals.c.closed_at.is_(None),
 )
+
+Index("approvals_closed", approvals.c.closed_at, postgresql_where=text("closed_at is not null"))
 
 subscriptions = Table(
     "subscriptions",
@@ -273,6 +278,8 @@ Index(
     postgresql_where=text("settled_at is null"),
 )
 
+Index("dead_letters_settled", dead_letters.c.settled_at, postgresql_where=text("settled_at is not null"))
+
 payloads = Table(
     "payloads",
     metadata,
@@ -280,8 +287,10 @@ payloads = Table(
     _text("id"),
     _text("body"),
     _time("created_at"),
+    _id("run", null=True),
     PrimaryKeyConstraint("tenant", "id"),
 )
+Index("payloads_made", payloads.c.created_at)
 
 workers = Table(
     "workers",

@@ -27,6 +27,7 @@ class Part(Flag):
     DEAD = 64
     APPROVALS = 128
     APPROVALS_DONE = 256
+    SNAPSHOTS = 512
 
 
 SESSION = {
@@ -150,6 +151,15 @@ buried as (
         as x(k, id, tenant, source, reason, detail, subject, body, attempts)
     join passed p using (k)
     on conflict do nothing
+)""",
+    Part.SNAPSHOTS: """
+remembered as (
+    insert into snapshots (instance, version, body)
+    select p.id, n.version, n.body::json
+    from unnest(%(n_k)s, %(n_version)s, %(n_body)s) as n(k, version, body) join passed p using (k)
+    order by p.id
+    on conflict (instance) do update set version = excluded.version, body = excluded.body, created_at = now()
+    where excluded.version > snapshots.version
 )""",
 }
 

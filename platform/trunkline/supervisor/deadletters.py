@@ -11,13 +11,14 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trunkline.bus import stored
 from trunkline.bus.connection import Bus
 from trunkline.bus.consume import Consumer, Delivery
 from trunkline.bus.gathering import Gathering
 from trunkline.bus.stored import Stored
+from trunkline.bus.subjects import Stream
 from trunkline.domain.codec import loads
 from trunkline.domain.errors import BadJson
 from trunkline.domain.ids import derived_id
@@ -48,7 +49,7 @@ class Advisory(BaseModel):
     type: str
     stream: str
     consumer: str
-    stream_seq: int
+    stream_seq: int = Field(ge=1, lt=2**63)
     deliveries: int = 0
     reason: str = ""
 
@@ -94,6 +95,9 @@ class DeadLetters:
             await self._give_up(delivery, str(error))
             return
         stream = advisory.stream.removeprefix(self._bus.subjects.stream_name(""))
+        if stream not in set(Stream):
+            await self._give_up(delivery, f"{advisory.stream} is none of our streams")
+            return
         message = await stored.get(self._bus, stream, advisory.stream_seq)
         outcome = _outcome(stream, message, advisory)
         letters = await post_outcomes(self._db, [outcome] if outcome else [])

@@ -21,6 +21,7 @@ from trunkline.supervisor.presence import Presence
 from trunkline.supervisor.reclaim import Reclaim
 from trunkline.supervisor.reconcile import Reconcile
 from trunkline.supervisor.replies import Replies
+from trunkline.supervisor.retention import Retention
 from trunkline.supervisor.roster import Roster
 from trunkline.supervisor.schedules import Schedules, on_time
 from trunkline.supervisor.supervise import Duty, keep, together
@@ -92,6 +93,7 @@ def _duties(db: Database, bus: Bus, settings: Settings, presence: Presence) -> d
         "replies": replies.run,
         "alarms": Alarms(db, bus, settings).run,
         "deadletters": DeadLetters(db, bus, settings).run,
+        "retention": Retention(db, settings).run,
     }
 
 

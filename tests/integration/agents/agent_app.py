@@ -133,6 +133,21 @@ async def finder(ctx: Context, cents: int) -> str:
     return await ctx.call(look_up, cents)
 
 
+@app.tool(effect="pure", timeout=1, retries=RetryPolicy(retries=2, base=1e6, cap=1e6))
+async def ask_rarely(cents: int) -> str:
+    raise AssertionError("the tests' hands carry it out")
+
+
+@app.agent("rare")
+async def rare(ctx: Context, cents: int) -> str:
+    return await ctx.call(ask_rarely, cents)
+
+
+@app.agent("searcher")
+async def searcher(ctx: Context, number: int) -> int:
+    return len(await ctx.map(lambda cents: ctx.call(look_up, cents), range(number)))
+
+
 @app.agent("double_payer")
 async def double_payer(ctx: Context, cents: int) -> str:
     paid, found = await ctx.gather(ctx.call(wire, cents), ctx.call(look_up, cents))
@@ -184,3 +199,13 @@ class Poked(BaseModel):
 async def poked(ctx: Context, event: Poked) -> None:
     await ctx.step(double, 4)
     await ctx.cancel_run("somebody poked it")
+
+
+@app.agent("noting")
+async def noting(ctx: Context, word: str) -> str:
+    return f"{word} {await ctx.wait_for(Go)}"
+
+
+@noting.on("noting.told", key="data.id")
+async def told(ctx: Context, event: Poked) -> int:
+    return await ctx.step(double, 4)

@@ -54,7 +54,7 @@ async def hands(exchange: Exchange) -> AsyncIterator[Hands]:
         hands.items.put_nowait(WorkItem.model_validate_json(delivery.data))
         delivery.ack()
 
-    for tool in ("wire", "look_up", "transfer"):
+    for tool in ("wire", "look_up", "transfer", "ask_rarely"):
         subject = exchange.bus.subjects.tool("default", "agents_under_test", tool)
         consumer = Consumer("WORK", f"hands-{tool}", subject, 30.0)
         consumptions.append(await exchange.bus.consume(consumer, take, capacity=16))

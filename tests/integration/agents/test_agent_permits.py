@@ -10,6 +10,7 @@ from trunkline.domain.ids import new_id
 from trunkline.domain.status import EnvelopeKind
 from trunkline.domain.work import WorkItem
 from trunkline.store import dead_letters, leases
+from trunkline_workers.agent import watching
 
 __all__ = ["hands", "impatient"]  # fixtures
 
@@ -25,7 +26,7 @@ async def test_an_unsafe_step_begins_once_and_its_permit_is_recorded_first(
     first = await hands.ask(item, mine)
     assert first.answer == "go"
     assert first.begin_within is not None
-    assert 0 < first.begin_within <= 10
+    assert 0 < first.begin_within <= 5
     assert (await exchange.entries(run))[-1] == "StepStarted"
     again = await hands.ask(item, mine)
     assert again.answer == "go", "the same execution gets the same answer"
@@ -107,6 +108,20 @@ async def test_what_comes_for_other_steps_meanwhile_is_kept(exchange: Exchange, 
     assert (await exchange.until(run, "completed")).output == "paid found"
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_who_asks_while_the_run_is_parked_is_told_later(exchange: Exchange, worker: Worker, hands: Hands) -> None:
+    run = await exchange.request("double_payer", "asked", 5)
+    items = {item.name: item for item in (await hands.item(), await hands.item())}
+    await hands.ask(items["wire"], "mine")
+    await exchange.until(run, "parked")
+    assert (await hands.ask(items["look_up"], "other")).answer == "later"
+    await hands.answer(items["wire"], "paid")
+    await exchange.until(run, "running", "waiting")
+    assert (await hands.ask(items["look_up"], "other")).answer == "go"
+    await hands.answer(items["look_up"], "found")
+    assert (await exchange.until(run, "completed")).output == "paid found"
+
+
 async def test_a_step_that_was_issued_again_refuses_the_attempt_before(
     exchange: Exchange, worker: Worker, hands: Hands
 ) -> None:
@@ -122,6 +137,19 @@ async def test_a_step_that_was_issued_again_refuses_the_attempt_before(
     assert (await exchange.until(run, "completed")).output == "found"
     await hands.answer(first, "late")
     assert (await exchange.entries(run)).count("StepCompleted") == 1
+
+
+async def test_a_retry_is_not_issued_before_its_delay_is_over(
+    exchange: Exchange, worker: Worker, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "QUEUE_WAIT", 0.1)
+    run = await exchange.request("rare", "failed", 5)
+    await hands.answer(await hands.item(), error={"type": "Away", "message": "come back later", "retryable": True})
+    silent = await exchange.request("rare", "silent", 5)
+    await hands.item()
+    again = await hands.item()
+    assert (again.run, again.attempt) == (silent, 2), "it is due after the other would have been"
+    assert (await exchange.entries(run)).count("StepRetried") == 1
 
 
 async def unknown(exchange: Exchange, hands: Hands, key: str) -> tuple[str, WorkItem]:

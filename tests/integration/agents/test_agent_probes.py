@@ -84,6 +84,20 @@ async def test_a_probe_that_cannot_tell_is_asked_again_and_then_a_person(
     assert f"asked {doubt.MOST_PROBES} times" in parked.parked_detail
 
 
+async def test_each_attempt_is_asked_about_anew(exchange: Exchange, worker: Worker, hands: Hands) -> None:
+    run, _ = await silent(exchange, hands, "sender", "twice")
+    for _ in range(doubt.MOST_PROBES):
+        await hands.answer(await hands.item(), error=CANNOT_TELL, execution=new_id())
+    await exchange.until(run, "parked")
+    await exchange.post("sender", "twice", RESOLVE, {"outcome": "again"}, run=run)
+    second = await hands.item()
+    assert (await hands.ask(second, "anew")).answer == "go"
+    probe = await hands.item()
+    assert (probe.probe, probe.attempt) == (True, 2)
+    await hands.answer(probe, "sent")
+    assert (await exchange.until(run, "completed", "parked")).output == "sent"
+
+
 async def test_probes_that_say_nothing_leave_it_to_a_person(exchange: Exchange, worker: Worker, hands: Hands) -> None:
     run, _ = await silent(exchange, hands, "sender", "deaf")
     parked = await exchange.until(run, "parked")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 
 from integration.agents.conftest import Exchange, Worker
+from integration.agents.hands import Hands, hands
+from trunkline.bus import publish
 from trunkline.domain.errors import RunEnded
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.status import EnvelopeKind
 from trunkline.store import dead_letters, instances, runs
+
+__all__ = ["hands"]  # a fixture
 
 SIGNAL = EnvelopeKind.SIGNAL
 
@@ -104,6 +108,17 @@ async def test_awaiting_what_is_not_durable_is_explained(exchange: Exchange, wor
     assert ended.error is not None
     assert ended.error["type"] == "NotDurable"
     assert "ctx.step" in ended.error["message"]
+
+
+async def test_more_steps_at_once_than_the_bus_takes_at_once_are_all_issued(
+    exchange: Exchange, worker: Worker, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "WINDOW", 8)
+    run = await exchange.request("searcher", "many", 100)
+    for _ in range(100):
+        await hands.answer(await hands.item(), "found")
+    assert (await exchange.until(run, "completed")).output == 100
+    assert "StepRetried" not in await exchange.entries(run)
 
 
 async def test_an_input_that_does_not_fit_fails_the_run(exchange: Exchange, worker: Worker) -> None:

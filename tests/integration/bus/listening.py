@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 from trunkline.bus.connection import Bus
 from trunkline.bus.consume import Delivery
@@ -55,3 +56,14 @@ async def stay(event: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return True
     return False
+
+
+async def say(url: str, line: bytes) -> None:
+    """Speak NATS's protocol by hand: a client need not keep to what ours lets through."""
+    server = urlsplit(url)
+    reader, writer = await asyncio.open_connection(server.hostname, server.port)
+    writer.write(b'CONNECT {"verbose":false,"headers":true}\r\n' + line + b"PING\r\n")
+    while not (await reader.readline()).startswith(b"PONG"):
+        pass
+    writer.close()
+    await writer.wait_closed()

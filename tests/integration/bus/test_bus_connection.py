@@ -15,13 +15,15 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from listening import PATIENCE, Connect, stay
+from listening import PATIENCE, Connect, say, stay
+from nats.aio.msg import Msg
 from pydantic import SecretStr
 
 from trunkline.bus.connection import Bus, CoreMessage
 from trunkline.domain.errors import NotConfigured, Unavailable
 from trunkline.embedded.nats import EmbeddedNats
 from trunkline.embedded.server import ServerProcess
+from trunkline.embedded.stack import Stack
 from trunkline.settings import Settings
 
 
@@ -228,6 +230,43 @@ async def test_messages_are_worked_on_side_by_side(bus: Bus) -> None:
     await bus.subscribe("meet", meet)
     async with asyncio.timeout(PATIENCE):
         assert await asyncio.gather(*(bus.request("meet", b"", PATIENCE) for _ in range(20))) == [b"met"] * 20
+
+
+@pytest.mark.parametrize(
+    "message", [b"HPUB heard.x 16 16\r\nNATS/1.0 \xff\xff\xff\r\n\r\n\r\n", b"PUB heard.\xff 0\r\n\r\n"]
+)
+async def test_a_message_that_is_no_text_does_not_end_the_hearing(message: bytes, bus: Bus, stack: Stack) -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def hear(message: CoreMessage) -> None:
+        heard.put_nowait(message.data)
+
+    await bus.subscribe("heard.*", hear)
+    await bus.client.flush()
+    await say(stack.nats.url, message)
+    bus.send("heard.y", b"after")
+    async with asyncio.timeout(PATIENCE):
+        assert [await heard.get(), await heard.get()] == [b"", b"after"]
+
+
+async def test_what_goes_wrong_inside_the_client_is_said_once(bus: Bus, caplog: pytest.LogCaptureFixture) -> None:
+    heard = asyncio.Event()
+    times = 0
+
+    async def fail(_: Msg) -> None:
+        nonlocal times
+        times += 1
+        if times == 3:
+            heard.set()
+            return
+        raise ValueError("a fault of ours")
+
+    await bus.client.subscribe("heard", cb=fail)
+    await bus.client.flush()
+    for _ in range(3):
+        bus.send("heard", b"")
+    await asyncio.wait_for(heard.wait(), PATIENCE)
+    assert [record.message for record in caplog.records] == ["NATS's client: a fault of ours"]
 
 
 async def test_members_of_a_queue_share_messages(bus: Bus) -> None:

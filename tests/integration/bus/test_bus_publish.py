@@ -120,6 +120,15 @@ async def test_publishers_are_held_back_when_too_much_is_under_way(
     assert set(heard.bodies) >= {b"%d" % number for number in range(10) if number not in (0, 4)}
 
 
+async def test_closing_lets_what_was_just_sent_arrive(connect: Connect) -> None:
+    bus, other = await connect(), await connect()
+    subject = bus.subjects.inbox("default", "orders")
+    for number in range(50):
+        other.publish_soon(subject, b"%d" % number)
+    await other.close()
+    assert (other.stats.published, await stored.subjects(bus, "INBOX")) == (50, {subject: 50})
+
+
 async def test_closing_fails_what_is_under_way(nats: EmbeddedNats, connect: Connect) -> None:
     bus = await connect()
     nats.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from listening import PATIENCE, Connect, Heard, stay
@@ -11,8 +12,9 @@ from trunkline.bus import stored
 from trunkline.bus.connection import Bus
 from trunkline.bus.consume import Consumer
 from trunkline.bus.subjects import Stream
-from trunkline.domain.codec import loads
-from trunkline.domain.errors import TopologyDrift
+from trunkline.bus.topology import Topology
+from trunkline.domain.codec import dumps, loads
+from trunkline.domain.errors import TopologyDrift, Unavailable
 from trunkline.embedded.nats import EmbeddedNats
 from trunkline.settings import Settings
 
@@ -95,6 +97,60 @@ async def test_a_stream_that_was_deleted_is_made_again(bus: Bus) -> None:
     await asyncio.wait_for(bus.publish(subject, b"1"), PATIENCE)
     await heard.count(1)
     await asyncio.wait_for(wiped.wait(), PATIENCE)
+
+
+def _count(bus: Bus) -> asyncio.Queue[None]:
+    """An entry for every time that the streams were wiped."""
+    wiped: asyncio.Queue[None] = asyncio.Queue()
+
+    async def note() -> None:
+        wiped.put_nowait(None)
+
+    bus.on_wiped(note)
+    return wiped
+
+
+async def _delete(bus: Bus, stream: str) -> None:
+    await bus.request(f"$JS.API.STREAM.DELETE.{bus.subjects.stream_name(stream)}", b"", 5)
+
+
+async def test_a_loss_beside_a_stream_that_differs_is_told(bus: Bus) -> None:
+    wiped, name = _count(bus), bus.subjects.stream_name("EVENTS")
+    config = loads(await bus.request(f"$JS.API.STREAM.INFO.{name}", b"", 5))["config"]
+    await bus.request(f"$JS.API.STREAM.UPDATE.{name}", dumps({**config, "max_age": 3600 * 10**9}), 5)
+    await _delete(bus, "WORK")
+    await asyncio.wait_for(wiped.get(), PATIENCE)
+
+
+async def test_a_loss_is_told_when_nats_fell_silent_while_it_was_mended(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wiped, declare = _count(bus), Topology.declare
+    fell_silent: list[bool] = []
+
+    async def interrupted(self: Topology) -> None:
+        await declare(self)
+        if not fell_silent:
+            fell_silent.append(True)
+            raise Unavailable(what="JetStream", reason="it is not there just now")
+
+    monkeypatch.setattr(Topology, "declare", interrupted)
+    await _delete(bus, "WORK")
+    await asyncio.wait_for(wiped.get(), PATIENCE)
+    assert fell_silent
+
+
+async def test_only_the_loss_of_what_was_issued_is_told(bus: Bus, eventually: Any) -> None:
+    wiped = _count(bus)
+
+    async def complete() -> bool:
+        return await bus.check() == []
+
+    for stream in ("DEAD", "INBOX", "WORK"):
+        await _delete(bus, stream)
+        await eventually(complete, timeout=PATIENCE)
+    await asyncio.wait_for(wiped.get(), PATIENCE)
+    assert wiped.empty()
 
 
 async def test_a_restart_alone_is_no_wipe(nats: EmbeddedNats, connect: Connect) -> None:

@@ -13,11 +13,12 @@ import psycopg
 import pytest
 
 from trunkline.bus.connection import Bus
-from trunkline.cli.diagnosis import durable
+from trunkline.cli.diagnosis import durable, removing
 from trunkline.embedded.stack import Stack
 from trunkline.settings import Settings
 from trunkline.store import version
 from trunkline.store.durability import Durability
+from trunkline.store.retention import Role
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -47,7 +48,7 @@ async def test_all_is_well(run: Run, settings: Settings) -> None:
     states = {finding["what"]: finding["state"] for finding in json.loads(done.stdout)}
     assert states == {
         "Postgres": "ok", "schema": "ok", "fsync": "ok", "full_page_writes": "ok", "commit": "ok",
-        "NATS": "ok", "JetStream": "ok", "streams": "ok", "fsync of NATS": "note",
+        "retention": "note", "NATS": "ok", "JetStream": "ok", "streams": "ok", "fsync of NATS": "note",
     }  # fmt: skip
 
 
@@ -142,3 +143,19 @@ def test_safe_settings_are_not() -> None:
     with_replicas = replace(SAFE, replicas=2, synchronous_standby_names="ANY 1 (a, b)")
     for safe in (SAFE, with_replicas):
         assert {finding.state for finding in durable(safe)} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("role", "days", "state", "says"),
+    [
+        (Role("me", exists=False, member=False), 0.0, "note", "kept for ever"),
+        (Role("me", exists=False, member=False), 30.0, "note", "there is no role trunkline_retention"),
+        (Role('m"e', exists=True, member=False), 30.0, "wrong", "nothing is removed"),
+        (Role("me", exists=True, member=True), 30.0, "ok", "ended 30 days ago is removed"),
+    ],
+)
+def test_who_may_remove_is_looked_at(role: Role, days: float, state: str, says: str) -> None:
+    found = removing(role, days)
+    assert (found.state, says in found.detail) == (state, True)
+    if state == "wrong":
+        assert found.fix == 'as superuser: grant trunkline_retention to "m""e";'

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from routing import TENANT, Exchange, event
 
+from integration.bus.listening import say
 from trunkline.bus import stored
 from trunkline.domain.ids import instance_id
 from trunkline_workers.router.service import Router
@@ -129,6 +130,19 @@ async def test_a_bad_event_becomes_one_dead_letter_with_its_reason(
     assert reason in detail
     assert "\x00" not in json.dumps(kept)
     assert [letter[1] for letter in await exchange.mail()] == ["o2"]
+
+
+@pytest.mark.parametrize("tenant", [b"a\xff", b"a\x00b"])
+async def test_a_subject_that_is_no_text_stops_nobody(tenant: bytes, exchange: Exchange, eventually: Any) -> None:
+    await exchange.subscribe("orders", ("order.placed", "data.order_id", ""))
+    subject = exchange.settings.namespace.encode() + b"." + tenant + b".event.order.placed"
+    await say(exchange.settings.nats_url, b"PUB " + subject + b" 8\r\nnonsense\r\n")
+    await exchange.publish(event(1))
+    await eventually(exchange.settled)
+    [(kept, source, _, detail, _)] = await exchange.dead_letters()
+    assert (kept, source) == (tenant.decode(errors="replace").replace("\x00", "\ufffd"), "event")
+    assert "the event" in detail
+    assert [letter[1] for letter in await exchange.mail()] == ["o1"]
 
 
 async def test_a_key_that_one_subscriber_misses_does_not_hurt_another(exchange: Exchange, eventually: Any) -> None:

@@ -317,9 +317,9 @@ async def test_the_journal_is_what_a_plain_list_would_be(
     assert [isinstance(result, Fenced) for result in results] == expected
     found = await journal.read(db, [lease.instance for lease, _ in held])
     for (lease, _), entries in zip(held, model, strict=True):
-        rows = found[lease.instance]
-        assert isinstance(rows, list)
-        assert [row.entry for row in rows] == entries
+        kept = found[lease.instance]
+        assert isinstance(kept, journal.Journal)
+        assert [row.entry for row in kept.rows] == entries
 
 
 # --- the appender itself --------------------------------------------------------------------------------------------

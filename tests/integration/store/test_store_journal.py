@@ -121,8 +121,8 @@ async def test_a_corrupt_journal_is_named_and_its_neighbours_are_read(
     corrupt, sound = found[lease.instance], found[written.instance]
     assert isinstance(corrupt, JournalCorrupt)
     assert reason in str(corrupt)
-    assert isinstance(sound, list)
-    assert [row.version for row in sound] == [1, 2, 3]
+    assert isinstance(sound, journal.Journal)
+    assert [row.version for row in sound.rows] == [1, 2, 3]
 
 
 async def test_a_missing_end_is_noticed(db: Database, written) -> None:
@@ -137,10 +137,10 @@ async def test_reads_back_what_was_appended(db: Database, appender: Appender) ->
     entries = [making.started(letter.run), making.completed(letter.run, value)]
     await appender.append(making.append(lease, owner, entries))
     found = (await journal.read(db, [lease.instance, new_id()]))[lease.instance]
-    assert isinstance(found, list)
-    assert [row.entry for row in found] == entries
-    assert list(found[1].entry.value) == ["z", "a", "nested"], "the order of keys is kept"
-    assert {row.epoch for row in found} == {lease.epoch}
+    assert isinstance(found, journal.Journal)
+    assert [row.entry for row in found.rows] == entries
+    assert list(found.rows[1].entry.value) == ["z", "a", "nested"], "the order of keys is kept"
+    assert {row.epoch for row in found.rows} == {lease.epoch}
 
 
 async def test_a_runs_own_entries_and_its_tail(db: Database, appender: Appender) -> None:

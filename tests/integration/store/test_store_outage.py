@@ -164,10 +164,10 @@ async def test_kill_9_in_mid_append_loses_nothing_and_doubles_nothing(
     assert appender.stats.retries >= 2
     found = await journal.read(db, [lease.instance for lease, _ in held])
     for place, (lease, _) in enumerate(held):
-        rows = found[lease.instance]
-        assert isinstance(rows, list), rows
-        assert len(rows) == appended[place]
-        keys = [row.entry.key for row in rows]  # type: ignore[attr-defined]
+        kept = found[lease.instance]
+        assert isinstance(kept, journal.Journal), kept
+        assert len(kept.rows) == appended[place]
+        keys = [row.entry.key for row in kept.rows]  # type: ignore[attr-defined]
         assert len(set(keys)) == len(keys)
 
 

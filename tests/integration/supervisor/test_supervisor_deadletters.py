@@ -129,3 +129,15 @@ async def test_bytes_that_are_no_json_are_kept_readable(bus: Bus, db: Database, 
 
 async def _empty(bus: Bus, stream: str) -> bool:
     return not await stored.subjects(bus, stream)
+
+
+@pytest.mark.parametrize("wrong", [{"stream": "nowhere"}, {"stream_seq": -1}, {"stream_seq": 2**70}])
+async def test_an_advisory_of_nothing_of_ours_is_kept_and_nobody_waits_for_it(
+    wrong: dict[str, Any], bus: Bus, db: Database, eventually: Any
+) -> None:
+    work = bus.subjects.stream_name("WORK")
+    advisory = {"id": "x", "type": "t", "stream": work, "consumer": "c", "stream_seq": 1}
+    subject = f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{work}.c"
+    await bus.publish(subject, dumps({**advisory, **wrong}))
+    [[reason]] = await eventually(lambda: rows(db, "select reason from dead_letters"))
+    assert reason == "not understood"

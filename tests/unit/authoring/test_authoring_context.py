@@ -546,3 +546,16 @@ async def test_the_context_is_of_no_use_after_the_run():
     await run(handler)
     with pytest.raises(Exception, match="no longer in use"):
         kept[0].call(weigh, "a")
+
+
+async def test_changing_a_message_changes_nothing_that_is_kept():
+    async def handler(ctx: Context, said: str) -> str:
+        ctx.say({"role": "user", "content": said})
+        for message in ctx.conversation:
+            message["content"] = "forged"
+        return str(ctx.conversation[0]["content"])
+
+    before = [{"role": "system", "content": "x"}]
+    outcome = await run(handler, "hi", conversation=before)
+    assert (outcome.output, before) == ("x", [{"role": "system", "content": "x"}])
+    assert outcome.conversation[-1] == {"role": "user", "content": "hi"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trunkline.domain.ids import child_run_id
+from trunkline.domain.ids import child_run_id, instance_id
 from trunkline.domain.journal import (
     Entry,
     RunCancelled,
@@ -121,3 +121,48 @@ def test_a_reply_is_what_the_child_came_to(child: list[Entry], says: str) -> Non
     audit.read("j", [Recorded(n, 1, entry) for n, entry in enumerate(child, 1)])
     audit.compare_replies()
     assert [says in found for found in audit.violations] == ([True] if says else [])
+
+
+# --- journals whose beginning was removed ---------------------------------------------------------------------------
+
+
+def shortened(*entries: Entry, removed: int, covered: int) -> Audit:
+    audit = Audit()
+    recorded = [Recorded(removed + n, 1, entry) for n, entry in enumerate(entries, 1)]
+    audit.read("i", recorded, removed=removed, covered=covered)
+    return audit
+
+
+def test_a_run_whose_beginning_was_removed_passes_up_to_the_snapshot() -> None:
+    audit = shortened(DONE, ENDED, removed=2, covered=4)
+    assert audit.violations == []
+    assert audit.runs["r"].status is not None
+    assert audit.shortened == {"i"}
+
+
+def test_behind_the_snapshot_and_without_one_every_run_is_whole() -> None:
+    assert "which has not begun" in shortened(ENDED, removed=4, covered=4).violations[0]
+    assert "which has not begun" in shortened(DONE, removed=0, covered=4).violations[0]
+
+
+def test_a_run_that_begins_behind_what_was_removed_is_held_to_every_rule() -> None:
+    assert "never scheduled" in shortened(BEGUN, DONE, removed=2, covered=9).violations[0]
+    assert "after the end" in shortened(ENDED, ENDED, removed=2, covered=9).violations[0]
+
+
+def test_what_is_missing_behind_what_was_removed_is_found() -> None:
+    audit = Audit()
+    audit.read("i", [Recorded(4, 1, BEGUN)], removed=2, covered=9)
+    assert "the version before is 2" in audit.violations[0]
+
+
+def test_the_answer_of_a_child_whose_journal_was_removed_passes() -> None:
+    asks = StepScheduled("r", key="agent:b#1", kind="agent", name="b", options={"agent": "b", "key": "k"})
+    audit = Audit("acme")
+    audit.read("i", [Recorded(n, 1, entry) for n, entry in enumerate([BEGUN, asks, TOLD], 1)])
+    audit.read(instance_id("acme", "b", "other"), [], removed=3, covered=3)
+    audit.compare_replies()
+    assert "never began" in audit.violations.pop()
+    audit.read(instance_id("acme", "b", "k"), [], removed=3, covered=3)
+    audit.compare_replies()
+    assert audit.violations == []

@@ -50,6 +50,7 @@ class Activation:
         self.agent = agent
         self.office = office
         self.head = lease.head
+        self.covered = 0  # the version of the newest snapshot
         self.state: Any = None
         self.conversation: list[dict[str, Any]] = []
         self.runs: dict[str, Live] = {}
@@ -64,6 +65,7 @@ class Activation:
         self.suspect = lease.takeovers >= office.settings.takeovers
         self.closed = False
         self._lost = lost
+        self._newest: asyncio.Future[None] | None = None  # the commit that was asked for last
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
@@ -155,9 +157,21 @@ class Activation:
             return False
         turn = Turn(after=[done])
         self.act(partial(outcomes.settle, self, result), turn=turn)
-        if turn.empty and not self.closed:
-            self.office.conflicts.examine(outcome, done)
+        if turn.empty:
+            self.too_late(outcome, done)
         return True
+
+    def too_late(self, outcome: Outcome, done: Callable[[], None]) -> None:
+        """Hold an outcome that no longer counts against the journal, and call ``done`` when nothing of it can be lost.
+
+        It may be a repeat of one that is not recorded yet, so the commits under way come first. Without them, or
+        without this activation, ``done`` is never called.
+        """
+        examine = partial(self.office.conflicts.examine, outcome, done)
+        if self.unsettled and self._newest is not None:
+            self._newest.add_done_callback(lambda _: None if self.closed else examine())
+        elif not self.closed:
+            examine()
 
     def retry(self, live: Live, step: OpenStep, reason: str) -> None:
         """Issue an open step again, as its next attempt."""
@@ -224,7 +238,8 @@ class Activation:
         append = turn.append(self.lease, self.office.worker, self.head)
         self.head += len(turn.entries)
         self.unsettled += 1
-        self.office.appender.submit(append).add_done_callback(partial(self._committed, turn))
+        self._newest = self.office.appender.submit(append)
+        self._newest.add_done_callback(partial(self._committed, turn))
 
     def _committed(self, turn: Turn, done: asyncio.Future[None]) -> None:
         self.unsettled -= 1

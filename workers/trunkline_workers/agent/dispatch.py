@@ -72,8 +72,8 @@ class Dispatch:
         body = dumps({**item.model_dump(mode="json"), "args": args})
         if len(body) > self._settings.offload_over:
             self._soon(self._offload(item, args, subject, msg_id))
-        else:
-            self._bus.publish_soon(subject, body, msg_id=msg_id)
+        elif not self._bus.publish_soon(subject, body, msg_id=msg_id):  # a turn may ask for more than is taken at once
+            self._soon(self._bus.publish(subject, body, msg_id=msg_id))
         faults.point("item-published")
 
     def _item(self, activation: Activation, live: Live, step: OpenStep) -> WorkItem:
@@ -99,7 +99,7 @@ class Dispatch:
     async def _offload(self, item: WorkItem, args: Any, subject: str, msg_id: str) -> None:
         """A large payload is kept aside in Postgres; the item carries its id."""
         ref = derived_id("args", item.run, item.step)
-        await payloads.put(self._db, item.tenant, ref, args)
+        await payloads.put(self._db, item.tenant, ref, args, run=item.run)
         body = dumps({**item.model_dump(mode="json"), "args": None, "args_ref": ref})
         await self._bus.publish(subject, body, msg_id=msg_id)
 

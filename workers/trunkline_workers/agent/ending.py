@@ -14,6 +14,7 @@ from trunkline.observe import faults
 from trunkline.store.append import DeadLetter, RunChange
 from trunkline_workers.agent.discarding import discard
 from trunkline_workers.agent.live import Live
+from trunkline_workers.agent.remembering import remember
 from trunkline_workers.agent.turn import Turn
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def end(
             )
         )
     _discard_early(activation, live.run, turn)
+    remember(activation, turn)
     _tell(activation, live.run, status, turn)
     office, seconds = activation.office, activation.now(live) - live.started.at
     turn.after.append(partial(office.run_ended, status, seconds))
@@ -82,6 +84,7 @@ def end_unstarted(
     turn.runs[letter.run] = RunChange(run=letter.run, status=status, error=error, started=True, ended=True)
     _answer_parent(activation, started, turn, status, error=error)
     _discard_early(activation, letter.run, turn)
+    remember(activation, turn)
     _tell(activation, letter.run, status, turn)
 
 

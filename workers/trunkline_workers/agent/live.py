@@ -83,12 +83,18 @@ class Live:
     def settled(self, key: str) -> StepScheduled:
         """Forget an open step, which has its outcome now."""
         self.versions.pop(key, None)
-        self.overdue.pop(key, None)
         self.issued.pop(key, None)
+        self.forget_attempt(key)
+        return self.pending.pop(key)
+
+    def forget_attempt(self, key: str) -> None:
+        """Forget what is known of an open step's latest attempt: it is over, and the next is looked after from its own
+        issue on.
+        """
+        self.overdue.pop(key, None)
         self.permits.pop(key, None)
         self.doubts.pop(key, None)
         self.probes.pop(key, None)
-        return self.pending.pop(key)
 
     @property
     def main(self) -> bool:

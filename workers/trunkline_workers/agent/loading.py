@@ -1,17 +1,16 @@
-"""A lease becomes an activation: the journal is folded and replayed, and what was under way is taken up again."""
+"""A lease becomes an activation: its history is folded and replayed, and what was under way is taken up again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from trunkline.domain.errors import Diverged
 from trunkline.domain.journal import StepRetried, StepScheduled
 from trunkline.domain.status import RunStatus, StepKind
-from trunkline.engine.fold import FoldedRun, fold
+from trunkline.engine.fold import FoldedRun
 from trunkline.engine.replay import OpenStep, RunDriver
-from trunkline.store.journal import Row
+from trunkline.store.history import History
 from trunkline_workers.agent import lateness, parking, reissuing, watching
 from trunkline_workers.agent.live import Live, Usage
 from trunkline_workers.agent.parking import DIVERGED
@@ -23,11 +22,13 @@ if TYPE_CHECKING:
 REISSUED = (StepKind.LOCAL, StepKind.TOOL, StepKind.LLM)
 
 
-def load(activation: Activation, rows: Sequence[Row], poison: str = "") -> None:
+def load(activation: Activation, history: History, poison: str = "") -> None:
     """Rebuild what is open. ``poison`` is why a turn of this worker could not be recorded: its runs are parked then."""
-    folded = fold(row.entry for row in rows)
+    folded = history.fold()
     activation.state, activation.conversation = folded.state, folded.conversation
-    versions = {(row.entry.run, row.entry.key): row.version for row in rows if isinstance(row.entry, StepScheduled)}
+    activation.covered = history.covered
+    scheduled = [(row.version, row.entry) for row in history.rows if isinstance(row.entry, StepScheduled)]
+    versions = {(entry.run, entry.key): version for version, entry in scheduled}
     for run in folded.open_runs:
         live = _known(activation, run)
         live.versions = {key: versions[run.started.run, key] for key in run.open_steps}

@@ -96,7 +96,7 @@ def reply(activation: Activation, letter: Mail, turn: Turn) -> None:
     lateness.told_first(activation, outcome, turn)
     if outcomes.awaited(activation, result) is None:
         put_away = partial(activation.act, lambda later: later.taken.append(letter.seq))
-        activation.office.conflicts.examine(outcome, put_away)
+        activation.too_late(outcome, put_away)
         return
     turn.taken.append(letter.seq)
     outcomes.settle(activation, result, turn)

@@ -13,8 +13,9 @@ from functools import partial
 from pydantic import ValidationError
 
 from trunkline.bus.connection import Bus, CoreMessage
-from trunkline.domain.codec import dumps
-from trunkline.domain.errors import Unavailable
+from trunkline.domain.codec import dumps, loads
+from trunkline.domain.errors import BadJson, Unavailable
+from trunkline.domain.ids import is_id
 from trunkline.domain.journal import StepStarted
 from trunkline.domain.status import Effect
 from trunkline.domain.work import Heartbeat, PermitAnswer, PermitRequest
@@ -29,8 +30,10 @@ from trunkline_workers.agent.live import Live, Permit
 from trunkline_workers.agent.registry import Registry
 from trunkline_workers.agent.turn import Turn
 
-BEGIN_WITHIN = 10.0  # seconds from an unsafe step's permit to its begin
+BEGIN_WITHIN = 5.0  # seconds from an unsafe step's permit to its begin
 FORWARD_TIMEOUT = 1.5  # seconds
+
+_NO_REQUEST = dumps(PermitAnswer(answer="refused", reason="not a permit request"))
 
 
 class Permits:
@@ -44,17 +47,23 @@ class Permits:
     async def on_heartbeat(self, message: CoreMessage) -> None:
         """Remember who is alive. Our own heartbeats come back, too: so we know of our silence."""
         self._absence.tick()
+        try:
+            beat = Heartbeat.model_validate(loads(message.data, what="the heartbeat"))
+        except (BadJson, ValidationError):
+            return  # whoever sent it is silent as far as we know
         now = time.monotonic()
-        self._heard[Heartbeat.model_validate_json(message.data).worker] = now
+        self._heard[beat.worker] = now
         if len(self._heard) > 10_000:
             self._heard = {worker: at for worker, at in self._heard.items() if now - at < self._lease}
 
     async def on_request(self, message: CoreMessage) -> bytes:
         """Answer, or have the owner answer."""
         try:
-            request = PermitRequest.model_validate_json(message.data)
-        except ValidationError:
-            return dumps(PermitAnswer(answer="refused", reason="not a permit request"))
+            request = PermitRequest.model_validate(loads(message.data, what="the permit request"))
+        except (BadJson, ValidationError):
+            return _NO_REQUEST
+        if not is_id(request.instance):
+            return _NO_REQUEST
         await faults.reach("permit-asked")
         activation = self._found(request)
         if activation is not None and not self._absence.casts_doubt_on(time.monotonic()):
@@ -80,7 +89,9 @@ class Permits:
 
     async def _decide(self, activation: Activation, request: PermitRequest) -> PermitAnswer:
         live = activation.runs.get(request.run)
-        step = live.driver.open_steps.get(request.step) if live and live.driver and not live.parked else None
+        if live is not None and live.parked:
+            return PermitAnswer(answer="later", reason="the run is parked")
+        step = live.driver.open_steps.get(request.step) if live and live.driver else None
         if live is None or step is None:
             return PermitAnswer(answer="refused", reason="the step has ended")
         if request.attempt < step.attempt:

@@ -25,8 +25,6 @@ def probed(activation: Activation, live: Live, step: OpenStep, result: StepResul
     if error.get("type") == NOT_HAPPENED:
         if live.parked:
             reissuing.resume(activation, live, turn, by=result.worker)
-        live.doubts.pop(step.scheduled.key, None)
-        live.probes.pop(step.scheduled.key, None)
         reissuing.retry(activation, live, step, turn, reason="probed")
         return False
     if error:

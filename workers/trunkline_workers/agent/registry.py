@@ -16,11 +16,12 @@ from trunkline.authoring.agent import Agent
 from trunkline.bus.connection import Bus
 from trunkline.domain.codec import dumps, printable
 from trunkline.domain.errors import Fenced, JournalCorrupt
+from trunkline.domain.ids import is_id
 from trunkline.domain.work import Wake
 from trunkline.observe import faults, logs, metrics
-from trunkline.store import journal, leases, mailbox, runs
+from trunkline.store import history, leases, mailbox, runs
 from trunkline.store.database import Database, Unreachable
-from trunkline.store.journal import Row
+from trunkline.store.history import History
 from trunkline.store.leases import Held, Lease
 from trunkline_workers.agent import loading, parking, watching
 from trunkline_workers.agent.activation import Activation
@@ -57,7 +58,7 @@ class Registry:
 
     def look(self, wake: Wake) -> None:
         """Look at this instance: read its mail if it is here, else try for its lease."""
-        if self.closed or wake.agent not in self._agents:
+        if self.closed or wake.agent not in self._agents or not is_id(wake.instance):
             return
         if wake.instance in self._held:
             self._stirred.add(wake.instance)
@@ -147,18 +148,18 @@ class Registry:
         if not taken:
             return
         old = [lease.instance for lease in taken if lease.head]
-        journals = await journal.read(self._db, old) if old else {}
+        histories = await history.read(self._db, old)
         await faults.reach("journal-read")
         metrics.leases.labels(event="taken").inc(len(taken))
         for lease in taken:
-            rows = journals.get(lease.instance, [])
-            if isinstance(rows, JournalCorrupt):
-                await self._refuse(lease, rows)
+            past = histories.get(lease.instance, NO_HISTORY)
+            if isinstance(past, JournalCorrupt):
+                await self._refuse(lease, past)
                 continue
             activation = Activation(lease, self._agents[lease.agent], self._office, self._lose)
             self._held[lease.instance] = activation
             self._stirred.add(lease.instance)
-            self._load(activation, rows)
+            self._load(activation, past)
 
     async def _refuse(self, lease: Lease, error: JournalCorrupt) -> None:
         """The instance cannot be loaded: its runs are parked, and it is let go until somebody has mended it."""
@@ -168,12 +169,12 @@ class Registry:
         await runs.park_unloadable(self._db, lease.instance, parking.UNLOADABLE, str(error), actions)
         await leases.release(self._db, self._office.worker, [(lease.instance, lease.epoch)])
 
-    def _load(self, activation: Activation, rows: list[Row]) -> None:
+    def _load(self, activation: Activation, past: History) -> None:
         instance = activation.lease.instance
         poison = self._poisoned.pop(instance, NO_POISON)
         activation.refused = dict.fromkeys(poison.letters, poison.reason)
-        if rows:
-            activation.guard(partial(loading.load, activation, rows, poison.reason))
+        if activation.lease.head:
+            activation.guard(partial(loading.load, activation, past, poison.reason))
 
     async def _read_mail(self) -> None:
         while self._stirred:
@@ -242,3 +243,4 @@ class Poison:
 
 
 NO_POISON = Poison("")
+NO_HISTORY = History([])

@@ -32,7 +32,7 @@ def retry(
     entry = StepRetried(live.run, key=key, attempt=step.attempt + 1, reason=reason, delay=delay, error=error)
     turn.entries.append(entry)
     live.driver.deliver(entry)
-    live.permits.pop(key, None)
+    live.forget_attempt(key)
     activation.office.redispatched(reason)
     issue = partial(commands.issue, activation, live, key)
     turn.after.append(partial(activation.office.later, delay, issue) if delay > 0 else issue)

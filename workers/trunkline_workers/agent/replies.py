@@ -1,15 +1,25 @@
-"""Outcomes come back here. The owner appends them and only then acknowledges; for others they become mail."""
+"""Outcomes come back here. The owner appends them and only then acknowledges; for others they become mail.
+
+Until then the server is told that they are in progress. What an activation takes with it when it is dropped is handed
+back: it goes to whoever has the instance next.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
+from typing import NoReturn
+
+from pydantic import ValidationError
 
 from trunkline.bus.consume import Delivery
+from trunkline.domain.codec import loads
+from trunkline.domain.errors import BadJson
 from trunkline.domain.work import Outcome
 from trunkline.observe import faults, logs
-from trunkline.store import payloads
 from trunkline.store.database import Database
-from trunkline.store.replies import post_outcomes
+from trunkline.store.replies import post_outcomes, whole
+from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.dispatch import Dispatch
 from trunkline_workers.agent.registry import Registry
 
@@ -17,32 +27,50 @@ log = logs.get("replies")
 
 
 class Replies:
-    """Handles every delivery of this worker's reply subject."""
+    """Handles every delivery of this worker's reply subject. ``ack_wait`` (seconds) is that of its consumer."""
 
-    def __init__(self, db: Database, registry: Registry, dispatch: Dispatch) -> None:
-        self._db, self._registry, self._dispatch = db, registry, dispatch
+    def __init__(self, db: Database, registry: Registry, dispatch: Dispatch, ack_wait: float) -> None:
+        self._db, self._registry, self._dispatch, self._ack_wait = db, registry, dispatch, ack_wait
+        self._held: dict[Delivery, Activation] = {}
+
+    async def keep(self) -> NoReturn:
+        """Look after what is not recorded yet."""
+        while True:
+            await asyncio.sleep(self._ack_wait / 3)
+            for delivery, activation in list(self._held.items()):
+                if activation.closed or delivery.settled:
+                    del self._held[delivery]
+                    delivery.nak()
+                else:
+                    delivery.in_progress()
 
     async def on_delivery(self, delivery: Delivery) -> None:
         """Hand the outcome to its activation, or post it to an instance that somebody else holds."""
         try:
-            outcome = Outcome.model_validate_json(delivery.data)
-        except ValueError as error:
+            outcome = Outcome.model_validate(loads(delivery.data, what="the outcome"))
+        except (BadJson, ValidationError) as error:
             log.warning("an outcome is not readable: %s", error)
             delivery.term("not an outcome")
             return
-        if outcome.value_ref:
-            value = await payloads.get(self._db, outcome.tenant, outcome.value_ref)
-            outcome = outcome.model_copy(update={"value": value, "value_ref": ""})
+        outcome = await whole(self._db, outcome)
         await faults.reach("outcome-received")
         activation = self._registry.find(outcome.instance)
-        if activation is None or activation.closed or not activation.outcome(outcome, partial(_recorded, delivery)):
+        if activation is None or activation.closed or not self._hand(activation, outcome, delivery):
             letters = await post_outcomes(self._db, [outcome])
             await faults.reach("outcome-posted")
             for letter in letters:
                 self._dispatch.wake(letter.tenant, letter.agent, letter.instance)
             delivery.ack()
 
+    def _hand(self, activation: Activation, outcome: Outcome, delivery: Delivery) -> bool:
+        """False when the activation wants it kept as mail."""
+        self._held[delivery] = activation
+        taken = activation.outcome(outcome, partial(self._recorded, delivery))
+        if not taken:
+            del self._held[delivery]
+        return taken
 
-def _recorded(delivery: Delivery) -> None:
-    faults.point("outcome-recorded")
-    delivery.ack()
+    def _recorded(self, delivery: Delivery) -> None:
+        faults.point("outcome-recorded")
+        self._held.pop(delivery, None)
+        delivery.ack()

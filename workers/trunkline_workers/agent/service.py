@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from trunkline.authoring.app import App
 from trunkline.bus.connection import CoreMessage
 from trunkline.bus.consume import Consumer, Consumption, Delivery
-from trunkline.domain.codec import dumps
-from trunkline.domain.errors import Unavailable
+from trunkline.domain.codec import dumps, loads
+from trunkline.domain.errors import BadJson, Unavailable
 from trunkline.domain.work import Wake
 from trunkline.observe import faults, logs
 from trunkline.settings import Settings
@@ -89,7 +89,7 @@ class AgentWorker:
         self.registry = Registry(self.db, self.bus, office, self._app.agents)
         self._parts += self.registry.start()
         stack.push_async_callback(self.registry.stop)
-        await self._listen()
+        await self._listen(stack)
 
     async def until(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set.
@@ -149,7 +149,8 @@ class AgentWorker:
             clock=self._clock,
         )
         office.clock.set(await self.db.now())
-        clock = asyncio.create_task(self._keep_time(office))
+        clock = asyncio.create_task(self._keep_time(office), name="clock")
+        self._parts.append(clock)
         stack.callback(clock.cancel)
         return office
 
@@ -161,13 +162,16 @@ class AgentWorker:
             except Unavailable:
                 continue  # the offset that was last measured holds until Postgres is back
 
-    async def _listen(self) -> None:
+    async def _listen(self, stack: AsyncExitStack) -> None:
         settings, subjects, worker = self._settings, self.bus.subjects, self.membership.worker_id
         permits = Permits(self.bus, self.db, self.registry, worker, settings.lease)
         await self.bus.subscribe(subjects.heartbeat("*"), permits.on_heartbeat)
         await self.bus.subscribe(subjects.worker_permit(worker), permits.on_request)
         await self.bus.subscribe(subjects.worker_wake(worker), self._on_wake)
-        replies = Replies(self.db, self.registry, self._dispatch)
+        replies = Replies(self.db, self.registry, self._dispatch, settings.ack_wait)
+        keeping = asyncio.create_task(replies.keep(), name="replies")
+        self._parts.append(keeping)
+        stack.callback(keeping.cancel)
         reply = Consumer("REPLY", f"reply-{worker}", subjects.reply(settings.tenant, worker), settings.ack_wait)
         self._consumptions.append(await self.bus.consume(reply, replies.on_delivery, capacity=REPLY_CAPACITY))
         for agent in self._app.agents:
@@ -185,8 +189,8 @@ class AgentWorker:
             return
         faults.point("wake-received")
         try:
-            wake = Wake.model_validate_json(delivery.data)
-        except ValidationError:
+            wake = Wake.model_validate(loads(delivery.data, what="the wake"))
+        except (BadJson, ValidationError):
             delivery.term("not a wake")
             return
         delivery.ack()
@@ -194,8 +198,9 @@ class AgentWorker:
         self.registry.look(wake)
 
     async def _on_wake(self, message: CoreMessage) -> None:
-        """A wake for an instance that this worker owns."""
-        self.registry.look(Wake.model_validate_json(message.data))
+        """A wake for an instance that this worker owns. What is none is passed over: it was only a hint."""
+        with suppress(BadJson, ValidationError):
+            self.registry.look(Wake.model_validate(loads(message.data, what="the wake")))
 
     async def _on_wiped(self) -> None:
         """NATS lost what it held: issue every open remote step again."""

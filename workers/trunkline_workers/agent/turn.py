@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from trunkline.domain.journal import Entry, StepFailed
 from trunkline.domain.mail import Envelope
-from trunkline.store.append import Append, ApprovalAsked, DeadLetter, RunChange, TimerSet
+from trunkline.store.append import Append, ApprovalAsked, DeadLetter, RunChange, SnapshotMade, TimerSet
 from trunkline.store.leases import Lease
 
 
@@ -25,6 +25,7 @@ class Turn:
     approvals: list[ApprovalAsked] = field(default_factory=list)
     approvals_done: list[str] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
+    snapshot: SnapshotMade | None = None
     immediate: list[StepFailed] = field(default_factory=list)
     after: list[Callable[[], None]] = field(default_factory=list)
 
@@ -50,5 +51,6 @@ class Turn:
             approvals=self.approvals,
             approvals_done=self.approvals_done,
             dead=self.dead,
+            snapshot=self.snapshot,
             progress=self.progress,
         )

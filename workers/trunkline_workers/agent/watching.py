@@ -13,7 +13,7 @@ from trunkline_workers.agent.live import Live
 if TYPE_CHECKING:
     from trunkline_workers.agent.activation import Activation
 
-GRACE = 5.0  # seconds, on top of an unsafe step's begin-by and timeout
+GRACE = 3.0  # seconds, on top of an unsafe step's begin-by and timeout
 QUEUE_WAIT = 60.0  # seconds that an item may lie in its queue before it is issued again
 DEFAULT_TIMEOUT = 60.0  # seconds
 MOST_PATIENT = 60.0  # times longer at most that a later attempt is waited for

@@ -32,6 +32,7 @@ class Caller:
 
     def __init__(self, litellm: Any, bus: Bus, settings: Settings) -> None:
         self._litellm, self._bus, self._settings = litellm, bus, settings
+        self._door = asyncio.Lock()
 
     async def __call__(self, execution: Execution) -> Result:
         answer, tokens = Answer(), TokenStream(self._bus, execution.item)
@@ -54,6 +55,8 @@ class Caller:
     async def _call(self, execution: Execution, answer: Answer, tokens: TokenStream) -> None:
         call = request(execution.item, execution.args, self._settings)
         constrain(call, execution.args.get("response_format"), self._supported(call))
+        async with self._door:  # preparing a call takes milliseconds: in a burst, others (heartbeats!) have their turn
+            await asyncio.sleep(0)
         stream = await self._litellm.acompletion(**call)
         async with aclosing(stream):  # cancelled or not, the provider is told that nobody reads on
             async for chunk in stream:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from trunkline.bus.consume import Delivery
 from trunkline.bus.events import decode_event
+from trunkline.domain.codec import printable
 from trunkline.domain.errors import BadEvent, BadJson, NotJson, PayloadTooLarge
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import derived_id
@@ -48,7 +49,7 @@ class Reading:
 
     def _dead_letter(self, objection: str) -> DeadLetter:
         return DeadLetter(
-            tenant=self.tenant,
+            tenant=printable(self.tenant),
             source="event",
             reason="bad event",
             detail=objection,

@@ -12,8 +12,11 @@ from trunkline.domain.events import CloudEvent
 from trunkline.domain.mail import Envelope
 from trunkline.domain.specs import Subscription
 from trunkline.engine.routing import route
+from trunkline.observe import logs
 from trunkline.store.database import Database
 from trunkline.store.definitions import subscriptions
+
+log = logs.get("router")
 
 REFRESH = 0.5  # seconds
 
@@ -72,8 +75,12 @@ class Routes:
     async def _keep_up(self) -> None:
         while True:
             await asyncio.sleep(REFRESH)
-            with suppress(Unavailable):  # the pool says once that Postgres is away, and when it is back
+            try:
                 await self.refresh()
+            except Unavailable:
+                continue  # the pool says once that Postgres is away, and when it is back
+            except Exception:
+                log.exception("the subscriptions cannot be read; what was known stays")
 
 
 def _indexed(found: Mapping[str, Sequence[Subscription]]) -> dict[tuple[str, str], list[Subscription]]:

@@ -1,0 +1,96 @@
+"""Removes what has ended and is older than the policy says: journals, runs, mail, and what belonged to them.
+
+It works in small batches, and rests after each for as long as that took: at most half of one connection is its own. A
+batch that takes too long is made smaller. Without a policy (``retention_days`` is 0) it does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable
+from typing import NoReturn
+
+from trunkline.domain.errors import RetentionRefused, TookTooLong
+from trunkline.observe import faults, logs, metrics
+from trunkline.settings import Settings
+from trunkline.store import retention
+from trunkline.store.database import Database
+from trunkline.store.retention import Old
+from trunkline.supervisor.supervise import rest
+
+log = logs.get("supervisor")
+
+DAY = 86400.0
+LARGEST, SMALLEST = 500, 5  # rows in one batch
+PAGE = 50  # runs that are looked at together
+LONGEST_REST = 1.0  # seconds
+
+
+class Retention:
+    """One look every ``retention_every`` seconds."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self._db, self._settings = db, settings
+        self._age = settings.retention_days * DAY
+        self._batch = LARGEST
+
+    async def run(self) -> NoReturn:
+        while self._age:
+            try:
+                await self.look()
+            except RetentionRefused as error:
+                log.warning("nothing is removed", reason=str(error))
+            except TookTooLong as error:
+                self._batch = max(self._batch // 2, SMALLEST)
+                log.warning("batches are made smaller", reason=str(error), rows=self._batch)
+            await rest(self._settings.retention_every)
+        await asyncio.Event().wait()
+        raise AssertionError("an event that nobody sets was set")
+
+    async def look(self) -> None:
+        """Remove all that is old enough.
+
+        Raises:
+            RetentionRefused: this database role may not remove.
+            TookTooLong: a batch was given up.
+            Unreachable: Postgres is away.
+        """
+        async for page in self._pages():
+            await self._forget(page)
+        after: int | None = 0
+        while after is not None:
+            began = time.monotonic()
+            removed, after = await retention.forget_mail(self._db, self._age, self._batch, after=after)
+            await _told("mail", removed, began)
+        for what in retention.REST:
+            while await self._removed(what, retention.forget(self._db, what, self._age, self._batch)):
+                pass
+
+    async def _pages(self) -> AsyncIterator[list[Old]]:
+        last: Old | None = None
+        while page := await retention.ended(self._db, self._age, PAGE, after=last):
+            yield page
+            last = page[-1]
+
+    async def _forget(self, page: list[Old]) -> None:
+        """The journals' beginnings, and then the runs that were in them."""
+        runs = [old.run for old in page]
+        instances = await retention.remember(self._db, runs)
+        each = max(self._batch // max(len(instances), 1), 1)
+        while instances and await self._removed("journal", retention.shorten(self._db, instances, self._age, each)):
+            await faults.reach("journal-shortened")
+        await self._removed("runs", retention.forget_runs(self._db, runs))
+
+    @staticmethod
+    async def _removed(what: str, removing: Awaitable[int]) -> int:
+        began = time.monotonic()
+        removed = await removing
+        await _told(what, removed, began)
+        return removed
+
+
+async def _told(what: str, removed: int, began: float) -> None:
+    if removed:
+        metrics.removed.labels(kind=what).inc(removed)
+        await rest(min(time.monotonic() - began, LONGEST_REST))

@@ -1,0 +1,36 @@
+"""Snapshots: written in the commit that leaves an instance without an open run, when its journal has grown enough.
+
+So what an activation reads is bounded: at most as many entries as ``snapshot_after`` says, or as the conversation has
+messages (which is read in any case), and those of the runs since. Each snapshot costs what the whole conversation does;
+waiting for as many entries as it has messages keeps that in proportion to what was appended.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trunkline.domain.snapshot import MOST_BYTES, Snapshot
+from trunkline.observe import logs, metrics
+from trunkline.store.append import SnapshotMade
+from trunkline_workers.agent.turn import Turn
+
+if TYPE_CHECKING:
+    from trunkline_workers.agent.activation import Activation
+
+log = logs.get("activation")
+
+
+def remember(activation: Activation, turn: Turn) -> None:
+    """Call it behind the entry that ends a run: the snapshot is as of that entry, whatever else the turn begins."""
+    version = activation.version_after(turn)
+    due = max(activation.office.settings.snapshot_after, len(activation.conversation))
+    if activation.runs or version - activation.covered < due:
+        return
+    activation.covered = version
+    # Encoded at once: a run that begins later in this turn may change what it is made of.
+    body = Snapshot(version, activation.state, activation.conversation).encode(activation.lease.instance)
+    if len(body) > MOST_BYTES:
+        log.warning("too large for a snapshot", instance=activation.lease.instance, size=len(body), limit=MOST_BYTES)
+        return
+    turn.snapshot = SnapshotMade(version, body)
+    turn.after.append(metrics.snapshots.labels(event="written").inc)
