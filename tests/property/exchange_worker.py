@@ -19,6 +19,7 @@ from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.conflicts import Conflicts
 from trunkline_workers.agent.dispatch import Dispatch
 from trunkline_workers.agent.office import Office
+from trunkline_workers.agent.pauses import Pauses
 from trunkline_workers.agent.permits import Permits
 from trunkline_workers.agent.registry import Registry
 from trunkline_workers.agent.replies import Replies
@@ -65,6 +66,7 @@ class Worker:
             dispatch=dispatch,
             conflicts=Conflicts(line),
             routes=Routes(line),
+            pauses=Pauses(line, "default"),
             definitions={},
             code="test",
             clock=world.clock,  # type: ignore[arg-type]

@@ -27,10 +27,12 @@ from trunkline.domain.mail import Accepted, Envelope
 from trunkline.domain.status import EnvelopeKind, Resolution, RunStatus
 from trunkline.domain.work import Wake
 from trunkline.engine.routing import route
-from trunkline.store import approvals, dead_letters, definitions, runs
+from trunkline.store import approvals, dead_letters, definitions, pauses, runs
 from trunkline.store.accept import accept, accept_in
 from trunkline.store.database import Database
 from trunkline.store.redrive import redrive
+
+MOST_REASON = 1000  # characters
 
 
 class Entrance:
@@ -210,6 +212,27 @@ class Entrance:
         for envelope in envelopes:
             self.wake(envelope)
         return envelopes
+
+    async def pause(self, tenant: str, agent: str, reason: Any) -> None:
+        """From now on (workers hear of it within a second) no run of ``agent`` begins: what is asked waits.
+
+        Raises:
+            UnknownAgent: no worker declared it.
+            BadInput: there is no reason.
+        """
+        await self.known(tenant, agent)
+        if not isinstance(reason, str) or not reason.strip() or "\x00" in reason:
+            raise BadInput(target=f"the pause of agent {agent!r}", reason='say why: {"reason": "…"}')
+        await pauses.pause(self.db, tenant, agent, reason[:MOST_REASON])
+
+    async def resume(self, tenant: str, agent: str) -> bool:
+        """Let runs of ``agent`` begin again: its workers look at what waits. Returns whether it was paused.
+
+        Raises:
+            UnknownAgent: no worker declared it.
+        """
+        await self.known(tenant, agent)
+        return await pauses.resume(self.db, tenant, agent)
 
     # --- the way in -------------------------------------------------------------------------------------------------
 

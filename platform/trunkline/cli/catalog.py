@@ -1,4 +1,4 @@
-"""Commands that show what there is: agents, their instances, tools, and the processes at work."""
+"""Commands that show what there is: agents' instances, tools, and the processes at work."""
 
 from __future__ import annotations
 
@@ -7,17 +7,6 @@ from typing import Annotated
 import typer
 
 from trunkline.cli.arguments import AsJson, Cursor, Limit
-
-
-def agents(as_json: AsJson = False) -> None:
-    """List the agents that workers have declared."""
-    from trunkline.cli import output, remote, views
-
-    page = remote.get("/v1/agents")
-    if as_json:
-        output.document(page)
-    else:
-        views.agents(page)
 
 
 def instances(

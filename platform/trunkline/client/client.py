@@ -171,6 +171,24 @@ class Client:
         """
         await self._transport.decide(approval, {"approved": approved, "by": by, "comment": comment})
 
+    async def pause(self, agent: AgentRef[Any, Any] | str, *, reason: str) -> None:
+        """Let no new run of ``agent`` begin: what is asked of it is accepted, and waits; runs that have begun go on.
+        Workers hear of it within a second.
+
+        Raises:
+            UnknownAgent: no worker declared it.
+            BadInput: there is no reason.
+        """
+        await self._transport.pause(agent if isinstance(agent, str) else agent.name, reason)
+
+    async def resume(self, agent: AgentRef[Any, Any] | str) -> None:
+        """Let runs of ``agent`` begin again; what waited does.
+
+        Raises:
+            UnknownAgent: no worker declared it.
+        """
+        await self._transport.resume(agent if isinstance(agent, str) else agent.name)
+
     async def redrive(self, dead_letter: str) -> None:
         """Send a dead letter out again."""
         await self._transport.redrive(dead_letter)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from trunkline.access import listing
 from trunkline.access.entrance import Entrance
 from trunkline.access.following import Following
 from trunkline.access.transcript import RunEvent
@@ -35,6 +36,8 @@ class Transport(Protocol):
     async def publish(self, event: CloudEvent) -> list[str]: ...
     async def listed(self, what: str, **query: Any) -> dict[str, Any]: ...
     async def instance(self, agent: str, key: str) -> dict[str, Any]: ...
+    async def pause(self, agent: str, reason: str) -> None: ...
+    async def resume(self, agent: str) -> None: ...
     async def redrive(self, dead_letter: str) -> None: ...
     async def discard(self, dead_letter: str) -> None: ...
     async def close(self) -> None: ...
@@ -96,6 +99,12 @@ class OverHttp:
         found: dict[str, Any] = await self._http.get(f"/v1/agents/{segment(agent)}/instances/{segment(key)}")
         return found
 
+    async def pause(self, agent: str, reason: str) -> None:
+        await self._http.post(f"/v1/agents/{segment(agent)}/pause", {"reason": reason})
+
+    async def resume(self, agent: str) -> None:
+        await self._http.post(f"/v1/agents/{segment(agent)}/resume", {})
+
     async def redrive(self, dead_letter: str) -> None:
         await self._http.post(f"/v1/dead-letters/{segment(dead_letter)}/redrive", {})
 
@@ -153,8 +162,10 @@ class Straight:
 
     async def listed(self, what: str, **query: Any) -> dict[str, Any]:
         given = {name: value for name, value in query.items() if value}
-        if what in ("agents", "tools"):
-            found = await definitions.current(self.db, self.tenant, "agent" if what == "agents" else "tool")
+        if what == "agents":
+            return {"items": await listing.agents(self.db, self.tenant), "next": None}
+        if what == "tools":
+            found = await definitions.current(self.db, self.tenant, "tool")
             return {"items": [{"version": one.version, **one.body} for one in found.values()], "next": None}
         if what == "schedules":
             declared = await schedules.list_schedules(self.db, self.tenant)
@@ -172,6 +183,12 @@ class Straight:
 
     async def instance(self, agent: str, key: str) -> dict[str, Any]:
         return asdict(await instances.get(self.db, self.tenant, agent, key))
+
+    async def pause(self, agent: str, reason: str) -> None:
+        await self.entrance.pause(self.tenant, agent, reason)
+
+    async def resume(self, agent: str) -> None:
+        await self.entrance.resume(self.tenant, agent)
 
     async def redrive(self, dead_letter: str) -> None:
         await self.entrance.redrive(self.tenant, dead_letter)

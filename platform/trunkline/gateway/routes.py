@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
+from trunkline.access import listing
 from trunkline.domain.codec import dumps
 from trunkline.domain.errors import BadInput
 from trunkline.domain.events import parse_event
@@ -15,7 +16,7 @@ from trunkline.domain.status import RunStatus
 from trunkline.gateway import streams
 from trunkline.gateway.desk import Desk
 from trunkline.gateway.paths import Key
-from trunkline.store import definitions, instances, journal, runs
+from trunkline.store import instances, journal, runs
 
 router = APIRouter(prefix="/v1")
 
@@ -125,10 +126,9 @@ async def cancel(request: Request, run: str, idempotency_key: IdempotencyKey = N
 
 @router.get("/agents")
 async def list_agents(request: Request) -> Response:
-    """Declared agents, with their newest version."""
+    """Declared agents, with their newest version; `paused` is null, or why and since when no run of it begins."""
     desk = desk_of(request)
-    found = await definitions.current(desk.db, desk.tenant(request), "agent")
-    return as_json({"items": [{"version": one.version, **one.body} for one in found.values()], "next": None})
+    return as_json({"items": await listing.agents(desk.db, desk.tenant(request)), "next": None})
 
 
 @router.get("/agents/{agent}/instances/{key}")

@@ -262,3 +262,14 @@ async def test_a_deadline_travels_with_the_request(tl: Client) -> None:
         await (await tl.start(patient, "at once", deadline=0)).result(timeout=20)
     with pytest.raises(BadInput, match="the deadline"):
         await tl.start(patient, "never", deadline="soon")
+
+
+async def test_an_agent_is_paused_and_goes_on(tl: Client) -> None:
+    await tl.pause(patient, reason="mending")
+    items = {one["name"]: one["paused"] for one in (await tl.agents())["items"]}
+    assert items["patient"]["reason"] == "mending"
+    assert items["orders"] is None
+    await tl.resume("patient")
+    assert {one["name"]: one["paused"] for one in (await tl.agents())["items"]}["patient"] is None
+    with pytest.raises(BadInput, match="say why"):
+        await tl.pause("patient", reason="")

@@ -86,3 +86,22 @@ model = app.llm_agent("talker", model="openai/gpt-5-mini")
 @app.agent("chatty", timeout="1h")
 async def chatty(ctx: Context, word: str) -> str:
     return await ctx.ask(model, word)
+
+
+@app.agent("counter", on="thing.came", key="data.id")
+async def counter(ctx: Context, thing: dict[str, str]) -> str:
+    return f"counted {thing['id']}"
+
+
+@counter.on("thing.changed", key="data.id")
+async def changed(ctx: Context, thing: dict[str, str]) -> None: ...
+
+
+@app.agent("strict", on_busy="reject")
+async def strict(ctx: Context, word: str) -> str:
+    return f"{word} {await ctx.wait_for(go)}"
+
+
+@app.agent("newest", on_busy="interrupt")
+async def newest(ctx: Context, word: str) -> str:
+    return f"{word} {await ctx.wait_for(go)}"

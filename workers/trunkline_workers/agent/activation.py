@@ -140,9 +140,19 @@ class Activation:
             self.start_next(turn)
 
     def start_next(self, turn: Turn) -> None:
-        """The current run has ended: begin the next request in the queue."""
+        """The current run has ended, or the agent goes on: begin what may begin now of what waits in the queue."""
+        if self.paused:
+            return
+        for letter in [one for one in self.queue if one.body.get("handler")]:
+            self.queue.remove(letter)
+            self.start(letter, turn)
         while self.queue and self.current() is None:
             self.start(self.queue.popleft(), turn)
+
+    @property
+    def paused(self) -> bool:
+        """Whether no run of this agent begins just now."""
+        return self.lease.agent in self.office.pauses
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
@@ -260,7 +270,7 @@ class Activation:
     @property
     def idle(self) -> bool:
         """Nothing under way that memory is needed for: no run, or only runs that wait for a person, timer or reply."""
-        if self.unsettled or self.tasks or self.queue:
+        if self.unsettled or self.tasks or (self.queue and not self.paused):
             return False
         return all(live.parked or self._driver(live).waiting for live in self.runs.values())
 

@@ -31,23 +31,27 @@ if TYPE_CHECKING:
 
 
 def request(activation: Activation, letter: Mail, turn: Turn) -> None:
-    """Begin a run, or do what the agent's ``on_busy`` says when there is one. An event's handler begins at once."""
+    """Begin a run, or do what the agent's ``on_busy`` says when there is one. An event's handler begins at once.
+
+    While the agent is paused all wait.
+    """
     current = activation.current()
     if lateness.too_late(activation, letter):
         end_unstarted(activation, letter, turn, RunStatus.CANCELLED, deadlines.passed(letter.body["deadline"]))
         return
-    if letter.body.get("handler") or (current is None and not activation.queue):
+    paused = activation.paused
+    if not paused and (letter.body.get("handler") or (current is None and not activation.queue)):
         activation.start(letter, turn)
         return
     policy = activation.agent.spec.on_busy
-    if policy is OnBusy.REJECT:
+    if policy is OnBusy.REJECT and current is not None:
         end_unstarted(
             activation, letter, turn, RunStatus.FAILED, "the instance is busy with another run", type_="InstanceBusy"
         )
         return
     activation.queue.append(letter)
     lateness.queued(activation, letter, turn)
-    if policy is OnBusy.INTERRUPT and current is not None and not current.parked:
+    if policy is OnBusy.INTERRUPT and current is not None and not current.parked and not paused:
         reason = "interrupted by a newer request"
         activation.deliver(current, CancelRequested(current.run, reason=reason, at=activation.now(current)), turn)
 

@@ -18,6 +18,7 @@ from trunkline.settings import Settings
 from trunkline.store.append import Appender
 from trunkline_workers.agent.conflicts import Conflicts
 from trunkline_workers.agent.dispatch import Dispatch
+from trunkline_workers.agent.pauses import Pauses
 from trunkline_workers.membership import Membership
 from trunkline_workers.router.routes import Routes
 
@@ -63,6 +64,7 @@ class Office:
         dispatch: Dispatch,
         conflicts: Conflicts,
         routes: Routes,
+        pauses: Pauses,
         definitions: Mapping[str, int],
         code: str,
         clock: Clock,
@@ -72,6 +74,7 @@ class Office:
         self.dispatch = dispatch
         self.conflicts = conflicts
         self.clock = clock
+        self.pauses = pauses
         self.code = code
         self._membership = membership
         self._routes = routes
