@@ -19,6 +19,7 @@ from trunkline.cli import (
     dead_letters,
     develop,
     doctor,
+    instances,
     messages,
     runs,
     schedules,
@@ -52,7 +53,7 @@ app.command()(messages.signal)
 app.add_typer(runs.app, name="runs")
 app.command()(runs.journal)
 app.add_typer(agents.app, name="agents")
-app.command()(catalog.instances)
+app.add_typer(instances.app, name="instances")
 app.command()(catalog.tools)
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(approvals.app, name="approvals")

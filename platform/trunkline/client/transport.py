@@ -38,6 +38,7 @@ class Transport(Protocol):
     async def instance(self, agent: str, key: str) -> dict[str, Any]: ...
     async def pause(self, agent: str, reason: str) -> None: ...
     async def resume(self, agent: str) -> None: ...
+    async def erase(self, agent: str, key: str) -> dict[str, Any]: ...
     async def redrive(self, dead_letter: str) -> None: ...
     async def discard(self, dead_letter: str) -> None: ...
     async def close(self) -> None: ...
@@ -104,6 +105,10 @@ class OverHttp:
 
     async def resume(self, agent: str) -> None:
         await self._http.post(f"/v1/agents/{segment(agent)}/resume", {})
+
+    async def erase(self, agent: str, key: str) -> dict[str, Any]:
+        erased: dict[str, Any] = await self._http.delete(f"/v1/agents/{segment(agent)}/instances/{segment(key)}")
+        return erased
 
     async def redrive(self, dead_letter: str) -> None:
         await self._http.post(f"/v1/dead-letters/{segment(dead_letter)}/redrive", {})
@@ -189,6 +194,10 @@ class Straight:
 
     async def resume(self, agent: str) -> None:
         await self.entrance.resume(self.tenant, agent)
+
+    async def erase(self, agent: str, key: str) -> dict[str, Any]:
+        erased = await self.entrance.erase(self.tenant, agent, key)
+        return {"instance": erased.instance, "erased_at": erased.erased_at, "purged": erased.purged}
 
     async def redrive(self, dead_letter: str) -> None:
         await self.entrance.redrive(self.tenant, dead_letter)
