@@ -21,6 +21,7 @@ from trunkline_workers.agent.conflicts import Conflicts
 from trunkline_workers.agent.definitions import Definitions
 from trunkline_workers.agent.dispatch import Dispatch
 from trunkline_workers.agent.office import Office
+from trunkline_workers.agent.pauses import Pauses
 from trunkline_workers.agent.permits import Permits
 from trunkline_workers.agent.registry import Registry
 from trunkline_workers.agent.replies import Replies
@@ -67,6 +68,7 @@ class Worker:
             dispatch=dispatch,
             conflicts=Conflicts(line),
             routes=Routes(line),
+            pauses=Pauses(line, "default"),
             definitions=Definitions(line, world.tenant, ()),  # type: ignore[arg-type]
             colleagues=Colleagues(line, world.tenant, self.worker_id),
             clock=world.clock,  # type: ignore[arg-type]

@@ -92,7 +92,8 @@ async def orders(ctx: Context, order: OrderPlaced) -> Verdict:
     stock, risk = await ctx.gather(ctx.call(check_stock, order.sku), ctx.call(score_risk, order.id))
     reveal_type(stock)  # -> int
     reveal_type(risk)  # -> float
-    verdict = await ctx.ask(triage, f"... {stock} {risk}")
+    reveal_type(await ctx.within("1m", ctx.call(check_stock, order.sku)))  # -> int
+    verdict = await ctx.ask(triage, f"... {stock} {risk}", timeout="1h")
     reveal_type(verdict)  # -> Verdict
     if verdict.refund_cents > 10_000:  # noqa: SIM102
         if not (await ctx.approve("refund", verdict, timeout="2d")).approved:

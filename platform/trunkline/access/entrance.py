@@ -6,10 +6,11 @@ it began. Another body under the same key is refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from trunkline.bus.connection import Bus
+from trunkline.domain import deadlines
 from trunkline.domain.approvals import PREFIX, parts_of
 from trunkline.domain.codec import digest, dumps
 from trunkline.domain.errors import (
@@ -27,34 +28,48 @@ from trunkline.domain.status import EnvelopeKind, Resolution, RunStatus
 from trunkline.domain.work import Wake
 from trunkline.engine.routing import route
 from trunkline.observe import faults
-from trunkline.store import approvals, dead_letters, definitions, erasure, runs
+from trunkline.store import approvals, dead_letters, definitions, erasure, pauses, runs
 from trunkline.store.accept import accept, accept_in
 from trunkline.store.database import Database
 from trunkline.store.erasure import Erased
 from trunkline.store.redrive import redrive
 
+MOST_REASON = 1000  # characters
+
 
 class Entrance:
     """``bus`` is ``None`` while NATS has not been reached: what is accepted then is woken by the supervisor."""
 
-    def __init__(self, db: Database, bus: Bus | None = None) -> None:
+    def __init__(self, db: Database, bus: Bus | None = None, *, ahead: Callable[[], float] = float) -> None:
+        """``ahead`` is by how many seconds deadlines are told another time than Postgres's; only tests set it."""
         self.db = db
         self.bus = bus
+        self._ahead = ahead
 
     # --- runs -------------------------------------------------------------------------------------------------------
 
     async def start(
-        self, tenant: str, agent: str, key: str | None, value: Any, *, idempotency_key: str | None = None
+        self,
+        tenant: str,
+        agent: str,
+        key: str | None,
+        value: Any,
+        *,
+        idempotency_key: str | None = None,
+        deadline: Any = None,
     ) -> str:
         """Accept a run and wake its instance. Without ``key`` the instance is the run's own. Returns the run's id.
+
+        ``deadline`` is the JSON of one: seconds from now, or an ISO 8601 time.
 
         Raises:
             UnknownAgent: no worker declared it.
             BadKey: ``key`` is not a legal one.
+            BadInput: ``deadline`` is not understood.
             IdempotencyConflict: the idempotency key was used before with another input.
         """
         await self.known(tenant, agent)
-        letter = request(tenant, agent, key, value, idempotency_key)
+        letter = request(tenant, agent, key, value, idempotency_key, deadline=await self._moment(deadline))
         return (await self.accept([letter], idempotency_key))[0].run
 
     async def start_in(
@@ -66,6 +81,7 @@ class Entrance:
         value: Any,
         *,
         idempotency_key: str | None = None,
+        deadline: Any = None,
     ) -> tuple[str, Envelope]:
         """The same as a part of the caller's own transaction: accepted when that commits. Then ``wake`` the envelope,
         or leave it to the supervisor.
@@ -73,11 +89,14 @@ class Entrance:
         Raises:
             as ``start``, and TypeError: it is no connection that can be used.
         """
-        letter = request(tenant, agent, key, value, idempotency_key)
+        letter = request(tenant, agent, key, value, idempotency_key, deadline=await self._moment(deadline))
         (accepted,) = await accept_in(connection, [letter], schema=self.db.schema)
         if accepted.conflict:
             raise IdempotencyConflict(key=idempotency_key)
         return accepted.run, letter
+
+    async def _moment(self, deadline: Any) -> float | None:
+        return None if deadline is None else deadlines.moment(deadline, await self.db.now() + self._ahead())
 
     async def signal_run(
         self, tenant: str, run: str, name: str, data: Any, *, idempotency_key: str | None = None
@@ -196,6 +215,27 @@ class Entrance:
             self.wake(envelope)
         return envelopes
 
+    async def pause(self, tenant: str, agent: str, reason: Any) -> None:
+        """From now on (workers hear of it within a second) no run of ``agent`` begins: what is asked waits.
+
+        Raises:
+            UnknownAgent: no worker declared it.
+            BadInput: there is no reason.
+        """
+        await self.known(tenant, agent)
+        if not isinstance(reason, str) or not reason.strip() or "\x00" in reason:
+            raise BadInput(target=f"the pause of agent {agent!r}", reason='say why: {"reason": "…"}')
+        await pauses.pause(self.db, tenant, agent, reason[:MOST_REASON])
+
+    async def resume(self, tenant: str, agent: str) -> bool:
+        """Let runs of ``agent`` begin again: its workers look at what waits. Returns whether it was paused.
+
+        Raises:
+            UnknownAgent: no worker declared it.
+        """
+        await self.known(tenant, agent)
+        return await pauses.resume(self.db, tenant, agent)
+
     async def erase(self, tenant: str, agent: str, key: str) -> Erased:
         """Erase an instance with all that it was; who waits for it is told, who held it drops it.
 
@@ -241,8 +281,12 @@ class Entrance:
             self.bus.publish_soon(self.bus.subjects.inbox(letter.tenant, letter.agent), dumps(wake))
 
 
-def request(tenant: str, agent: str, key: str | None, value: Any, idempotency_key: str | None) -> Envelope:
-    """The letter that starts a run. Everything in it is derived from the idempotency key, if there is one."""
+def request(
+    tenant: str, agent: str, key: str | None, value: Any, idempotency_key: str | None, *, deadline: float | None
+) -> Envelope:
+    """The letter that starts a run. Its address is derived from the idempotency key, if there is one; a repeat is told
+    what the first was told, and keeps its deadline.
+    """
     run = new_id()
     own = f"run-{derived_id('keyless', tenant, agent, idempotency_key) if idempotency_key else run}"
     return Envelope(
@@ -251,7 +295,7 @@ def request(tenant: str, agent: str, key: str | None, value: Any, idempotency_ke
         check_key(key) if key is not None else own,
         f"idem:{idempotency_key}" if idempotency_key else f"req:{run}",
         EnvelopeKind.REQUEST,
-        {"input": value, "handler": "", "parent": None},
+        {"input": value, "handler": "", "parent": None} | ({} if deadline is None else {"deadline": deadline}),
         run=run,
         digest=digest(value),
     )

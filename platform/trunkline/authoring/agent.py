@@ -48,6 +48,7 @@ class Agent(AgentRef[I, O]):
         model: ModelSettings | None = None,
         body: Callable[[ModelSettings], Body] | None = None,
         schedules: tuple[ScheduleSpec, ...] = (),
+        timeout: float | None = None,
     ) -> None:
         super().__init__(name, description, main.input, main.output)
         self.app = app
@@ -59,6 +60,7 @@ class Agent(AgentRef[I, O]):
         self._model = model
         self._body = body
         self._schedules = schedules
+        self._timeout = timeout
         self._spec: AgentSpec | None = None
         self._code = ""
 
@@ -172,6 +174,7 @@ class Agent(AgentRef[I, O]):
             state_schema=self.state.schema(),
             state_version=self.state.version,
             on_busy=self._on_busy,
+            timeout=self._timeout,
             subscriptions=tuple(self._subscriptions()),
             schedules=self._schedules,
             tools=self._tools,

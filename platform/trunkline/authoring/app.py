@@ -150,6 +150,7 @@ class App:
         on: str | None = None,
         key: str | None = None,
         schedule: Schedule | Sequence[Schedule] = (),
+        timeout: Duration | None = None,
         on_busy: OnBusyName | OnBusy = "queue",
         description: str = "",
         state_version: int = 1,
@@ -161,9 +162,9 @@ class App:
         whole event where it is annotated as ``CloudEvent``. With ``schedule`` (``Cron``, ``Every`` or ``At``; several
         in a list) the clock starts runs. The handler's declared type then decides what it gets: a ``Tick``, which says
         when it was due, or, declared as ``None``, nothing; a type that cannot take a ``Tick`` is refused. ``on_busy``
-        says what a request does to an instance that is busy with another run. ``Context[State]`` gives its instances a
-        state; count ``state_version`` up when states that are recorded do not fit any more, and bring them over with
-        ``agent.upcast``.
+        says what a request does to an instance that is busy with another run. A run that has not ended ``timeout``
+        after it began is cancelled. ``Context[State]`` gives its instances a state; count ``state_version`` up when
+        states that are recorded do not fit any more, and bring them over with ``agent.upcast``.
 
         Raises:
             BadName: the name cannot stand in a subject.
@@ -179,6 +180,7 @@ class App:
         if type(state_version) is not int or not 0 < state_version <= MOST_STATE_VERSIONS:
             fix = "Begin with 1, and count up"
             raise BadDeclaration(what=what, reason=f"state_version={state_version!r} is no such number", fix=fix)
+        limit = None if timeout is None else check_duration(what, "timeout", timeout)
 
         def declare(fn: Any) -> Agent[Any, Any]:
             handler = read_handler(fn, target=what, scope=scope, event_type=event_type, key=path)
@@ -192,6 +194,7 @@ class App:
                 description=text,
                 state_version=state_version,
                 schedules=times,
+                timeout=limit,
             )
             return self._declare(agent)
 

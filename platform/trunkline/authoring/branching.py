@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar, overload
 
+from trunkline.domain.durations import Duration, seconds
 from trunkline.engine.replay import RunDriver
 from trunkline.engine.step import Step
 
@@ -75,3 +76,13 @@ class Branching:
             BadDeclaration: ``concurrency`` is below 1.
         """
         return self._driver.map(function, list(items), concurrency)
+
+    def within(self, timeout: Duration, awaitable: Awaitable[A], /) -> Step[A]:
+        """What a step (or a coroutine of steps) gives, if it gives it within ``timeout``; else it is cancelled.
+
+        Raises (at once):
+            BadDuration, BadDeclaration: ``timeout`` is no duration; the other cannot be awaited here.
+        Raises (when awaited):
+            TimedOut: it has not ended within ``timeout``; else what it raises.
+        """
+        return self._driver.within(seconds(timeout), awaitable)

@@ -105,16 +105,30 @@ class Context(Branching, Generic[S]):
             return calls.tool_step(self, tool, arguments)
         return self._driver.branch(f"approved:{tool.name}", calls.approved(self, tool, arguments))
 
-    def ask(self, agent: AgentRef[I, O], input: I, /, *, key: str | None = None) -> Step[O]:  # noqa: A002
+    def ask(
+        self,
+        agent: AgentRef[I, O],
+        input: I,  # noqa: A002
+        /,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Step[O]:
         """Have another agent handle ``input``: its instance ``key``, or without one an instance of this step's own.
+
+        The asked run has this one's deadline, if there is one. After ``timeout`` nobody waits for it any more: an
+        instance of this step's own is cancelled, a shared one goes on.
 
         Raises (at once):
             BadDeclaration: ``agent`` is not an agent.
-            BadInput, NotJson, BadKey: input or key are not usable.
+            BadInput, NotJson, BadKey, BadDuration: input, key or timeout are not usable.
         Raises (when awaited):
             AskFailed: the asked run failed, was cancelled, or waits itself for this run (``type`` is ``AskCycle``).
+            TimedOut: it has not ended within ``timeout``.
         """
-        return calls.agent_step(self, agent, input, key)
+        limit = None if timeout is None else seconds(timeout)
+        asked = calls.agent_step(self, agent, input, key)
+        return asked if limit is None else self._driver.within(limit, asked)
 
     @overload
     def step(
@@ -285,6 +299,12 @@ class Context(Branching, Generic[S]):
     @property
     def tenant(self) -> str:
         return self._frame.view.tenant
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When this run is cancelled if it has not ended by then (UTC)."""
+        deadline = self._driver.started.deadline
+        return None if deadline is None else datetime.fromtimestamp(deadline, UTC)
 
     @property
     def run_id(self) -> str:

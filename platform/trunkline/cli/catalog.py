@@ -1,19 +1,8 @@
-"""Commands that show what there is: agents, tools, and the processes at work."""
+"""Commands that show what there is: tools, and the processes at work."""
 
 from __future__ import annotations
 
 from trunkline.cli.arguments import AsJson
-
-
-def agents(as_json: AsJson = False) -> None:
-    """List the agents that workers have declared."""
-    from trunkline.cli import output, remote, views
-
-    page = remote.get("/v1/agents")
-    if as_json:
-        output.document(page)
-    else:
-        views.agents(page)
 
 
 def tools(as_json: AsJson = False) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from trunkline.cli import (
+    agents,
     approvals,
     catalog,
     chaos,
@@ -52,7 +53,7 @@ app.command()(messages.publish)
 app.command()(messages.signal)
 app.add_typer(runs.app, name="runs")
 app.command()(runs.journal)
-app.command()(catalog.agents)
+app.add_typer(agents.app, name="agents")
 app.add_typer(instances.app, name="instances")
 app.command()(catalog.tools)
 app.command()(deploying.deploy)

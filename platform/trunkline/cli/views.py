@@ -43,7 +43,7 @@ def why(run_: Body) -> str:
     """Why the run stands where it does, in a few words."""
     error = run_.get("error") or {}
     failed = f"{error.get('type')}: {error.get('message')}" if error else ""
-    return cut(run_.get("parked_reason") or failed, 60)
+    return cut(run_.get("parked_reason") or run_.get("waits_because") or failed, 60)
 
 
 def run(found: Body) -> None:
@@ -59,6 +59,7 @@ def run(found: Body) -> None:
             ("code", found.get("code")),
             ("handler", found.get("handler")),
             ("status", found["status"]),
+            ("waits", found.get("waits_because")),
             ("parked", found.get("parked_reason")),
             ("because", found.get("parked_detail")),
             ("input", found.get("input")),
@@ -128,12 +129,13 @@ def agents(page: Body) -> None:
             each["app"],
             str(each["version"]),
             ", ".join(sorted({str(subscription["event_type"]) for subscription in each["subscriptions"]})),
+            cut(f"paused: {each['paused']['reason']}" if each["paused"] else "", 40),
             cut(each["description"], 60),
         )
         for each in page["items"]
     )
     empty = "No agent is declared. Start a worker: trunkline worker agents APP"
-    table(("AGENT", "KIND", "APP", "VERSION", "EVENTS", "WHAT"), rows, empty=empty)
+    table(("AGENT", "KIND", "APP", "VERSION", "EVENTS", "PAUSED", "WHAT"), rows, empty=empty)
 
 
 def tools(page: Body) -> None:

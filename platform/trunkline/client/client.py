@@ -13,6 +13,7 @@ from trunkline.client.http import Http
 from trunkline.client.run import Run
 from trunkline.client.transport import OverHttp, Straight, Transport
 from trunkline.domain.codec import roundtrip
+from trunkline.domain.deadlines import Deadline, as_json
 from trunkline.domain.errors import BadDeclaration
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import new_id
@@ -96,6 +97,7 @@ class Client:
         *,
         key: str | None = None,
         idempotency_key: str | None = None,
+        deadline: Deadline | None = None,
         connection: Any = None,
     ) -> Run[O]: ...
     @overload
@@ -106,6 +108,7 @@ class Client:
         *,
         key: str | None = None,
         idempotency_key: str | None = None,
+        deadline: Deadline | None = None,
         connection: Any = None,
     ) -> Run[Any]: ...
     async def start(
@@ -115,9 +118,12 @@ class Client:
         *,
         key: str | None = None,
         idempotency_key: str | None = None,
+        deadline: Deadline | None = None,
         connection: Any = None,
     ) -> Run[Any]:
         """Start a run; it is accepted when this returns. ``key`` names the instance; without it the run has its own.
+        One that has not ended by its ``deadline`` (a duration from now, or a time) is cancelled, with all that it asked
+        for.
 
         With ``connection`` (psycopg's AsyncConnection, or SQLAlchemy's AsyncConnection or AsyncSession, on the same
         database) it is a part of the caller's transaction, and accepted when that commits. Only a direct client can.
@@ -127,17 +133,18 @@ class Client:
 
         Raises:
             UnknownAgent: no worker declared it.
-            BadInput, NotJson: ``input`` does not fit the agent, or has no JSON form.
+            BadInput, NotJson: ``input`` does not fit the agent, or has no JSON form; or ``deadline`` is none.
             IdempotencyConflict: ``idempotency_key`` was used before, with another input.
             Unavailable: it was not accepted.
         """
         name, decode, value = _of(agent, input)
+        by = as_json(deadline)
         if connection is None:
-            run = await self._transport.start(name, key, value, idempotency_key or new_id())
+            run = await self._transport.start(name, key, value, idempotency_key or new_id(), by)
             return Run(self._transport, run, decode)
         straight = self._straight()
         run, letter = await straight.entrance.start_in(
-            connection, straight.tenant, name, key, value, idempotency_key=idempotency_key
+            connection, straight.tenant, name, key, value, idempotency_key=idempotency_key, deadline=by
         )
         return Run(straight, run, decode, wake=lambda: straight.entrance.wake(letter))
 
@@ -166,6 +173,24 @@ class Client:
             UnknownApproval: nobody waits for it (any more).
         """
         await self._transport.decide(approval, {"approved": approved, "by": by, "comment": comment})
+
+    async def pause(self, agent: AgentRef[Any, Any] | str, *, reason: str) -> None:
+        """Let no new run of ``agent`` begin: what is asked of it is accepted, and waits; runs that have begun go on.
+        Workers hear of it within a second.
+
+        Raises:
+            UnknownAgent: no worker declared it.
+            BadInput: there is no reason.
+        """
+        await self._transport.pause(agent if isinstance(agent, str) else agent.name, reason)
+
+    async def resume(self, agent: AgentRef[Any, Any] | str) -> None:
+        """Let runs of ``agent`` begin again; what waited does.
+
+        Raises:
+            UnknownAgent: no worker declared it.
+        """
+        await self._transport.resume(agent if isinstance(agent, str) else agent.name)
 
     async def redrive(self, dead_letter: str) -> None:
         """Send a dead letter out again."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from trunkline.access import deploying
+from trunkline.access import deploying, listing
 from trunkline.access.entrance import Entrance
 from trunkline.access.following import Following
 from trunkline.access.transcript import RunEvent
@@ -21,7 +21,9 @@ PAGE = 1000  # journal entries
 class Transport(Protocol):
     """Answers are JSON values as the gateway's API gives them."""
 
-    async def start(self, agent: str, key: str | None, value: Any, idempotency_key: str) -> str: ...
+    async def start(
+        self, agent: str, key: str | None, value: Any, idempotency_key: str, deadline: float | str | None = None
+    ) -> str: ...
     async def run(self, run: str) -> dict[str, Any]: ...
     async def ended(self, run: str, seconds: float) -> dict[str, Any]: ...
     def events(self, run: str) -> AsyncIterator[RunEvent]: ...
@@ -34,6 +36,8 @@ class Transport(Protocol):
     async def publish(self, event: CloudEvent) -> list[str]: ...
     async def listed(self, what: str, **query: Any) -> dict[str, Any]: ...
     async def instance(self, agent: str, key: str) -> dict[str, Any]: ...
+    async def pause(self, agent: str, reason: str) -> None: ...
+    async def resume(self, agent: str) -> None: ...
     async def erase(self, agent: str, key: str) -> dict[str, Any]: ...
     async def redrive(self, dead_letter: str) -> None: ...
     async def discard(self, dead_letter: str) -> None: ...
@@ -48,9 +52,12 @@ class OverHttp:
     def __init__(self, http: Http) -> None:
         self._http = http
 
-    async def start(self, agent: str, key: str | None, value: Any, idempotency_key: str) -> str:
+    async def start(
+        self, agent: str, key: str | None, value: Any, idempotency_key: str, deadline: float | str | None = None
+    ) -> str:
         place = f"/v1/agents/{segment(agent)}" + (f"/instances/{segment(key)}" if key is not None else "")
-        answer = await self._http.post(f"{place}/runs", {"input": value}, idempotency_key=idempotency_key)
+        said = {"input": value} | ({} if deadline is None else {"deadline": deadline})
+        answer = await self._http.post(f"{place}/runs", said, idempotency_key=idempotency_key)
         return str(answer["run_id"])
 
     async def run(self, run: str) -> dict[str, Any]:
@@ -95,6 +102,12 @@ class OverHttp:
         found: dict[str, Any] = await self._http.get(f"/v1/agents/{segment(agent)}/instances/{segment(key)}")
         return found
 
+    async def pause(self, agent: str, reason: str) -> None:
+        await self._http.post(f"/v1/agents/{segment(agent)}/pause", {"reason": reason})
+
+    async def resume(self, agent: str) -> None:
+        await self._http.post(f"/v1/agents/{segment(agent)}/resume", {})
+
     async def erase(self, agent: str, key: str) -> dict[str, Any]:
         erased: dict[str, Any] = await self._http.delete(f"/v1/agents/{segment(agent)}/instances/{segment(key)}")
         return erased
@@ -121,8 +134,12 @@ class Straight:
     def __init__(self, db: Database, entrance: Entrance, following: Following, tenant: str) -> None:
         self.db, self.entrance, self.following, self.tenant = db, entrance, following, tenant
 
-    async def start(self, agent: str, key: str | None, value: Any, idempotency_key: str) -> str:
-        return await self.entrance.start(self.tenant, agent, key, value, idempotency_key=idempotency_key)
+    async def start(
+        self, agent: str, key: str | None, value: Any, idempotency_key: str, deadline: float | str | None = None
+    ) -> str:
+        return await self.entrance.start(
+            self.tenant, agent, key, value, idempotency_key=idempotency_key, deadline=deadline
+        )
 
     async def run(self, run: str) -> dict[str, Any]:
         return asdict(await runs.get(self.db, self.tenant, run))
@@ -158,8 +175,10 @@ class Straight:
 
     async def listed(self, what: str, **query: Any) -> dict[str, Any]:
         given = {name: value for name, value in query.items() if value}
-        if what in ("agents", "tools"):
-            found = await definitions.current(self.db, self.tenant, "agent" if what == "agents" else "tool")
+        if what == "agents":
+            return {"items": await listing.agents(self.db, self.tenant), "next": None}
+        if what == "tools":
+            found = await definitions.current(self.db, self.tenant, "tool")
             return {"items": [{"version": one.version, **one.body} for one in found.values()], "next": None}
         if what == "definitions":
             return await deploying.listed(self.db, self.tenant, **given)
@@ -179,6 +198,12 @@ class Straight:
 
     async def instance(self, agent: str, key: str) -> dict[str, Any]:
         return asdict(await instances.get(self.db, self.tenant, agent, key))
+
+    async def pause(self, agent: str, reason: str) -> None:
+        await self.entrance.pause(self.tenant, agent, reason)
+
+    async def resume(self, agent: str) -> None:
+        await self.entrance.resume(self.tenant, agent)
 
     async def erase(self, agent: str, key: str) -> dict[str, Any]:
         erased = await self.entrance.erase(self.tenant, agent, key)

@@ -61,6 +61,7 @@ class RunStarted(Entry):
     definition: int = 0
     code: str = ""
     parent: dict[str, Any] | None = None  # {"tenant", "agent", "key", "run", "step", "path"} of the asking run
+    deadline: float | None = None  # when it is cancelled if it has not ended: the nearest of its own and its parent's
 
 
 @dataclass(frozen=True, slots=True)

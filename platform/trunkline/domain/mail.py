@@ -16,10 +16,11 @@ class Envelope:
     ``run`` is the run it starts (request, event) or belongs to (reply, timer, cancel, signal to a run); empty for a
     signal to the instance. ``body`` by kind:
 
-    * request, event: ``{"input": …, "handler": "" | event type, "parent": null | {…}}``
+    * request, event: ``{"input": …, "handler": "" | event type, "parent": null | {…}}``; ``"deadline"`` (seconds since
+      the epoch) only where there is one
     * signal: ``{"name": …, "data": …}``
     * reply: an outcome's JSON (``work.Outcome``)
-    * timer: ``{"step": key}``
+    * timer: ``{"step": key}``; the run's deadline has the key ``deadline``
     * cancel: ``{"reason": …}``
     * resolve: ``{"outcome": "happened" | "failed" | "again", "step": key | "", "value": …, "reason": …, "by": …}``
     """

@@ -102,6 +102,7 @@ class AgentSpec(Spec):
     state_schema: dict[str, Any] | None = None
     state_version: int = Field(default=1, ge=1)
     on_busy: OnBusy = OnBusy.QUEUE
+    timeout: float | None = Field(default=None, gt=0, description="seconds from a run's start to its deadline")
     subscriptions: tuple[Subscription, ...] = ()
     schedules: tuple[ScheduleSpec, ...] = ()
     tools: tuple[str, ...] = ()

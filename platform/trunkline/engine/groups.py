@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from inspect import iscoroutine
 from typing import Any
 
-from trunkline.domain.errors import BadDeclaration
+from trunkline.domain.errors import BadDeclaration, TimedOut
 from trunkline.engine.branches import Branch, Group, Loop
 from trunkline.engine.step import Step
 
@@ -59,6 +59,24 @@ class Race(Group[Any]):
 
     def _value(self) -> Any:
         return self.members[self.winner].result()
+
+
+class Within(Race):
+    """A race of one member against a timer of ``limit`` seconds, which raises ``TimedOut`` if it wins."""
+
+    __slots__ = ("limit",)
+
+    def __init__(
+        self, loop: Loop, key: str, member: Awaitable[Any], timer: Step[None], *, limit: float, parent: Branch
+    ) -> None:
+        self.limit = limit
+        super().__init__(loop, key, (member, timer), parent)
+
+    def member_done(self, member: Step[Any]) -> None:
+        if member is self.members[-1]:
+            message = f"nothing came within {self.limit:g} s"
+            self.error = TimedOut(key=self.members[0].key, type="TimedOut", message=message)
+        super().member_done(member)
 
 
 class Map(Group[list[Any]]):

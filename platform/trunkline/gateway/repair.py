@@ -30,6 +30,25 @@ async def resolve(request: Request, run: str, idempotency_key: IdempotencyKey = 
     return as_json({"run_id": run, "status": found.status}, 202)
 
 
+@router.post("/agents/{agent}/pause")
+async def pause(request: Request, agent: str) -> Response:
+    """Let no new run of the agent begin: requests are accepted and wait, runs that have begun go on. The body is
+    `{"reason": "…"}`. Workers hear of it within a second.
+    """
+    desk = desk_of(request)
+    tenant, said = desk.tenant(request), await desk.body(request)
+    await desk.entrance.pause(tenant, agent, said.get("reason") if isinstance(said, dict) else "")
+    return as_json({"agent": agent, "paused": True})
+
+
+@router.post("/agents/{agent}/resume")
+async def resume(request: Request, agent: str) -> Response:
+    """Let runs of the agent begin again. `was_paused` says whether it was paused."""
+    desk = desk_of(request)
+    was_paused = await desk.entrance.resume(desk.tenant(request), agent)
+    return as_json({"agent": agent, "paused": False, "was_paused": was_paused})
+
+
 @router.get("/approvals")
 async def list_approvals(request: Request, limit: Limit = 50, cursor: str | None = None) -> Response:
     """The decisions that runs wait for, newest first: each with its `id`, what it is about, and when it expires."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
+from trunkline.access import listing
 from trunkline.domain.codec import dumps
 from trunkline.domain.errors import BadInput
 from trunkline.domain.events import parse_event
@@ -15,7 +16,7 @@ from trunkline.domain.status import RunStatus
 from trunkline.gateway import streams
 from trunkline.gateway.desk import Desk
 from trunkline.gateway.paths import Key
-from trunkline.store import definitions, instances, journal, runs
+from trunkline.store import instances, journal, runs
 
 router = APIRouter(prefix="/v1")
 
@@ -38,7 +39,9 @@ def desk_of(request: Request) -> Desk:
 async def start_keyless(
     request: Request, agent: str, wait: Wait = 0, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Start a run on an instance of its own. The body is `{"input": …}`."""
+    """Start a run on an instance of its own. The body is `{"input": …}`, with `"deadline"` (seconds from now, or an ISO
+    8601 time) if it is to be cancelled when it has not ended by then.
+    """
     return await _start(request, agent, None, wait, idempotency_key)
 
 
@@ -46,7 +49,9 @@ async def start_keyless(
 async def start(
     request: Request, agent: str, key: Key, wait: Wait = 0, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Start a run on the instance `key`. The body is `{"input": …}`; the answer says 202 when it is committed."""
+    """Start a run on the instance `key`. The body is `{"input": …}`, with `"deadline"` (seconds from now, or an ISO
+    8601 time) if it is to be cancelled when it has not ended by then; the answer says 202 when it is committed.
+    """
     return await _start(request, agent, key, wait, idempotency_key)
 
 
@@ -121,10 +126,9 @@ async def cancel(request: Request, run: str, idempotency_key: IdempotencyKey = N
 
 @router.get("/agents")
 async def list_agents(request: Request) -> Response:
-    """Declared agents, with their newest version."""
+    """Declared agents, with their newest version; `paused` is null, or why and since when no run of it begins."""
     desk = desk_of(request)
-    found = await definitions.current(desk.db, desk.tenant(request), "agent")
-    return as_json({"items": [{"version": one.version, **one.body} for one in found.values()], "next": None})
+    return as_json({"items": await listing.agents(desk.db, desk.tenant(request)), "next": None})
 
 
 @router.get("/agents/{agent}/instances/{key}")
@@ -165,7 +169,9 @@ async def _start(request: Request, agent: str, key: str | None, wait: float, ide
     tenant, body = desk.tenant(request), await desk.body(request)
     if not isinstance(body, dict) or "input" not in body:
         raise BadInput(target=f"agent {agent!r}", reason='the body is not {"input": …}')
-    run = await desk.entrance.start(tenant, agent, key, body["input"], idempotency_key=idempotency_key)
+    run = await desk.entrance.start(
+        tenant, agent, key, body["input"], idempotency_key=idempotency_key, deadline=body.get("deadline")
+    )
     if streams.wanted(request):
         return streams.stream(desk, tenant, run, "")
     found = await desk.following.ended(tenant, run, wait)

@@ -239,6 +239,16 @@ schedules = Table(
 )
 Index("schedules_due", schedules.c.due_at)
 
+pauses = Table(
+    "pauses",
+    metadata,
+    _text("tenant"),
+    _text("agent"),
+    _text("reason"),
+    _time("paused_at"),
+    PrimaryKeyConstraint("tenant", "agent"),
+)
+
 definitions = Table(
     "definitions",
     metadata,

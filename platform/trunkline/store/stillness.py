@@ -14,6 +14,8 @@ _MAIL = """
 select m.agent, m.key, 'a ' || m.kind || ' has not been taken up'
 from mailbox m left join runs r on r.id = m.run
 where m.taken_at is null and m.tenant = %(tenant)s and coalesce(r.status, '') <> 'parked' and not case
+    when m.kind in ('request', 'event') and exists (
+        select from pauses p where p.tenant = m.tenant and p.agent = m.agent) then true
     when m.kind in ('request', 'event') then m.body->>'handler' = '' and exists (
         select from runs o where o.instance = m.instance and o.id <> m.run and o.handler = ''
                              and o.status in ('running', 'waiting', 'parked'))

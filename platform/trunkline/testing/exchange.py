@@ -305,7 +305,7 @@ class Exchange(Client):
         stack.push_async_callback(stored.delete_streams, self._bus)
         following = Following(self._db, self._bus)
         stack.callback(following.close)
-        entrance = Entrance(self._db, self._bus)
+        entrance = Entrance(self._db, self._bus, ahead=lambda: self._clock.ahead)
         super().__init__(transport=Straight(self._db, entrance, following, settings.tenant))
         self._clock.ahead = self._at - await self._db.now()
 

@@ -13,6 +13,7 @@ from typing import Any
 from trunkline.authoring.agent import Agent, InstanceView
 from trunkline.authoring.context import CANCEL_RUN
 from trunkline.domain.approvals import parts_of
+from trunkline.domain.deadlines import nearest, passed
 from trunkline.domain.errors import TrunklineError
 from trunkline.domain.ids import child_run_id, derived_id
 from trunkline.domain.journal import (
@@ -140,9 +141,14 @@ class LocalExchange:
         if agent is None or error is not None:
             self._deliver(run, StepFailed(step.run, key=step.key, error=error or {}, at=self._tick()))
             return
-        child_id = child_run_id(step.run, step.key)
+        child_id, at, limit = child_run_id(step.run, step.key), self._tick(), agent.spec.timeout
         started = RunStarted(
-            child_id, input=step.args, at=self._tick(), seed=derived_id("seed", child_id), message_id=f"ask:{step.key}"
+            child_id,
+            input=step.args,
+            at=at,
+            seed=derived_id("seed", child_id),
+            message_id=f"ask:{step.key}",
+            deadline=nearest(run.started.deadline, None if limit is None else at + limit),
         )
         child = LocalRun(agent, key, started, Asked(run, step.key), forgetful=run.forgetful)
         run.outcome.children.append(child.outcome)
@@ -206,18 +212,24 @@ class LocalExchange:
         return True
 
     def _let_time_pass(self) -> bool:
-        """Jump to the next timer: a sleep is over, or a wait got no answer in time."""
-        timers = [
+        """Jump to the next timer: a sleep is over, a wait got no answer in time, or a deadline has passed."""
+        timers: list[tuple[float, LocalRun, StepScheduled | None]] = [
             (run.due[key], run, open_.scheduled)
             for run in self._live
             for key, open_ in run.driver.open_steps.items()
             if key in run.due
         ]
+        timers += [
+            (run.started.deadline, run, None) for run in self._live if run.started.deadline is not None and not run.late
+        ]
         if not timers:
             return False
         due, run, step = min(timers, key=lambda timer: timer[0])
         self._now = max(self._now, due)
-        if step.kind == StepKind.SLEEP:
+        if step is None:
+            run.late = True
+            self._deliver(run, CancelRequested(run.started.run, reason=passed(due), at=self._now))
+        elif step.kind == StepKind.SLEEP:
             self._deliver(run, StepCompleted(step.run, key=step.key, value=None, at=self._now))
         else:
             message = f"nothing came within {step.options['timeout']:g} s"

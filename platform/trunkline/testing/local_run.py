@@ -53,6 +53,7 @@ class LocalRun:
         self.due: dict[str, float] = {}
         self.asking: set[str] = set()  # agent steps whose runs have been asked for
         self.reply: Any = None
+        self.late = False  # its deadline has passed, and it was told
 
     def start(self, view: InstanceView) -> list[Entry]:
         """Begin with the instance as it is now, and return what the handler did."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from trunkline.authoring.agent import Agent, InstanceView
@@ -90,10 +91,11 @@ def _started(agent: Agent[Any, Any], given: Any, handler: str, seed: str, at: fl
             raise BadDeclaration(what="testing.run", reason=f"{agent.name} handles no event {handler!r}", fix=fix)
         data = agent.handlers[handler].input.encode(given) if event is None else None
         event = event or CloudEvent(id=run_id, source="test", type=handler, data=data)
+    deadline = None if agent.spec.timeout is None else at + agent.spec.timeout
+    begin = partial(RunStarted, run_id, at=at, seed=seed, deadline=deadline)
     if event is None:
-        return RunStarted(run_id, input=agent.input.encode(given), at=at, seed=seed, message_id=f"req:{run_id}")
-    message_id = f"event:{run_id}:{handler}"
-    return RunStarted(run_id, input=event.to_body(), at=at, seed=seed, message_id=message_id, handler=handler)
+        return begin(input=agent.input.encode(given), message_id=f"req:{run_id}")
+    return begin(input=event.to_body(), message_id=f"event:{run_id}:{handler}", handler=handler)
 
 
 def _decision(answer: bool | Mapping[str, Any]) -> dict[str, Any]:

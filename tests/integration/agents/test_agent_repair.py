@@ -161,6 +161,10 @@ async def test_whatever_a_local_step_raises_is_its_outcome(exchange: Exchange, w
     assert await exchange.entries(ended.id) == ["RunStarted", "StepScheduled", "StepFailed", "RunFailed"]
 
 
+async def _nobodys(exchange: Exchange, key: str) -> bool:
+    return await leases.owner_of(exchange.db, exchange.instance("patient", key)) is None
+
+
 async def test_an_instance_whose_journal_cannot_be_read_is_parked_until_it_is_mended(exchange: Exchange) -> None:
     async def head(by: int) -> None:
         async with exchange.db.connection() as connection:
@@ -176,7 +180,7 @@ async def test_an_instance_whose_journal_cannot_be_read_is_parked_until_it_is_me
         assert parked.parked_reason == "unloadable"
         assert "the head is" in parked.parked_detail
         assert any("--again" in action and run in action for action in parked.next_actions)
-        assert await leases.owner_of(exchange.db, exchange.instance("patient", "corrupt")) is None
+        await exchange.eventually(lambda: _nobodys(exchange, "corrupt"))
         other = await exchange.request("patient", "sound", "well")
         await exchange.until(other, "waiting")
         await head(-1)

@@ -297,3 +297,28 @@ async def test_schedules_are_listed_with_when_they_are_due(trunkline: Trunkline)
     told = (await trunkline("schedules", "list")).out
     assert "cron 0 2 * * * Europe/Berlin" in told
     assert "skip" in told
+
+
+async def test_an_agent_is_paused_and_goes_on(trunkline: Trunkline) -> None:
+    assert (await trunkline("agents", "pause", "patient")).status == 2, "it has no reason"
+    assert (await trunkline("agents", "pause", "nobody", "--reason", "why")).status == 1
+    done = await trunkline("agents", "pause", "patient", "--reason", "the bank is closed")
+    assert (done.status, "agents resume patient" in done.out) == (0, True)
+    for command in (("agents",), ("agents", "list")):
+        assert "paused: the bank is closed" in (await trunkline(*command)).out
+    [item] = [one for one in (await trunkline("agents", "--json")).json["items"] if one["name"] == "patient"]
+    assert item["paused"]["reason"] == "the bank is closed"
+    assert (await trunkline("agents", "resume", "patient")).out.startswith("Runs of patient begin")
+    assert "was not paused" in (await trunkline("agents", "resume", "patient")).out
+
+
+async def test_a_run_that_waits_says_why(trunkline: Trunkline, eventually: Any) -> None:
+    await trunkline("agents", "pause", "patient", "--reason", "the bank is closed")
+
+    async def one_waits() -> str:
+        run = (await trunkline("run", "patient", "word", "--json")).json["run_id"]
+        shown = (await trunkline("runs", "show", run)).out
+        return shown if "its agent is paused: the bank is closed" in shown else ""
+
+    assert "accepted" in await eventually(one_waits, timeout=30)
+    assert "its agent is paused" in (await trunkline("runs", "list")).out

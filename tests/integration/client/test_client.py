@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -272,3 +273,24 @@ def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
+
+
+async def test_a_deadline_travels_with_the_request(tl: Client) -> None:
+    early = await tl.start(patient, "early", deadline=datetime(2000, 1, 1, tzinfo=UTC))
+    with pytest.raises(RunFailedError, match="its deadline has passed: 2000-01-01T00:00:00Z"):
+        await early.result(timeout=20)
+    with pytest.raises(RunFailedError, match="its deadline has passed"):
+        await (await tl.start(patient, "at once", deadline=0)).result(timeout=20)
+    with pytest.raises(BadInput, match="the deadline"):
+        await tl.start(patient, "never", deadline="soon")
+
+
+async def test_an_agent_is_paused_and_goes_on(tl: Client) -> None:
+    await tl.pause(patient, reason="mending")
+    items = {one["name"]: one["paused"] for one in (await tl.agents())["items"]}
+    assert items["patient"]["reason"] == "mending"
+    assert items["orders"] is None
+    await tl.resume("patient")
+    assert {one["name"]: one["paused"] for one in (await tl.agents())["items"]}["patient"] is None
+    with pytest.raises(BadInput, match="say why"):
+        await tl.pause("patient", reason="")

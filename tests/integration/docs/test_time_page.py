@@ -20,7 +20,7 @@ def test_the_page_has_tests() -> None:
     assert len(blocks(PAGE)) == text.count("```python")
 
 
-@pytest.mark.parametrize("name", ["schedules"])
+@pytest.mark.parametrize("name", ["schedules", "pause", "resume"])
 def test_what_the_page_speaks_of_is_there(name: str) -> None:
     assert callable(getattr(Client, name))
-    assert f"Client.{name}(" in PAGE.read_text()
+    assert f"Client.{name}" in PAGE.read_text()

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from trunkline.authoring.agent import Agent, InstanceView
+from trunkline.domain.deadlines import nearest
 from trunkline.domain.journal import Entry, RunStarted
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
@@ -23,7 +24,7 @@ from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.observe import logs
 from trunkline.store.append import RunChange
 from trunkline.store.leases import Lease
-from trunkline_workers.agent import commands, mail, outcomes, parking, reissuing
+from trunkline_workers.agent import commands, lateness, mail, outcomes, parking, reissuing
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.outcomes import StepResult
@@ -95,6 +96,7 @@ class Activation:
         started = self._started(letter)
         live = Live(started, None, last_at=started.at)
         self.runs[live.run] = live
+        lateness.begin(self, started, turn)
         turn.entries.append(started)
         turn.taken.append(letter.seq)
         turn.runs[live.run] = RunChange(
@@ -138,9 +140,19 @@ class Activation:
             self.start_next(turn)
 
     def start_next(self, turn: Turn) -> None:
-        """The current run has ended: begin the next request in the queue."""
+        """The current run has ended, or the agent goes on: begin what may begin now of what waits in the queue."""
+        if self.paused:
+            return
+        for letter in [one for one in self.queue if one.body.get("handler")]:
+            self.queue.remove(letter)
+            self.start(letter, turn)
         while self.queue and self.current() is None:
             self.start(self.queue.popleft(), turn)
+
+    @property
+    def paused(self) -> bool:
+        """Whether no run of this agent begins just now."""
+        return self.lease.agent in self.office.pauses
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
@@ -258,7 +270,7 @@ class Activation:
     @property
     def idle(self) -> bool:
         """Nothing under way that memory is needed for: no run, or only runs that wait for a person, timer or reply."""
-        if self.unsettled or self.tasks or self.queue:
+        if self.unsettled or self.tasks or (self.queue and not self.paused):
             return False
         return all(live.parked or self._driver(live).waiting for live in self.runs.values())
 
@@ -274,16 +286,18 @@ class Activation:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _started(self, letter: Mail) -> RunStarted:
+        now, timeout = self.office.clock.now(), self.agent.spec.timeout
         return RunStarted(
             run=letter.run,
             input=letter.body.get("input"),
-            at=self.office.clock.now(),
+            at=now,
             seed=self.office.seed(letter.run),
             message_id=letter.message_id,
             handler=letter.body.get("handler") or "",
             definition=self.office.definitions.current(self.agent.name),
             code=self.agent.code,
             parent=letter.body.get("parent"),
+            deadline=nearest(letter.body.get("deadline"), None if timeout is None else now + timeout),
         )
 
     def body(self, started: RunStarted, state: Any, conversation: list[dict[str, Any]]) -> Callable[[RunDriver], Any]:

@@ -150,11 +150,16 @@ def _ask(activation: Activation, live: Live, step: StepScheduled, turn: Turn) ->
         message_id=f"ask:{live.run}:{step.key}",
         kind=EnvelopeKind.REQUEST,
         run=child_run_id(live.run, step.key),
-        body={"input": step.args, "handler": "", "parent": parent},
+        body={"input": step.args, "handler": "", "parent": parent} | _deadline(live),
         parent_run=live.run,
     )
     turn.mail.append(envelope)
     turn.after.append(partial(activation.office.dispatch.wake, tenant, agent, target))
+
+
+def _deadline(live: Live) -> dict[str, float]:
+    """An asked run has no more time than the one that asks."""
+    return {} if live.started.deadline is None else {"deadline": live.started.deadline}
 
 
 def _emit(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from trunkline.domain import deadlines
 from trunkline.domain.journal import RunCancelled, RunFailed, RunStarted
 from trunkline.domain.mail import Envelope, Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
@@ -31,6 +32,8 @@ def end(
 ) -> None:
     """Forget the run here, and add to the turn all that its end owes to others."""
     del activation.runs[live.run]
+    if live.started.deadline is not None:
+        turn.timers_done.append((live.run, deadlines.STEP))
     change = activation.change(live, turn)
     change.status, change.output, change.error, change.ended = status, output, error, True
     if live.usage.calls:
@@ -70,10 +73,13 @@ def end_unstarted(
         seed=activation.office.seed(letter.run),
         message_id=letter.message_id,
         parent=body.get("parent"),
+        deadline=body.get("deadline"),
     )
     failed = status is RunStatus.FAILED
     error = {"type": type_ or "Cancelled", "message": reason, "retryable": False}
     turn.taken.append(letter.seq)
+    if body.get("deadline") is not None:
+        turn.timers_done.append((letter.run, deadlines.STEP))
     turn.entries += [started, RunFailed(letter.run, error=error) if failed else RunCancelled(letter.run, reason=reason)]
     turn.runs[letter.run] = RunChange(run=letter.run, status=status, error=error, started=True, ended=True)
     _answer_parent(activation, started, turn, status, error=error)

@@ -74,6 +74,7 @@ class Live:
     probes: dict[str, int] = field(default_factory=dict)  # how often that was asked of its tool's probe
     usage: Usage = field(default_factory=Usage)
     last_at: float = 0.0
+    late: bool = False  # its deadline has passed, and it was told
 
     @property
     def run(self) -> str:

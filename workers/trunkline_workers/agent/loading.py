@@ -13,7 +13,7 @@ from trunkline.domain.status import RunStatus, StepKind
 from trunkline.engine.fold import FoldedRun
 from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.store.history import History
-from trunkline_workers.agent import parking, reissuing, watching
+from trunkline_workers.agent import lateness, parking, reissuing, watching
 from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
 from trunkline_workers.agent.live import Live, Usage
 from trunkline_workers.agent.parking import DIVERGED
@@ -65,6 +65,7 @@ def _known(activation: Activation, run: FoldedRun) -> Live:
     live = Live(run.started, None, status=RunStatus.RUNNING, parked=run.parked, usage=Usage.of(run.entries))
     live.pending = {key: step.scheduled for key, step in run.open_steps.items()}
     live.last_at = max((getattr(entry, "at", 0.0) for entry in run.entries), default=run.started.at)
+    live.late = lateness.was_told(run)
     activation.runs[live.run] = live
     return live
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from trunkline.domain import deadlines
 from trunkline.domain.approvals import parts_of
 from trunkline.domain.journal import (
     CancelRequested,
@@ -18,7 +19,7 @@ from trunkline.domain.journal import (
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, OnBusy, RunStatus, StepKind
 from trunkline.domain.work import Outcome
-from trunkline_workers.agent import commands, outcomes, resolving
+from trunkline_workers.agent import commands, lateness, outcomes, resolving
 from trunkline_workers.agent.discarding import discard
 from trunkline_workers.agent.ending import end, end_unstarted
 from trunkline_workers.agent.live import Live
@@ -30,19 +31,27 @@ if TYPE_CHECKING:
 
 
 def request(activation: Activation, letter: Mail, turn: Turn) -> None:
-    """Begin a run, or do what the agent's ``on_busy`` says when there is one. An event's handler begins at once."""
+    """Begin a run, or do what the agent's ``on_busy`` says when there is one. An event's handler begins at once.
+
+    While the agent is paused all wait.
+    """
     current = activation.current()
-    if letter.body.get("handler") or (current is None and not activation.queue):
+    if lateness.too_late(activation, letter):
+        end_unstarted(activation, letter, turn, RunStatus.CANCELLED, deadlines.passed(letter.body["deadline"]))
+        return
+    paused = activation.paused
+    if not paused and (letter.body.get("handler") or (current is None and not activation.queue)):
         activation.start(letter, turn)
         return
     policy = activation.agent.spec.on_busy
-    if policy is OnBusy.REJECT:
+    if policy is OnBusy.REJECT and current is not None:
         end_unstarted(
             activation, letter, turn, RunStatus.FAILED, "the instance is busy with another run", type_="InstanceBusy"
         )
         return
     activation.queue.append(letter)
-    if policy is OnBusy.INTERRUPT and current is not None and not current.parked:
+    lateness.queued(activation, letter, turn)
+    if policy is OnBusy.INTERRUPT and current is not None and not current.parked and not paused:
         reason = "interrupted by a newer request"
         activation.deliver(current, CancelRequested(current.run, reason=reason, at=activation.now(current)), turn)
 
@@ -88,6 +97,7 @@ def reply(activation: Activation, letter: Mail, turn: Turn) -> None:
     if outcomes.must_wait(activation, result):
         activation.runs[letter.run].held.append(letter)
         return
+    lateness.told_first(activation, outcome, turn)
     if outcomes.awaited(activation, result) is None:
         put_away = partial(activation.act, lambda later: later.taken.append(letter.seq))
         activation.too_late(outcome, put_away)
@@ -103,6 +113,9 @@ def timer(activation: Activation, letter: Mail, turn: Turn) -> None:
         live.held.append(letter)
         return
     turn.taken.append(letter.seq)
+    if letter.body["step"] == deadlines.STEP:
+        lateness.passed(activation, letter, turn)
+        return
     step = live.driver.open_steps.get(letter.body["step"]) if live and live.driver else None
     if live is None or step is None:
         return

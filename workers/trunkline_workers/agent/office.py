@@ -20,6 +20,7 @@ from trunkline_workers.agent.colleagues import Colleagues
 from trunkline_workers.agent.conflicts import Conflicts
 from trunkline_workers.agent.definitions import Definitions
 from trunkline_workers.agent.dispatch import Dispatch
+from trunkline_workers.agent.pauses import Pauses
 from trunkline_workers.membership import Membership
 from trunkline_workers.router.routes import Routes
 
@@ -65,6 +66,7 @@ class Office:
         dispatch: Dispatch,
         conflicts: Conflicts,
         routes: Routes,
+        pauses: Pauses,
         definitions: Definitions,
         colleagues: Colleagues,
         clock: Clock,
@@ -76,6 +78,7 @@ class Office:
         self.definitions = definitions
         self.colleagues = colleagues
         self.clock = clock
+        self.pauses = pauses
         self._membership = membership
         self._routes = routes
         self._loop = asyncio.get_running_loop()

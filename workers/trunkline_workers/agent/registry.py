@@ -21,7 +21,7 @@ from trunkline.domain.ids import is_id
 from trunkline.domain.journal import RunStarted
 from trunkline.domain.work import Wake
 from trunkline.observe import faults, logs, metrics
-from trunkline.store import history, leases, mailbox, runs
+from trunkline.store import history, leases, mailbox, pauses, runs
 from trunkline.store.database import Database, Unreachable
 from trunkline.store.history import History
 from trunkline.store.leases import Held, Lease
@@ -138,7 +138,9 @@ class Registry:
     async def _take_wanted(self) -> None:
         while self._wanted:
             batch = dict(islice(self._wanted.items(), BATCH))
-            taken, held = await leases.take(self._db, self._office.worker, [one for one in batch if not self.find(one)])
+            resting = await self._resting(batch)
+            wanted = [one for one in batch if one not in resting and not self.find(one)]
+            taken, held = await leases.take(self._db, self._office.worker, wanted)
             await faults.reach("lease-taken")
             await self._activate(taken)
             for instance, wake in batch.items():
@@ -147,6 +149,11 @@ class Registry:
             for other in held:
                 self._poisoned.pop(other.instance, None)  # it is for its owner to find out
                 self._forward(batch[other.instance], other)
+
+    async def _resting(self, batch: Mapping[str, Wake]) -> set[str]:
+        """Instances that only wait until their agent is no longer paused: they cost rows, and no memory."""
+        paused = [one for one, wake in batch.items() if wake.agent in self._office.pauses and not self.find(one)]
+        return await pauses.resting(self._db, paused) if paused else set()
 
     def _forward(self, wake: Wake, held: Held) -> None:
         self._bus.send(self._bus.subjects.worker_wake(held.owner), dumps(wake))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -27,6 +28,7 @@ from trunkline_workers.agent.definitions import Definitions
 from trunkline_workers.agent.dispatch import Dispatch
 from trunkline_workers.agent.freeing import free
 from trunkline_workers.agent.office import Clock, Office
+from trunkline_workers.agent.pauses import Pauses
 from trunkline_workers.agent.permits import Permits
 from trunkline_workers.agent.registry import Registry
 from trunkline_workers.agent.replies import Replies
@@ -147,6 +149,10 @@ class AgentWorker:
         self._parts.append(appender.start())
         stack.push_async_callback(appender.close)
         self._dispatch = Dispatch(self.bus, self.db, self._settings, self.membership.worker_id)
+        pauses = Pauses(self.db, self._settings.tenant)
+        await pauses.start()
+        stack.push_async_callback(pauses.stop)
+        pauses.resumed = self._on_resumed
         conflicts = Conflicts(self.db)
         stack.callback(conflicts.stop)
         office = Office(
@@ -156,6 +162,7 @@ class AgentWorker:
             dispatch=self._dispatch,
             conflicts=conflicts,
             routes=self._router.routes,
+            pauses=pauses,
             definitions=self.definitions,
             colleagues=colleagues,
             clock=self._clock,
@@ -225,6 +232,12 @@ class AgentWorker:
         with suppress(BadJson, ValidationError):
             self.registry.look(Wake.model_validate(loads(message.data, what="the wake")))
 
+    def _on_resumed(self, agent: str, instances: Collection[str]) -> None:
+        """An agent is no longer paused: what waits here begins, and whoever waits elsewhere is looked at."""
+        self.registry.every(partial(_go_on, agent))
+        for instance in instances:
+            self.registry.look(Wake(tenant=self._settings.tenant, agent=agent, instance=instance))
+
     async def _on_wiped(self) -> None:
         """NATS lost what it held: issue every open remote step again."""
         log.warning("NATS was wiped; issuing open steps again")
@@ -250,3 +263,9 @@ def reissue_remote(activation: Activation) -> None:
             for step in list(live.driver.open_steps.values()):
                 if step.scheduled.key in live.versions:
                     watching.reissue(activation, live, step, "wiped")
+
+
+def _go_on(agent: str, activation: Activation) -> None:
+    """Begin what waited while its agent was paused."""
+    if activation.lease.agent == agent and activation.queue:
+        activation.act(activation.start_next)

@@ -31,7 +31,7 @@ class Turn:
 
     @property
     def empty(self) -> bool:
-        return not (self.entries or self.taken or self.runs)
+        return not (self.entries or self.taken or self.runs or self.timers)
 
     def append(self, lease: Lease, owner: str, expected: int) -> Append:
         """The turn as the store takes it; ``expected`` is the head before its first entry."""
