@@ -33,11 +33,13 @@ if TYPE_CHECKING:
     from trunkline.authoring.context import Context
     from trunkline.authoring.probing import Happened, NotHappened
     from trunkline.authoring.signals import Approval, SignalType
+    from trunkline.authoring.timetable import At, Cron, Every
     from trunkline.authoring.tool import Tool
     from trunkline.authoring.tool_context import ToolContext
     from trunkline.client.client import Client
     from trunkline.domain.events import CloudEvent
     from trunkline.domain.specs import RetryPolicy
+    from trunkline.domain.ticks import Tick
     from trunkline.engine.step import Step
 
 __all__ = [
@@ -45,12 +47,15 @@ __all__ = [
     "App",
     "Approval",
     "AskFailed",
+    "At",
     "BadDeclaration",
     "BadInput",
     "BadOutput",
     "Client",
     "CloudEvent",
     "Context",
+    "Cron",
+    "Every",
     "Happened",
     "ModelFailed",
     "NoAnswer",
@@ -63,6 +68,7 @@ __all__ = [
     "SignalType",
     "Step",
     "StepError",
+    "Tick",
     "TimedOut",
     "Tool",
     "ToolContext",
@@ -76,14 +82,18 @@ _ROOMS = {
     "Agent": "authoring.agent",
     "App": "authoring.app",
     "Approval": "authoring.signals",
+    "At": "authoring.timetable",
     "Client": "client.client",
     "CloudEvent": "domain.events",
     "Context": "authoring.context",
+    "Cron": "authoring.timetable",
+    "Every": "authoring.timetable",
     "Happened": "authoring.probing",
     "NotHappened": "authoring.probing",
     "RetryPolicy": "domain.specs",
     "SignalType": "authoring.signals",
     "Step": "engine.step",
+    "Tick": "domain.ticks",
     "Tool": "authoring.tool",
     "ToolContext": "authoring.tool_context",
 }

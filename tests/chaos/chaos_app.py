@@ -8,7 +8,7 @@ import time
 
 from pydantic import BaseModel
 
-from trunkline import App, Context, ToolContext
+from trunkline import App, Context, Tick, ToolContext
 
 app = App("chaos")
 Go = app.signal("go", str)
@@ -84,6 +84,16 @@ async def orders(ctx: Context, order: Order) -> list[object]:
     said = await ctx.wait_for(Go, timeout=120)
     paid = await ctx.call(pay, order.number)
     return [first, second, advice, shared, said, paid, await ctx.call(ship, order.number)]
+
+
+@app.agent("ticker")
+async def ticker(ctx: Context, tick: Tick) -> str:
+    """What tests start by the clock."""
+    return await ctx.step(name_of, tick.schedule)
+
+
+async def name_of(schedule: str) -> str:
+    return schedule
 
 
 @app.agent("waiter")

@@ -64,7 +64,7 @@ class Exchange:
         arguments = ["worker", kind, APP] if kind in ("agents", "tools", "llm") else [kind]
         environment = self.stack.environment(
             model="openai/scripted", model_api_base=self.model.url, metrics_port=0, port=self.port, log_level="warning",
-            fault=fault, **{"blocked_after": 2.0, **self.settings, **settings},
+            fault=fault, **{"blocked_after": 2.0, "llm_concurrency": 16, **self.settings, **settings},
         )  # fmt: skip
         environment |= {"CHAOS_LEDGER": str(self.ledger), "CHAOS_CLOCK": str(self.clock_of(name))}
         log = (self.stack.directory / f"{name}.log").open("ab")
@@ -158,7 +158,11 @@ class Exchange:
     async def nats(self) -> AsyncIterator[Any]:
         """A NATS client of somebody outside."""
         servers = str(self.settings.get("nats_url", self.stack.nats.url)).split(",")
-        client = await nats.connect(servers, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+
+        async def in_vain(_: Exception) -> None:
+            self.repeated["publish"] += 1
+
+        client = await nats.connect(servers, max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=in_vain)
         try:
             yield client
         finally:
@@ -302,8 +306,8 @@ async def nothing_is_wrong(running: Exchange, orders: range, expected: Any) -> N
 async def nothing_is_broken(running: Exchange) -> None:
     """No promise was broken, whatever the runs came to, and nothing is under way."""
     findings = await audit(running.db, "default", running.effects())
-    assert findings.violations == []
-    assert findings.unfinished == []
+    assert findings.violations == [], findings.violations
+    assert findings.unfinished == [], findings.unfinished
     await _model_calls(running)
 
 
@@ -321,7 +325,7 @@ async def _model_calls(running: Exchange) -> None:
     recorded_at = {(text, turn): at for text, turn, at in rows}
     asked = [(_turn_of(call.messages), call.at) for call in running.model.paid_calls]
     late = [(turn, at - recorded_at[turn]) for turn, at in asked if at > recorded_at[turn] + MODEL_CALL_BEGINS]
-    assert late == []
+    assert late == [], late
 
 
 MODEL_CALL_BEGINS = 0.5  # seconds at most from the owner's "go" to the call: litellm prepares it

@@ -23,12 +23,14 @@ class Proxy:
     """Listens on ``port`` and carries on to ``target``: a host with a port, or the path of a Unix socket.
 
     ``latency`` and ``jitter`` are seconds each way; a byte never overtakes another. Both take effect at once.
+    ``carried`` counts the bytes that passed.
     """
 
     def __init__(self, target: tuple[str, int] | str) -> None:
         self.latency = 0.0
         self.jitter = 0.0
         self.port = 0
+        self.carried = 0
         self._target = target
         self._cut = False
         self._flowing = asyncio.Event()
@@ -123,6 +125,7 @@ class Proxy:
                 await self._flowing.wait()
                 if not data:
                     return
+                self.carried += len(data)
                 writer.write(data)
                 await writer.drain()
 

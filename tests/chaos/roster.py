@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from chaos.exchange import Exchange
 
+# Where nobody may die for what a test does, nobody shall die of a busy machine either: seconds of silence.
+PATIENT_LEASE = 3.0
+
 
 async def leading(running: Exchange, other_than: str = "") -> str:
     """The name of the supervisor that leads; empty when none does, or only the one that does not count."""
@@ -21,6 +24,6 @@ async def is_dead(running: Exchange, worker: str) -> bool:
 
 async def nobody_died(running: Exchange) -> None:
     """Nobody was declared dead, and every process is there."""
-    assert await running.ask("select kind from workers where dead_at is not null") == []
+    dead = await running.ask("select kind from workers where dead_at is not null")
     ended = [name for name, process in running.processes.items() if process.poll() is not None]
-    assert ended == []
+    assert (dead, ended) == ([], []), (dead, ended, running.logs())

@@ -10,7 +10,8 @@ import asyncio
 import itertools
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -49,8 +50,8 @@ AGENTS = [
 ]  # fmt: skip
 HANDS = ["item-received", "permit-received", "executed", "outcome-published", "item-acknowledged"]
 SUPERVISOR = [
-    "worker-declared-dead", "instances-reclaimed", "timers-fired", "replies-posted", "dead-letter-kept",
-    "journal-shortened",
+    "worker-declared-dead", "instances-reclaimed", "schedule-accepted", "schedules-fired", "timers-fired",
+    "replies-posted", "dead-letter-kept", "journal-shortened",
 ]  # fmt: skip
 SITES = [
     *(Site(point, "agents") for point in AGENTS),
@@ -61,10 +62,11 @@ SITES = [
 ]
 
 
-def together(groups: int) -> list[list[Site]]:
+def together() -> list[list[Site]]:
     """All sites, several at a time; no two of a kind that there is one of."""
     alone = [site for site in SITES if site.kind in ("supervisor", "gateway")]
-    return [[*alone, *(site for site in SITES if site not in alone)][first::groups] for first in range(groups)]
+    ordered = [*alone, *(site for site in SITES if site not in alone)]
+    return [ordered[first :: len(alone)] for first in range(len(alone))]
 
 
 def seeded_pairs(seed: int, count: int) -> list[tuple[Site, Site]]:
@@ -90,13 +92,13 @@ class Sweep:
         """The victims die (or fail, or are slow) at ``sites``; afterwards nothing is wrong."""
         first = self._next
         names = [await self._start(site, action) for site in sites]
+        victims = {name: self.running.processes[name] for name in names}
         await self.running.joined(*names, mortal=True)
         provoking = [
             asyncio.create_task(_provoke(self.running, site, name)) for site, name in zip(sites, names, strict=True)
         ]
         try:
-            victims = [name for name in names if name != "gateway"] if action == "crash" else []
-            await self._work_comes(victims, ", ".join(map(str, sites)))
+            await self._work_comes(victims if action == "crash" else {}, ", ".join(map(str, sites)))
         finally:
             for task in provoking:
                 task.cancel()
@@ -107,6 +109,7 @@ class Sweep:
         await self._recover(names)
         await self.running.until(lambda: self._done(first), f"all orders are done after {', '.join(map(str, sites))}")
         await nothing_is_wrong(self.running, range(1, self._next), expected)
+        assert await self.running.ask(_NOT_ONCE) == [], "each occurrence of a schedule is one run"
 
     async def _start(self, site: Site, action: str) -> str:
         name = site.kind if site.kind in ("supervisor", "gateway") else f"{site.kind}.v{next(self._victims)}"
@@ -116,15 +119,14 @@ class Sweep:
         self.running.start(name, fault=f"{site.point}={action}@{site.times}", **retention)
         return name
 
-    async def _work_comes(self, victims: Sequence[str], what: str) -> None:
+    async def _work_comes(self, victims: Mapping[str, subprocess.Popen[bytes]], what: str) -> None:
         """Orders, batch after batch, until all victims have died; at least two batches."""
         for batch in itertools.count(1):
             await self._batch()
-            died = {name: self.running.processes[name].poll() for name in victims}
-            left = [name for name, status in died.items() if status is None]
+            died = {name: process.poll() for name, process in victims.items()}
             told = f"{died} of {what}\n{self.running.logs()}"
             assert all(status in (None, -signal.SIGKILL) for status in died.values()), f"it ended otherwise: {told}"
-            if batch >= 2 and not left:
+            if batch >= 2 and None not in died.values():
                 return
             assert batch < MOST_BATCHES, f"they did not come to where they die: {told}"
             await asyncio.sleep(PER_BATCH if batch < MANY_BATCHES else 2 * PER_BATCH)
@@ -143,29 +145,32 @@ class Sweep:
             await self.running.publish(numbers[:half])
             while not posting.done():
                 await asyncio.wait({posting}, timeout=PER_BATCH)
-                if self.running.processes["gateway"].poll() is not None:
-                    self.running.start("gateway")
+                self._revive()
             await posting
         finally:
             posting.cancel()
 
-    async def _recover(self, names: Sequence[str]) -> None:
-        """What there must be one of comes back; other victims that live are ended."""
-        for name in names:
-            if name == "supervisor":
-                self.running.kill(name)
+    def _revive(self) -> None:
+        """What there is one of comes back when it has died."""
+        for name in ("gateway", "supervisor"):
+            if self.running.processes[name].poll() is not None:
                 self.running.start(name)
-            elif name != "gateway":
-                self.running.kill(name)
-        if EXTRA in self.running.processes:
-            self.running.kill(EXTRA)  # the victim died before it could
+
+    async def _recover(self, names: Sequence[str]) -> None:
+        """Victims that live are ended, and what there must be one of comes back."""
+        for name in {*names, EXTRA} & self.running.processes.keys():
+            self.running.kill(name)
+        for name in ("gateway", "supervisor"):
+            if name not in self.running.processes:
+                self.running.start(name)
 
     async def _done(self, first: int) -> bool:
         await repaired(self.running)
         rows = await self.running.ask(
             "select count(*) from runs where agent = 'orders' and key::int >= %s and status = 'completed'", first
         )
-        return rows == [(self._next - first,)]
+        ticking = await self.running.ask(_TO_COME)
+        return rows == [(self._next - first,)] and ticking == [(0, 0)]
 
 
 MANY_BATCHES, MOST_BATCHES = 10, 40
@@ -261,6 +266,31 @@ _ANCIENT_RUN = """
 insert into runs (id, tenant, instance, agent, key, status, first_version, last_version, created_at, ended_at)
 values (%s, 'default', %s, 'waiter', %s, 'completed', 1, 2, '2001-01-01', '2001-01-01') returning 1
 """
+
+
+async def _schedules_are_due(running: Exchange, _: str) -> None:
+    """New schedules, each of which is due once, and soon."""
+    while True:
+        await running.ask(_SCHEDULES)
+        await asyncio.sleep(0.5)
+
+
+_SCHEDULES = """
+insert into schedules (tenant, agent, name, app, spec, digest, due_at)
+select 'default', 'ticker', name, 'chaos',
+       json_build_object('name', name, 'kind', 'at', 'at', extract(epoch from due), 'missed', 'all'), '', due
+from (select gen_random_uuid()::text as name, clock_timestamp() + n * interval '0.1 second' as due
+      from generate_series(1, 4) as n) as s
+returning name
+"""
+_TO_COME = """
+select (select count(*) from schedules where due_at is not null),
+       (select count(*) from runs where agent = 'ticker' and status <> 'completed')
+"""
+_NOT_ONCE = """
+select s.name, s.trouble, count(r.id) from schedules s
+left join runs r on r.agent = s.agent and r.key = s.name group by s.name, s.trouble having count(r.id) <> 1
+"""
 _ENDED_STEP = """
 select j.instance::text, j.run::text, j.body->>'key' from journal j join runs r on r.id = j.run
 where r.agent = 'orders' and r.status = 'completed' and j.type = 'StepCompleted' limit 5
@@ -271,6 +301,8 @@ RARE: dict[str, Callable[[Exchange, str], Awaitable[None]]] = {
     "worker-declared-dead": _somebody_dies,
     "instances-reclaimed": _somebody_dies,
     "replies-posted": _somebody_dies,
+    "schedule-accepted": _schedules_are_due,
+    "schedules-fired": _schedules_are_due,
     "dead-letter-kept": _no_wake,
     "journal-shortened": _something_ancient,
     "instance-erased": _an_erasure,

@@ -8,14 +8,14 @@ from pathlib import Path
 from chaos.cluster import cluster
 from chaos.exchange import servers
 from chaos.load import orders_come
-from chaos.roster import nobody_died
+from chaos.roster import PATIENT_LEASE, nobody_died
 
 NAMES = ["gateway", "supervisor", "agents.1", "agents.2", "tools.1", "llm.1"]
 
 
 async def test_leaders_die_and_come_back(tmp_path: Path) -> None:
     async with servers() as running, cluster(tmp_path) as three:
-        running.settings = {"nats_url": three.urls, "nats_replicas": 3}
+        running.settings = {"nats_url": three.urls, "nats_replicas": 3, "lease": PATIENT_LEASE}
         for name in NAMES:
             running.start(name)
         await running.joined(*NAMES)

@@ -13,19 +13,18 @@ import pytest
 from chaos.sweep import SITES, seeded_pairs, sweep, together
 from trunkline.observe.faults import Point
 
-GROUPS = 6
 PAIRS = 24
 
 
 def test_every_point_has_its_turn() -> None:
     assert {site.point for site in SITES} == set(get_args(Point))
-    assert sorted(map(str, SITES)) == sorted(str(site) for group in together(GROUPS) for site in group)
+    assert sorted(map(str, SITES)) == sorted(str(site) for group in together() for site in group)
 
 
 @pytest.mark.timeout(600)
 async def test_nothing_is_lost_and_nothing_recorded_is_done_again() -> None:
     async with sweep() as through:
-        for group in together(GROUPS):
+        for group in together():
             await through.through(*group)
 
 

@@ -7,7 +7,7 @@ from typing import Any, reveal_type
 
 from pydantic import BaseModel
 
-from trunkline import App, Approval, Client, CloudEvent, Context, RetryPolicy, ToolContext, testing
+from trunkline import App, Approval, Client, CloudEvent, Context, Cron, Every, RetryPolicy, Tick, ToolContext, testing
 
 
 class Receipt(BaseModel):
@@ -103,6 +103,14 @@ async def orders(ctx: Context, order: OrderPlaced) -> Verdict:
 
 
 reveal_type(orders)  # -> Agent[OrderPlaced, Verdict]
+
+
+@app.agent("report", schedule=[Cron("0 2 * * *", tz="Europe/Berlin", missed="skip"), Every("15m", key="all")])
+async def report(ctx: Context, tick: Tick) -> str:
+    return tick.schedule
+
+
+reveal_type(report)  # -> Agent[Tick, str]
 
 
 @orders.on("order.cancelled", key="data.order_id")

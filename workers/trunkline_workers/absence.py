@@ -1,4 +1,4 @@
-"""Notices that this process did nothing for a while: it was stopped, its machine slept, or its loop was blocked.
+"""Notices that this process was away: stopped, asleep with its machine, blocked, or at the end of a silent line.
 
 Meanwhile the broker may have given others what lies here, and they may be done with it. No message tells: for the
 broker, what it sent here and never heard of is a first delivery.
@@ -12,7 +12,9 @@ from collections.abc import Callable
 
 
 class Absence:
-    """``tick`` is called every third of ``ack_wait``, the silence (in seconds) after which the broker asks others."""
+    """``tick`` is called whenever a heartbeat of this process came back to it over the bus, several times in
+    ``ack_wait``: the silence (in seconds) after which the broker asks others.
+    """
 
     def __init__(self, ack_wait: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._ack_wait, self._clock = ack_wait, clock
@@ -20,7 +22,7 @@ class Absence:
         self._returned = -math.inf
 
     def tick(self) -> None:
-        """This process is at work."""
+        """This process is at work, and hears and is heard."""
         self._ticked = self._look()
 
     def casts_doubt_on(self, received_at: float) -> bool:

@@ -91,11 +91,14 @@ class Station:
 
 
 class HandBack(Exception):
-    """The item goes back to the broker and is delivered again after ``delay`` seconds: it was not carried out."""
+    """The item goes back to the broker and is delivered again after ``delay`` seconds: it was not carried out.
 
-    def __init__(self, why: str, delay: float = 0.0) -> None:
+    ``blameless``: it could not even be tried, because nobody was there to be asked; its deliveries do not count.
+    """
+
+    def __init__(self, why: str, delay: float = 0.0, *, blameless: bool = False) -> None:
         super().__init__(why)
-        self.delay = delay
+        self.delay, self.blameless = delay, blameless
 
 
 class Refused(Exception):

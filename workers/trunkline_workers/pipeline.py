@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
-from trunkline.bus.connection import Bus
+from trunkline.bus.connection import Bus, CoreMessage, Subscription
 from trunkline.bus.consume import Delivery
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import new_id
@@ -43,6 +43,7 @@ T = TypeVar("T")
 GRACE = 1.0  # seconds for work to end after it was told to
 _FIRST_NAK, _LONGEST_NAK = 0.25, 30.0
 _LONGEST_RETRY = 5.0
+_PATIENCE = 86400.0  # seconds for which an item is kept for an owner that is not there
 _HEADERS = 4096  # bytes that the broker may count beyond a message's body
 
 
@@ -68,6 +69,7 @@ class Pipeline:
         self._finished = Finished()
         self._log = ExecutionsLog(settings.executions_log, member.worker_id)
         self._absence = Absence(settings.ack_wait)
+        self._echo: Subscription | None = None
         self._keeping_alive: asyncio.Task[None] | None = None
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -79,6 +81,8 @@ class Pipeline:
             Unavailable: NATS is away.
         """
         await self._cancellations.start()
+        own_beats = self._bus.subjects.heartbeat(self._member.worker_id)
+        self._echo = await self._bus.subscribe(own_beats, self._heard_itself)
         self._keeping_alive = asyncio.create_task(self._keep_alive(), name="keep items alive")
 
     def handler(self, station: Station) -> Callable[[Delivery], Awaitable[None]]:
@@ -99,6 +103,8 @@ class Pipeline:
             task.cancel()
         await self._settled(GRACE)
         await self._cancellations.stop()
+        if self._echo is not None:
+            await self._echo.unsubscribe()
         if self._keeping_alive is not None:
             self._keeping_alive.cancel()
 
@@ -106,9 +112,12 @@ class Pipeline:
         if self._held:
             await asyncio.wait(list(self._held.values()), timeout=seconds)
 
+    async def _heard_itself(self, _: CoreMessage) -> None:
+        """A heartbeat of its own came back: the line carries both ways, and this process is at work."""
+        self._absence.tick()
+
     async def _keep_alive(self) -> None:
         while True:
-            self._absence.tick()
             await asyncio.sleep(self._settings.ack_wait / 3)
             for delivery in list(self._held):
                 delivery.in_progress()
@@ -145,7 +154,7 @@ class Pipeline:
             result = await self._finish(station, execution)
         except HandBack as reason:
             log.info("handed back", name=item.name, attempt=item.attempt, why=str(reason), delay=reason.delay)
-            delivery.nak(reason.delay)
+            await self._give_back(execution, reason)
             return "handed_back"
         except Refused as reason:
             log.info("refused by its owner", name=item.name, attempt=item.attempt, why=str(reason))
@@ -176,7 +185,7 @@ class Pipeline:
             message = f"the arguments were kept aside as {execution.item.args_ref} and are no longer there"
             return Result(error=failure("ArgumentsLost", message, retryable=False))
         except Unreachable as error:
-            raise self._hand_back(execution, str(error)) from None
+            raise self._hand_back(execution, str(error), blameless=True) from None
         return None
 
     def _begin(self, station: Station, execution: Execution) -> None:
@@ -212,7 +221,7 @@ class Pipeline:
         asked_at = time.monotonic()
         execution.id, answer = await self._permits.ask(item)
         if answer is None:
-            raise self._hand_back(execution, "no permission could be had")
+            raise self._hand_back(execution, "no permission could be had", blameless=True)
         if answer.answer == "refused":
             self._permits.used(item)
             raise Refused(answer.reason)
@@ -233,6 +242,9 @@ class Pipeline:
             self._cancellations.add(execution)
         try:
             await asyncio.wait({work}, timeout=execution.item.timeout)
+            if not work.done() and _must_end_itself(station, execution):
+                log.error("outlasts its timeout", kind=station.kind, name=execution.item.name, run=execution.item.run)
+                await asyncio.wait({work})
             if not work.done():
                 execution.stop(Stop.TIMED_OUT)
                 await asyncio.wait({work}, timeout=GRACE)
@@ -256,9 +268,21 @@ class Pipeline:
 
     # --- what is not carried out ------------------------------------------------------------------------------------
 
-    def _hand_back(self, execution: Execution, why: str) -> HandBack:
+    def _hand_back(self, execution: Execution, why: str, *, blameless: bool = False) -> HandBack:
         """With a delay that grows with the deliveries: their number is limited."""
-        return HandBack(why, min(_FIRST_NAK * 2.0 ** (execution.delivery.attempts - 1), _LONGEST_NAK))
+        delay = min(_FIRST_NAK * 2.0 ** (execution.delivery.attempts - 1), _LONGEST_NAK)
+        return HandBack(why, delay, blameless=blameless)
+
+    async def _give_back(self, execution: Execution, reason: HandBack) -> None:
+        """After its last delivery the broker would give it up for one that kills its workers, and its step would fail.
+        One that is not to blame is sent anew instead, for a day.
+        """
+        delivery = execution.delivery
+        if reason.blameless and delivery.attempts >= self._settings.max_deliver and execution.age < _PATIENCE:
+            with suppress(Unavailable):
+                await self._bus.publish(delivery.subject, delivery.data)
+                delivery.ack()
+        delivery.nak(reason.delay)
 
 
 async def _until_taken(send: Callable[[], Awaitable[T]]) -> T:
@@ -285,6 +309,13 @@ def _result(execution: Execution, work: asyncio.Task[Result]) -> Result:
     message = f"{item.name} gave no result within {item.timeout:g} s"
     error = failure("TimedOut", message, retryable=not unsafe)
     return Result(error={**error, "unknown": True} if unsafe else error)
+
+
+def _must_end_itself(station: Station, execution: Execution) -> bool:
+    """A thread cannot be stopped. That of an unsafe call is waited for: while it goes on, nobody may say what became of
+    it, and its probe is not asked here. Its owner has a clock of its own.
+    """
+    return execution.item.effect is Effect.UNSAFE and not station.interruptible and not execution.item.probe
 
 
 def _let_stray(station: Station, execution: Execution, work: asyncio.Task[Result]) -> None:

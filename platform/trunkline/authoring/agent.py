@@ -14,7 +14,7 @@ from trunkline.authoring.signatures import scope_of_caller
 from trunkline.domain.errors import BadDeclaration, BadInput
 from trunkline.domain.events import CloudEvent, parse_event
 from trunkline.domain.journal import RunStarted
-from trunkline.domain.specs import AgentSpec, ModelSettings, Subscription
+from trunkline.domain.specs import AgentSpec, ModelSettings, ScheduleSpec, Subscription
 from trunkline.domain.status import OnBusy
 from trunkline.engine.replay import RunDriver, RunResult
 
@@ -43,6 +43,7 @@ class Agent(AgentRef[I, O]):
         description: str,
         tools: tuple[str, ...] = (),
         model: ModelSettings | None = None,
+        schedules: tuple[ScheduleSpec, ...] = (),
     ) -> None:
         super().__init__(name, description, main.input, main.output)
         self.app = app
@@ -52,6 +53,7 @@ class Agent(AgentRef[I, O]):
         self._on_busy = on_busy
         self._tools = tools
         self._model = model
+        self._schedules = schedules
         self._spec: AgentSpec | None = None
 
     @property
@@ -124,6 +126,7 @@ class Agent(AgentRef[I, O]):
             state_schema=self.state.schema(),
             on_busy=self._on_busy,
             subscriptions=tuple(self._subscriptions()),
+            schedules=self._schedules,
             tools=self._tools,
             model=self._model,
         )

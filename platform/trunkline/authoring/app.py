@@ -15,6 +15,7 @@ from trunkline.authoring.names import check_choice, check_duration, check_event_
 from trunkline.authoring.schedules import CronSpec, SensorLike, check_schedule
 from trunkline.authoring.signals import SignalType
 from trunkline.authoring.signatures import scope_of_caller
+from trunkline.authoring.timetable import Schedule, timetable
 from trunkline.authoring.tool import AsyncTool, SyncTool, Tool, make_tool
 from trunkline.authoring.tool_context import ToolContext
 from trunkline.authoring.typed import AgentDecorator, ToolDecorator
@@ -144,6 +145,7 @@ class App:
         *,
         on: str | None = None,
         key: str | None = None,
+        schedule: Schedule | Sequence[Schedule] = (),
         on_busy: OnBusyName | OnBusy = "queue",
         description: str = "",
     ) -> AgentDecorator:
@@ -151,8 +153,11 @@ class App:
 
         With ``on``, events of that type start a run of the instance whose key stands at the path ``key`` in the event,
         such as ``"data.order_id"`` (without ``key``: one instance an event); the input is then the event's data, or the
-        whole event where it is annotated as ``CloudEvent``. ``on_busy`` says what a request does to an instance that is
-        busy with another run. ``Context[State]`` gives its instances a state.
+        whole event where it is annotated as ``CloudEvent``. With ``schedule`` (``Cron``, ``Every`` or ``At``; several
+        in a list) the clock starts runs. The handler's declared type then decides what it gets: a ``Tick``, which says
+        when it was due, or, declared as ``None``, nothing; a type that cannot take a ``Tick`` is refused. ``on_busy``
+        says what a request does to an instance that is busy with another run. ``Context[State]`` gives its instances a
+        state.
 
         Raises:
             BadName: the name cannot stand in a subject.
@@ -169,7 +174,8 @@ class App:
         def declare(fn: Any) -> Agent[Any, Any]:
             handler = read_handler(fn, target=what, scope=scope, event_type=event_type, key=path)
             text = description or described(fn)[0]
-            return self._declare(Agent(name, app=self, main=handler, on_busy=policy, description=text))
+            times = timetable(what, schedule, name, handler.input)
+            return self._declare(Agent(name, app=self, main=handler, on_busy=policy, description=text, schedules=times))
 
         return declare
 

@@ -33,8 +33,9 @@ Every body is JSON in UTF-8; unknown fields are to be ignored. Messages of a str
 
 A worker for tools or models, in any language with a NATS client:
 
-1. **Pull** from a durable consumer on WORK, named `tool-<tenant>-<app>-<name>` or `llm-<tenant>-<pool>`, with explicit
-   acknowledgement, an `ack_wait` of 3 s, and a filter on the one subject that it serves.
+1. **Pull** from a durable consumer on WORK, named `tool=<tenant>=<app>=<name>` or `llm=<tenant>=<pool>`, with explicit
+   acknowledgement, an `ack_wait` of 3 s, and a filter on the one subject that it serves. Workers of one subject share
+   this consumer; JetStream refuses a second one.
 2. **Fetch** the arguments from the table `payloads` when `args_ref` is set; `args` is then empty.
 3. **Ask for a permit** when the item is of kind `llm` or of effect `unsafe`, when it was delivered before, or when it
    is a repeated `attempt` or older than {FRESH_SECONDS:.0f} s; and for 3 s after your process was stopped or its
@@ -47,8 +48,13 @@ A worker for tools or models, in any language with a NATS client:
 5. **Listen** on `cancel.<run>` while you work: a message names the step that is no longer wanted. Stopping is a
    courtesy.
 6. **Answer**: publish an `Outcome` to the item's `reply` subject, wait for JetStream's acknowledgement, and only then
-   acknowledge the item. Repeat `tenant`, `instance`, `agent`, `run`, `step` and `attempt` as they came. Either
-   `value` or `error` is set; an error's `retryable` says whether another attempt may help.
+   acknowledge the item. Repeat `tenant`, `instance`, `agent`, `run`, `step`, `attempt`, `effect` and `probe` as they
+   came, and name the `execution` that you asked with: without these a late outcome of an unsafe step is not held
+   against what was decided meanwhile. Either `value` or `error` is set; an error's `retryable` says whether another
+   attempt may help, and its `unknown` that an unsafe step may have taken effect.
+
+An item with `probe` asks what became of this attempt: find out, without a permit, and **do not carry it out**. Answer
+with the result, with an error of the type `NotHappened`, or with one that says `unknown`.
 
 The `idempotency_key` is the same for every attempt of a step: pass it on to whatever you call.
 """

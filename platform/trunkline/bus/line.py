@@ -137,7 +137,7 @@ class Line:
         self._established = self._closed = False
         self._failures = 0
         self._away = False
-        self._denied = ""
+        self._denied = self._noted = ""
         self.broker: NatsBroker
 
     @property
@@ -220,6 +220,9 @@ class Line:
             self._denied = text
         elif not self.client.is_connected:
             self._say_away(text)
+        elif text != self._noted:  # messages that came too fast and were dropped, a callback of ours that raised, …
+            log.error("NATS's client: %s", text)
+            self._noted = text
 
     async def _on_disconnected(self) -> None:
         if self._established:

@@ -21,6 +21,7 @@ from trunkline.cli import (
     instances,
     messages,
     runs,
+    schedules,
     services,
 )
 
@@ -53,6 +54,7 @@ app.command()(runs.journal)
 app.command()(catalog.agents)
 app.add_typer(instances.app, name="instances")
 app.command()(catalog.tools)
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(catalog.ps)

@@ -137,6 +137,24 @@ def tools(page: Body) -> None:
     table(("TOOL", "APP", "VERSION", "EFFECT", "TIMEOUT", "RETRIES", "WHAT"), rows, empty=empty)
 
 
+def schedules(page: Body) -> None:
+    """Declared schedules, and when they are due."""
+    rows = (
+        (
+            each["agent"],
+            cut(each["name"], 60),
+            each["spec"]["missed"],
+            moment(each["due_at"]) or "not any more",
+            moment(each["fired_at"]),
+            moment(each["missed_at"]),
+            cut(each["trouble"], 60),
+        )
+        for each in page["items"]
+    )
+    columns = ("AGENT", "SCHEDULE", "IF MISSED", "DUE", "LAST", "MISSED", "TROUBLE")
+    table(columns, rows, empty="No agent has a schedule.")
+
+
 def instances(page: Body) -> None:
     """A page of instances."""
     rows = (

@@ -207,6 +207,12 @@ class Client:
         """Declared agents."""
         return await self._transport.listed("agents")
 
+    async def schedules(self) -> dict[str, Any]:
+        """Declared schedules: each with ``agent``, ``name``, ``spec``, and ``due_at``, ``fired_at`` and ``missed_at``
+        (seconds since the epoch, or None): when it is due next, and what was fired, or let go, last.
+        """
+        return await self._transport.listed("schedules")
+
     async def tools(self) -> dict[str, Any]:
         """Declared tools."""
         return await self._transport.listed("tools")

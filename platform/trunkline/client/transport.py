@@ -11,7 +11,7 @@ from trunkline.access.following import Following
 from trunkline.access.transcript import RunEvent
 from trunkline.client.http import Http, segment
 from trunkline.domain.events import CloudEvent
-from trunkline.store import approvals, dead_letters, definitions, instances, journal, runs, workers
+from trunkline.store import approvals, dead_letters, definitions, instances, journal, runs, schedules, workers
 from trunkline.store.database import Database
 
 PAGE = 1000  # journal entries
@@ -152,6 +152,9 @@ class Straight:
         if what in ("agents", "tools"):
             found = await definitions.current(self.db, self.tenant, "agent" if what == "agents" else "tool")
             return {"items": [{"version": one.version, **one.body} for one in found.values()], "next": None}
+        if what == "schedules":
+            declared = await schedules.list_schedules(self.db, self.tenant)
+            return {"items": [asdict(one) for one in declared], "next": None}
         if what == "workers":
             present = await workers.list_workers(self.db)
             return {"items": [asdict(one) for one in present if one.tenant in (self.tenant, "")], "next": None}

@@ -70,6 +70,22 @@ class ModelSettings(Spec):
     extra: dict[str, Any] = Field(default_factory=dict)
 
 
+class ScheduleSpec(Spec):
+    """When an agent is started by the clock; ``name`` is unique within it. Of ``cron`` (on the clock of ``tz``),
+    ``every`` and ``at`` one counts, by ``kind``.
+    """
+
+    name: str = Field(min_length=1)
+    kind: Literal["cron", "every", "at"]
+    cron: str = ""
+    tz: str = "UTC"
+    every: float = Field(default=1.0, ge=1, description="seconds, counted from the epoch")
+    at: float = Field(default=0.0, description="seconds since the epoch")
+    missed: Literal["skip", "once", "all"] = "once"
+    key: str = Field(default="", description="the instance's, with {due_at:…}, {schedule}, {agent}; empty: the name")
+    tick: bool = Field(default=True, description="whether the handler is told which occurrence it is")
+
+
 class AgentSpec(Spec):
     """A declared kind of agent."""
 
@@ -82,5 +98,6 @@ class AgentSpec(Spec):
     state_schema: dict[str, Any] | None = None
     on_busy: OnBusy = OnBusy.QUEUE
     subscriptions: tuple[Subscription, ...] = ()
+    schedules: tuple[ScheduleSpec, ...] = ()
     tools: tuple[str, ...] = ()
     model: ModelSettings | None = None

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from trunkline.gateway.routes import as_json, desk_of
-from trunkline.store import dead_letters, definitions, instances, workers
+from trunkline.store import dead_letters, definitions, instances, schedules, workers
 
 router = APIRouter(prefix="/v1")
 
@@ -33,6 +33,14 @@ async def list_instances(request: Request, agent: str, limit: Limit = 50, cursor
         desk.db, desk.tenant(request), agent=agent, limit=limit, cursor=cursor
     )
     return as_json({"items": [asdict(each) for each in found], "next": following})
+
+
+@router.get("/schedules")
+async def list_schedules(request: Request) -> Response:
+    """The schedules that agents have declared: when each is due next, and was due last."""
+    desk = desk_of(request)
+    found = await schedules.list_schedules(desk.db, desk.tenant(request))
+    return as_json({"items": [asdict(each) for each in found], "next": None})
 
 
 @router.get("/workers")

@@ -51,6 +51,8 @@ Point = Literal[
     # the supervisor
     "worker-declared-dead",  # declared; what it held is not free
     "instances-reclaimed",  # free; nobody was woken
+    "schedule-accepted",  # runs of due schedules are written; nothing is committed
+    "schedules-fired",  # they are committed, and the schedules have moved on; nobody was woken
     "timers-fired",  # due timers are mail; nobody was woken
     "replies-posted",  # a departed worker's outcomes are mail; they still lie on the bus
     "dead-letter-kept",  # kept in Postgres; the advisory is not acknowledged

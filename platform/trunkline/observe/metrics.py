@@ -85,6 +85,7 @@ deaths = _counter("deaths", "Workers declared dead.")
 reclaimed = _counter("reclaimed", "Instances freed from dead workers.")
 reconciled = _counter("reconciled", "Instances woken because their mail or their runs lay still.")
 alarms = _counter("alarms", "Timers that fired.")
+scheduled = _counter("scheduled", "Instances that schedules gave runs to.")
 late_replies = _counter("late_replies", "Outcomes read on behalf of departed workers.")
 removed = _counter(
     "removed", "Rows that retention removed: journal, runs, mail, approvals, dead_letters, payloads, workers.", "kind"

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from trunkline.domain.codec import digest, dumps
 from trunkline.domain.specs import AgentSpec, Subscription, ToolSpec
+from trunkline.store import schedules
 from trunkline.store.arrays import Texts
 from trunkline.store.database import Connection, Database
 
@@ -80,9 +81,10 @@ where (subscriptions.app, subscriptions.key_path) is distinct from (excluded.app
 
 
 async def publish(
-    db: Database, tenant: str, agents: Sequence[AgentSpec], tools: Sequence[ToolSpec]
+    db: Database, tenant: str, agents: Sequence[AgentSpec], tools: Sequence[ToolSpec], *, ahead: float = 0.0
 ) -> dict[tuple[Kind, str], int]:
-    """Declare ``agents`` with their subscriptions, and ``tools``; what is declared already keeps its version.
+    """Declare ``agents`` with their subscriptions and schedules, and ``tools``; what is declared already keeps its
+    version. ``ahead`` is by how many seconds schedules are told another time than Postgres's; only tests set it.
 
     Returns:
         the version of each, by (kind, name).
@@ -97,6 +99,8 @@ async def publish(
         )
         versions = await _publish(connection, tenant, specs)
         await _subscribe(connection, tenant, agents)
+        if agents:
+            await schedules.declare(connection, tenant, agents, ahead=ahead)
     return versions
 
 

@@ -221,6 +221,24 @@ subscriptions = Table(
     PrimaryKeyConstraint("tenant", "event_type", "agent", "handler"),
 )
 
+schedules = Table(
+    "schedules",
+    metadata,
+    _text("tenant"),
+    _text("agent"),
+    _text("name"),
+    _text("app"),
+    _json("spec"),
+    _text("digest"),
+    _time("due_at", null=True),
+    _time("fired_at", null=True),
+    _time("missed_at", null=True),
+    _text("trouble", ""),
+    _time("created_at"),
+    PrimaryKeyConstraint("tenant", "agent", "name"),
+)
+Index("schedules_due", schedules.c.due_at)
+
 definitions = Table(
     "definitions",
     metadata,

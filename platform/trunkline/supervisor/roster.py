@@ -28,6 +28,7 @@ from trunkline.supervisor.supervise import rest
 log = logs.get("supervisor")
 
 LOOKS = 8  # a lease
+MOST_PROBES = 1000
 
 
 class Roster:
@@ -60,6 +61,8 @@ class Roster:
         beat = self._presence.beat()
         now = time.monotonic()
         self._probes[beat.progress] = now
+        if len(self._probes) > MOST_PROBES:  # they do not come back: ours are refused, or the line is deaf
+            del self._probes[next(iter(self._probes))]
         self._bus.send(self._bus.subjects.heartbeat(beat.worker), dumps(beat))
 
     async def _hear(self, message: CoreMessage) -> None:

@@ -23,6 +23,7 @@ from trunkline.supervisor.reconcile import Reconcile
 from trunkline.supervisor.replies import Replies
 from trunkline.supervisor.retention import Retention
 from trunkline.supervisor.roster import Roster
+from trunkline.supervisor.schedules import Schedules, on_time
 from trunkline.supervisor.supervise import Duty, keep, together
 
 log = logs.get("supervisor")
@@ -30,8 +31,15 @@ log = logs.get("supervisor")
 FOREVER = 10 * 365 * 86400.0  # seconds
 
 
-async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], object] | None = None) -> None:
-    """Watch over the exchange until ``stop`` is set. ``on_ready`` is called once the duties can begin.
+async def serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    on_ready: Callable[[], object] | None = None,
+    *,
+    ahead: Callable[[], float] = on_time,
+) -> None:
+    """Watch over the exchange until ``stop`` is set. ``on_ready`` is called once the duties can begin. ``ahead`` is by
+    how many seconds schedules are told another time than Postgres's.
 
     Waits for Postgres and NATS at the start, and goes on by itself when they were away.
 
@@ -39,7 +47,7 @@ async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], 
         SchemaMismatch: the database is not at this version's schema.
         TopologyDrift: a stream is configured differently than this version needs.
     """
-    serving = asyncio.create_task(_serve(settings, on_ready), name="supervisor")
+    serving = asyncio.create_task(_serve(settings, on_ready, ahead), name="supervisor")
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -50,7 +58,7 @@ async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], 
             await serving
 
 
-async def _serve(settings: Settings, on_ready: Callable[[], object] | None) -> NoReturn:
+async def _serve(settings: Settings, on_ready: Callable[[], object] | None, ahead: Callable[[], float]) -> NoReturn:
     async with AsyncExitStack() as stack:
         db = await _database(settings)
         stack.push_async_callback(db.close)
@@ -66,6 +74,7 @@ async def _serve(settings: Settings, on_ready: Callable[[], object] | None) -> N
         if on_ready is not None:
             on_ready()
         duties = _duties(db, bus, settings, presence)
+        duties["schedules"] = Schedules(db, bus, settings, ahead).run
         async with asyncio.TaskGroup() as group:
             group.create_task(keep("presence", presence.run))
             group.create_task(leadership.hold(lambda: together(duties)))

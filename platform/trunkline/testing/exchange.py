@@ -91,8 +91,8 @@ class Exchange(Client):
 
         * ``model`` and ``tools`` are as in ``testing.run``: what the model answers, and fakes by name. The function may
           be asynchronous here. Without a fake the real function runs.
-        * ``at`` (seconds since the epoch) is what ``ctx.now()`` begins with; ``schedules`` (``app.cron``) publish when
-          time is skipped.
+        * ``at`` (seconds since the epoch) is what ``ctx.now()`` begins with; ``schedules`` (of agents, and
+          ``app.cron``) are due when time is skipped, and only then.
         * ``stack`` are the servers; without it the exchange starts, and stops, servers of its own. ``settings`` are
           fields of ``trunkline.settings.Settings``.
 
@@ -171,7 +171,7 @@ class Exchange(Client):
         await self.decide(asked[-1], approved=approved, by=by, comment=comment)
 
     async def skip(self, duration: Duration, *, during_steps: bool = False) -> None:
-        """Let time pass for handlers: sleeps end, waits time out and schedules publish, each in its turn.
+        """Let time pass for handlers: sleeps end, waits time out and schedules are due, each in its turn.
 
         Nothing moves before, and when this returns all that became due has happened. With ``during_steps`` steps that
         are being carried out are not waited for: a tool hangs meanwhile.
@@ -287,7 +287,8 @@ class Exchange(Client):
             self._passing.follow(self._apps)
 
     def _services(self) -> list[tuple[str, Service]]:
-        services: list[tuple[str, Service]] = [("supervisor", partial(supervisor.serve, self.settings))]
+        watching = partial(supervisor.serve, self.settings, ahead=_long_ago)
+        services: list[tuple[str, Service]] = [("supervisor", watching)]
         for app in self._apps:
             played = self._toolkit.stand_in(app)
             agents = partial(agent_worker.serve, app, self.settings, clock=self._clock)
@@ -296,3 +297,8 @@ class Exchange(Client):
             models = any(spec.model is not None for spec in app.specs()[0])
             services += [("llm", partial(llm_worker.serve, app, self.settings))] * models
         return services
+
+
+def _long_ago() -> float:
+    """What the supervisor tells schedules: they are due when time is skipped, and only then."""
+    return -1e10

@@ -108,6 +108,20 @@ async def test_what_comes_for_other_steps_meanwhile_is_kept(exchange: Exchange, 
     assert (await exchange.until(run, "completed")).output == "paid found"
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_who_asks_while_the_run_is_parked_is_told_later(exchange: Exchange, worker: Worker, hands: Hands) -> None:
+    run = await exchange.request("double_payer", "asked", 5)
+    items = {item.name: item for item in (await hands.item(), await hands.item())}
+    await hands.ask(items["wire"], "mine")
+    await exchange.until(run, "parked")
+    assert (await hands.ask(items["look_up"], "other")).answer == "later"
+    await hands.answer(items["wire"], "paid")
+    await exchange.until(run, "running", "waiting")
+    assert (await hands.ask(items["look_up"], "other")).answer == "go"
+    await hands.answer(items["look_up"], "found")
+    assert (await exchange.until(run, "completed")).output == "paid found"
+
+
 async def test_a_step_that_was_issued_again_refuses_the_attempt_before(
     exchange: Exchange, worker: Worker, hands: Hands
 ) -> None:

@@ -7,6 +7,7 @@ from integration.agents.hands import Hands, hands
 from trunkline.bus import stored
 from trunkline.domain.codec import dumps, loads
 from trunkline.domain.ids import new_id
+from trunkline.domain.status import Effect
 from trunkline.domain.work import Outcome, WorkItem
 
 __all__ = ["hands"]  # a fixture
@@ -64,3 +65,17 @@ async def test_an_outcome_whose_value_is_lost_is_a_failed_attempt(
     assert second.attempt == 2
     await hands.answer(second, "found")
     assert (await exchange.until(run, "completed")).output == "found"
+
+
+async def test_a_late_outcome_of_no_run_is_acknowledged(exchange: Exchange, worker: Worker, hands: Hands) -> None:
+    run = await exchange.request("payer", "late", 5)
+    item = await hands.item()
+    assert item.effect is Effect.UNSAFE
+    await hands.answer(item.model_copy(update={"run": "no id"}), "paid")
+
+    async def acknowledged() -> bool:
+        return await _waiting(exchange, item) == []
+
+    await exchange.eventually(acknowledged)
+    await hands.answer(item, "paid")
+    assert (await exchange.until(run, "completed")).output == "paid"

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from listening import PATIENCE, Connect, say, stay
+from nats.aio.msg import Msg
 from pydantic import SecretStr
 
 from trunkline.bus.connection import Bus, CoreMessage
@@ -244,8 +245,28 @@ async def test_a_message_that_is_no_text_does_not_end_the_hearing(message: bytes
     await bus.client.flush()
     await say(stack.nats.url, message)
     bus.send("heard.y", b"after")
-    async with asyncio.timeout(7):  # a connection that reads no more is given up only after nine seconds
+    async with asyncio.timeout(PATIENCE):
         assert [await heard.get(), await heard.get()] == [b"", b"after"]
+
+
+async def test_what_goes_wrong_inside_the_client_is_said_once(bus: Bus, caplog: pytest.LogCaptureFixture) -> None:
+    heard = asyncio.Event()
+    times = 0
+
+    async def fail(_: Msg) -> None:
+        nonlocal times
+        times += 1
+        if times == 3:
+            heard.set()
+            return
+        raise ValueError("a fault of ours")
+
+    await bus.client.subscribe("heard", cb=fail)
+    await bus.client.flush()
+    for _ in range(3):
+        bus.send("heard", b"")
+    await asyncio.wait_for(heard.wait(), PATIENCE)
+    assert [record.message for record in caplog.records] == ["NATS's client: a fault of ours"]
 
 
 async def test_members_of_a_queue_share_messages(bus: Bus) -> None:

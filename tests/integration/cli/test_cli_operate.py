@@ -6,13 +6,14 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from trunkline import App, Context
+from trunkline import App, Context, Cron
 from trunkline.gateway.server import serve
 from trunkline.settings import Settings
 from trunkline.store import dead_letters
@@ -37,6 +38,10 @@ async def refund(order: str) -> str:
 async def orders(ctx: Context, order: dict[str, str]) -> str:
     """Handles orders."""
     return await ctx.call(refund, order["id"])
+
+
+@app.agent("report", schedule=Cron("0 2 * * *", tz="Europe/Berlin", missed="skip"))
+async def report(ctx: Context, _: None) -> None: ...
 
 
 @app.agent("patient")
@@ -283,3 +288,12 @@ async def test_an_unreachable_gateway_is_told(trunkline: Trunkline) -> None:
     assert (away.status, away.err.count("\n")) == (3, 1)
     assert "http://127.0.0.1:1" in away.err
     assert (await trunkline("agents", TRUNKLINE_GATEWAY_URL="nonsense")).status == 2
+
+
+async def test_schedules_are_listed_with_when_they_are_due(trunkline: Trunkline) -> None:
+    [found] = (await trunkline("schedules", "list", "--json")).json["items"]
+    assert (found["agent"], found["name"], found["fired_at"]) == ("report", "cron 0 2 * * * Europe/Berlin", None)
+    assert found["due_at"] > time.time()
+    told = (await trunkline("schedules", "list")).out
+    assert "cron 0 2 * * * Europe/Berlin" in told
+    assert "skip" in told

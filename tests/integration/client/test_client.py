@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from trunkline import App, Client, CloudEvent, Context
+from trunkline import App, Client, CloudEvent, Context, Every
 from trunkline.domain.errors import (
     AlreadyDecided,
     BadDeclaration,
@@ -47,6 +47,10 @@ class Verdict(BaseModel):
 @app.agent("orders", on="order.placed", key="data.number")
 async def orders(ctx: Context, order: Order) -> Verdict:
     return Verdict(text=f"order {order.number}")
+
+
+@app.agent("report", schedule=Every("1h"))
+async def report(ctx: Context, _: None) -> None: ...
 
 
 @app.agent("patient")
@@ -150,8 +154,16 @@ async def test_a_decision_is_given(tl: Client, eventually: Any) -> None:
 
 
 async def test_what_there_is(tl: Client) -> None:
-    assert {agent["name"] for agent in (await tl.agents())["items"]} == {"orders", "patient", "clumsy", "buyer"}
+    assert {agent["name"] for agent in (await tl.agents())["items"]} == {
+        "orders",
+        "patient",
+        "clumsy",
+        "buyer",
+        "report",
+    }
     assert (await tl.tools())["items"] == []
+    [schedule] = (await tl.schedules())["items"]
+    assert (schedule["agent"], schedule["name"], schedule["due_at"] % 3600) == ("report", "every 1h", 0)
     assert "agents" in {worker["kind"] for worker in (await tl.workers())["items"]}
     assert (await tl.dead_letters())["items"] == []
 

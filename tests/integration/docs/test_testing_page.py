@@ -6,34 +6,12 @@ The page's tests become tests of this module, so that pytest runs them as a read
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
-from types import ModuleType
 
 import pytest
+from pages import DOCS, blocks, carried_out
 
-PAGE = Path(__file__).parents[3] / "docs" / "testing.md"
-_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def blocks() -> list[str]:
-    """The Python of the page, each block behind as many empty lines as stand before it there."""
-    text = PAGE.read_text()
-    return ["\n" * text.count("\n", 0, found.start(1)) + found[1] for found in _BLOCK.finditer(text)]
-
-
-def module(name: str, sources: list[str]) -> ModuleType:
-    made = ModuleType(name)
-    made.__file__ = str(PAGE)
-    sys.modules[name] = made
-    for source in sources:
-        exec(compile(source, PAGE, "exec"), vars(made))
-    return made
-
-
-SHOP, *REST = blocks()
-module("shop", [SHOP])
-TESTS = {name: value for name, value in vars(module("test_shop", REST)).items() if name.startswith("test_")}
+PAGE = DOCS / "testing.md"
+TESTS = carried_out(PAGE, "shop")
 globals().update(TESTS)
 
 
@@ -42,7 +20,7 @@ def test_the_page_has_tests() -> None:
 
 
 def test_every_block_is_found() -> None:
-    assert len(REST) + 1 == PAGE.read_text().count("```python")
+    assert len(blocks(PAGE)) == PAGE.read_text().count("```python")
 
 
 @pytest.mark.parametrize("name", ["settle", "skip", "approve", "crash", "journal"])

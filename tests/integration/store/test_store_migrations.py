@@ -15,12 +15,14 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+import trunkline_migrations
 from trunkline.domain.errors import BadDeclaration, SchemaMismatch
 from trunkline.store import migrate, version
 from trunkline.store.database import Database, Unreachable, connection_info
 from trunkline.store.schema import metadata
 
-REVISIONS = ["0001", "0002", "0003"]
+FILES = Path(trunkline_migrations.__path__[0], "versions").glob("[0-9]*.py")
+REVISIONS = sorted(file.name.partition("_")[0] for file in FILES)
 
 
 def relations(url: str, schema: str) -> int:
@@ -52,7 +54,10 @@ def test_from_nothing_to_head_and_back(url: str, unmigrated: str) -> None:
         query = "select relname from pg_class c join pg_namespace n on n.oid = relnamespace where nspname = %s"
         assert connection.execute(query, [unmigrated]).fetchall() == []
     migrate.upgrade(url, unmigrated)
-    assert told == [f"upgraded to {n}" for n in REVISIONS] + [f"downgraded from {n}" for n in reversed(REVISIONS)]
+    assert told == [
+        *(f"upgraded to {one}" for one in REVISIONS),
+        *(f"downgraded from {one}" for one in REVISIONS[::-1]),
+    ]
 
 
 def test_many_that_start_at_once_upgrade_once(url: str, unmigrated: str) -> None:
@@ -60,7 +65,7 @@ def test_many_that_start_at_once_upgrade_once(url: str, unmigrated: str) -> None
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(migrate.upgrade, url, unmigrated, told=told.append) for _ in range(4)]:
             done.result(20)
-    assert told == [f"upgraded to {n}" for n in REVISIONS]
+    assert told == [f"upgraded to {one}" for one in REVISIONS]
 
 
 def test_needs_no_file_and_says_nothing(url: str, unmigrated: str, tmp_path: Path) -> None:
@@ -106,7 +111,7 @@ async def test_check_names_what_is_and_what_is_needed(url: str, schema: str, unm
     await version.check(db)
     await db.close()
     db = await Database.open(url, schema=unmigrated)
-    with pytest.raises(SchemaMismatch, match=r"at nothing .* needs 0003. Run: trunkline migrate"):
+    with pytest.raises(SchemaMismatch, match=rf"at nothing .* needs {version.NEEDED}. Run: trunkline migrate"):
         await version.check(db)
     await db.close()
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 
 from pydantic import BaseModel
 
-from trunkline import App, Context, TimedOut
+from trunkline import App, At, Context, Cron, Every, Tick, TimedOut
 
 app = App("kit")
 paid = app.signal("paid", int)
@@ -126,3 +126,16 @@ class Gate:
             self.cancelled += 1
             raise
         return order_id
+
+
+timed = App("timed")
+
+
+@timed.agent("nightly", schedule=Cron("0 2 * * *", tz="Europe/Berlin", key="{due_at:%Y-%m-%d}"))
+async def nightly(ctx: Context, tick: Tick) -> list[str]:
+    return [tick.due_at.isoformat(), ctx.now().isoformat()]
+
+
+@timed.agent("janitor", schedule=[Every("6h", name="often"), At(datetime(2026, 1, 2, 3, tzinfo=UTC), name="once")])
+async def janitor(ctx: Context, _: None) -> str:
+    return ctx.key

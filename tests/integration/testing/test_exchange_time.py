@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from integration.testing.kit_app import Gate, app, buyer, collector, hasty, paid, scheduled, sleeper, spread
+from integration.testing.kit_app import Gate, app, buyer, collector, hasty, paid, scheduled, sleeper, spread, timed
 from trunkline import RunFailedError
 from trunkline.testing import ExchangeFactory, TooFar
 
@@ -59,6 +59,43 @@ async def test_a_skip_over_too_many_ticks_is_refused(exchange: ExchangeFactory) 
     async with exchange(scheduled) as tl:
         with pytest.raises(TooFar, match=r"more than 1000 times at which something is due .*'report'"):
             await tl.skip("156w")
+
+
+async def test_agents_are_started_by_the_clock(exchange: ExchangeFactory) -> None:
+    async with exchange(timed) as tl:
+        assert (await tl.runs())["items"] == []
+        await tl.skip("3d")
+        nights = (await tl.runs(agent="nightly"))["items"]
+        told = {run["key"]: await tl.run(run["id"]).result() for run in nights}
+        assert list(told) == ["2026-01-03", "2026-01-02", "2026-01-01"], "newest first"
+        assert told["2026-01-02"][0] == "2026-01-02T02:00:00+01:00"
+        assert told["2026-01-02"][1].startswith("2026-01-02T01:00:0"), "the handler is told that time"
+        cleaning = [run["key"] for run in (await tl.runs(agent="janitor"))["items"]]
+        assert (cleaning.count("often"), cleaning.count("once"), len(cleaning)) == (12, 1, 13)
+
+
+async def test_a_schedule_goes_on_after_everybodys_death(exchange: ExchangeFactory) -> None:
+    async with exchange(timed) as tl:
+        for kind in ("agents", "supervisor", "agents"):
+            await tl.skip("1d")
+            await tl.crash(kind)
+        await tl.settle()
+        keys = [run["key"] for run in (await tl.runs(agent="nightly", status="completed"))["items"]]
+        assert keys == ["2026-01-03", "2026-01-02", "2026-01-01"]
+
+
+async def test_the_clock_starts_nobody_without_schedules(exchange: ExchangeFactory) -> None:
+    async with exchange(timed, schedules=False) as tl:
+        await tl.skip("3d")
+        assert (await tl.runs())["items"] == []
+        [nightly, *_] = [one for one in (await tl.schedules())["items"] if one["agent"] == "nightly"]
+        assert (nightly["name"], nightly["fired_at"]) == ("cron 0 2 * * * Europe/Berlin", None)
+
+
+async def test_a_skip_over_too_many_occurrences_is_refused(exchange: ExchangeFactory) -> None:
+    async with exchange(timed) as tl:
+        with pytest.raises(TooFar, match=r"more than 1000 times at which something is due .*'often'"):
+            await tl.skip("300d")
 
 
 async def test_a_skip_waits_until_the_timers_are_set(exchange: ExchangeFactory) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from trunkline.authoring.probing import Happened, NotHappened
 from trunkline.authoring.tool_context import ToolContext
 from trunkline.domain.ids import derived_id
 from trunkline.domain.work import NOT_HAPPENED
+from trunkline.observe import metrics
 from trunkline.observe.ledger import read_ledger
 from trunkline_workers.tool import service
 
@@ -28,6 +30,7 @@ class Bank:
         self.app = App("bank")
         self.moved: list[str] = []
         self.looked: list[str] = []
+        self.hauling, self.may_end = threading.Event(), threading.Event()
 
         def was_it_moved(tc: ToolContext, cents: int) -> Happened[str] | NotHappened:
             self.looked.append(tc.idempotency_key)
@@ -52,7 +55,13 @@ class Bank:
             await asyncio.Event().wait()
             raise AssertionError("nobody sets it")
 
-        self.move, self.shift, self.hang = move, shift, hang
+        @self.app.tool(effect="unsafe", probe=was_it_moved)
+        def haul(cents: int) -> str:
+            self.hauling.set()
+            self.may_end.wait(30)
+            return "hauled"
+
+        self.move, self.shift, self.hang, self.haul = move, shift, hang, haul
 
 
 @pytest.fixture
@@ -111,6 +120,24 @@ async def test_a_probe_that_cannot_tell_leaves_it_unknown(bank: Bank, owner: Own
     assert wrong is not None
     assert "not Happened(result) or NotHappened()" in wrong["message"]
     assert wrong["unknown"] is True
+
+
+async def test_an_unsafe_thread_is_waited_for_beyond_its_timeout_and_told_of_late(
+    bank: Bank, owner: Owner, serving: Serving, eventually: Any
+) -> None:
+    await serving(service.serve, bank.app)
+    handed_back = metrics.executions.labels(kind="tool", outcome="handed_back")._value
+    before = handed_back.get()
+    item = await owner.call(bank.haul, 1, timeout=0.1)
+    assert await asyncio.to_thread(bank.hauling.wait, 20)
+    probe = await owner.call(bank.haul, 1, step=item.step, probe=True)
+    await eventually(lambda: handed_back.get() >= before + 2)  # a quarter of a second apart: its timeout is over
+    assert (owner.outcomes, bank.looked) == ([], [])
+    bank.may_end.set()
+    late = await owner.outcome(item)
+    assert (late.value, late.error) == ("hauled", None)
+    assert (await owner.outcome(probe)).value == "hauled", "it is told again to whoever asks"
+    assert bank.looked == []
 
 
 async def test_each_execution_is_written_down_as_it_begins_and_no_probe_is(

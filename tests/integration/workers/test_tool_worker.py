@@ -327,6 +327,19 @@ async def test_without_an_answer_nothing_is_executed_and_the_same_execution_asks
     assert len(shop.calls) == 1
 
 
+async def test_an_item_outlasts_its_deliveries_while_nobody_can_be_asked(
+    shop: Shop, owner: Owner, serving: Serving
+) -> None:
+    owner.permit = lambda _: None
+    await serving(service.serve, shop.app, max_deliver=2)
+    item = await owner.call(shop.transfer, 5)
+    for _ in range(3):
+        await owner.asked()
+    owner.permit = lambda _: PermitAnswer(answer="go")
+    assert (await owner.outcome(item)).value == "moved"
+    assert len(shop.calls) == 1
+
+
 async def test_later_means_later(shop: Shop, owner: Owner, serving: Serving) -> None:
     answers = [PermitAnswer(answer="later"), PermitAnswer(answer="go", begin_within=0.0), PermitAnswer(answer="go")]
     owner.permit = lambda _: answers.pop(0)

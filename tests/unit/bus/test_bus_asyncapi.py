@@ -9,6 +9,8 @@ from typing import Any
 from trunkline.bus.asyncapi import document
 from trunkline.bus.subjects import Subjects
 from trunkline.domain.work import BUS_BODIES
+from trunkline_workers.llm.service import durable as pool_durable
+from trunkline_workers.tool.service import durable
 
 DOCUMENT = document("tl", "1.2.3")
 
@@ -55,6 +57,12 @@ def test_addresses_are_those_of_the_code() -> None:
     assert Subjects("tl").tool("{tenant}", "{app}", "{tool}") in addresses
     assert "tl.{tenant}.event.{type}" in addresses
     assert DOCUMENT["info"]["version"] == "1.2.3"
+
+
+def test_a_worker_of_others_shares_the_consumers_of_ours() -> None:
+    text = DOCUMENT["info"]["description"]
+    assert f"`{durable('<tenant>', '<app>', '<name>')}`" in text
+    assert f"`{pool_durable('<tenant>', '<pool>')}`" in text
 
 
 def test_a_permit_is_a_question_with_an_answer() -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from trunkline.domain.errors import Unavailable
+from trunkline.domain.ids import is_id
 from trunkline.domain.status import Effect
 from trunkline.domain.work import Outcome
 from trunkline.observe import logs, metrics
@@ -26,7 +27,8 @@ class Conflicts:
 
     def examine(self, outcome: Outcome, done: Callable[[], None]) -> None:
         """Look at a late outcome, and call ``done`` when nothing of it can be lost any more."""
-        if outcome.effect is not Effect.UNSAFE or (outcome.error or {}).get("unknown"):
+        unknown = (outcome.error or {}).get("unknown")
+        if outcome.effect is not Effect.UNSAFE or unknown or not is_id(outcome.run):
             done()
             return
         task = asyncio.create_task(self._examine(outcome, done))
@@ -45,6 +47,9 @@ class Conflicts:
                 break
             except Unavailable:
                 await asyncio.sleep(AGAIN_AFTER)
+            except Exception:  # it stays where it is, and comes again to whoever has the instance next
+                log.exception("a late outcome cannot be examined", run=outcome.run, step=outcome.step)
+                return
         if why:
             log.error("a late outcome contradicts what is recorded", run=outcome.run, step=outcome.step, why=why)
             metrics.dead_letters.labels(source="outcome").inc()

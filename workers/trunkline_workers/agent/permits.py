@@ -89,7 +89,9 @@ class Permits:
 
     async def _decide(self, activation: Activation, request: PermitRequest) -> PermitAnswer:
         live = activation.runs.get(request.run)
-        step = live.driver.open_steps.get(request.step) if live and live.driver and not live.parked else None
+        if live is not None and live.parked:
+            return PermitAnswer(answer="later", reason="the run is parked")
+        step = live.driver.open_steps.get(request.step) if live and live.driver else None
         if live is None or step is None:
             return PermitAnswer(answer="refused", reason="the step has ended")
         if request.attempt < step.attempt:

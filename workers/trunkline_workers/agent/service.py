@@ -127,7 +127,7 @@ class AgentWorker:
 
     async def _office(self, stack: AsyncExitStack) -> Office:
         agents, tools = self._app.specs()
-        versions = await definitions.publish(self.db, self._settings.tenant, agents, tools)
+        versions = await definitions.publish(self.db, self._settings.tenant, agents, tools, ahead=self._clock.ahead)
         self._router = Router(self.db, self.bus, self._settings)
         await self._router.start()
         stack.push_async_callback(self._router.stop)

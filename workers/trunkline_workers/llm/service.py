@@ -34,7 +34,7 @@ async def serve(
         return [
             Bench(
                 station=station(pool, gate, caller, settings),
-                durable=f"llm={settings.tenant}={pool}",
+                durable=durable(settings.tenant, pool),
                 subject=lines.bus.subjects.llm(settings.tenant, pool),
                 capacity=settings.llm_concurrency,
             )
@@ -52,3 +52,8 @@ def pools(app: App | None) -> list[str]:
     """The pools that a worker of ``app`` serves."""
     specs = [] if app is None else app.specs()[0]
     return sorted({DEFAULT_POOL} | {spec.model.pool for spec in specs if spec.model is not None})
+
+
+def durable(tenant: str, pool: str) -> str:
+    """The consumer's name."""
+    return f"llm={tenant}={pool}"
