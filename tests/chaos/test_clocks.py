@@ -13,7 +13,7 @@ NAMES = ["gateway", "llm.1", *JUMPING]
 LATE = 20.0  # seconds: no hour, and more than the busiest machine takes
 
 
-@pytest.mark.parametrize("seconds", [HOUR, -HOUR])
+@pytest.mark.parametrize("seconds", [HOUR, pytest.param(-HOUR, marks=pytest.mark.sweep)])
 async def test_nothing_is_early_nothing_is_late(seconds: int) -> None:
     async with exchange(NAMES) as running:
         async with orders_come(running) as load:

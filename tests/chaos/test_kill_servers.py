@@ -12,5 +12,6 @@ async def test_everything_goes_on_once_it_is_back(server: str, missed: str) -> N
     await a_part_is_killed(server, missed=missed)
 
 
+@pytest.mark.sweep
 async def test_everything_goes_on_when_nats_has_forgotten_everything() -> None:
     await nats_is_wiped()

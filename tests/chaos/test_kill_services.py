@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from chaos.killing import a_part_is_killed
 
 
@@ -13,5 +15,6 @@ async def test_the_gateway_while_it_accepts() -> None:
     await a_part_is_killed("gateway", missed="post")
 
 
+@pytest.mark.sweep
 async def test_the_only_agent_worker_for_a_while() -> None:
     await a_part_is_killed("agents.1", away=10.0, names=["gateway", "supervisor", "agents.1", "tools.1", "llm.1"])

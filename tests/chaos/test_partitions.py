@@ -19,8 +19,17 @@ SLOW = 0.05  # seconds each way, and as many again by chance
 FLAPS = 8
 
 
-@pytest.mark.parametrize("server", ["postgres", "nats"])
-@pytest.mark.parametrize("name", ["agents.1", "tools.1", "supervisor"])
+@pytest.mark.parametrize(
+    ("name", "server"),
+    [
+        ("agents.1", "postgres"),
+        ("tools.1", "nats"),
+        pytest.param("agents.1", "nats", marks=pytest.mark.sweep),
+        pytest.param("tools.1", "postgres", marks=pytest.mark.sweep),
+        pytest.param("supervisor", "nats", marks=pytest.mark.sweep),
+        pytest.param("supervisor", "postgres", marks=pytest.mark.sweep),
+    ],
+)
 async def test_it_is_not_taken_for_dead_and_all_completes(name: str, server: str) -> None:
     async with _exchange({name}) as (running, both), orders_come(running, unknown=True) as load:
         line: Proxy = getattr(both, server)
@@ -33,6 +42,7 @@ async def test_it_is_not_taken_for_dead_and_all_completes(name: str, server: str
         await nobody_died(running)
 
 
+@pytest.mark.sweep
 async def test_all_lines_are_slow() -> None:
     async with _exchange(set(NAMES)) as (running, both), orders_come(running) as load:
         for line in (both.nats, both.postgres):

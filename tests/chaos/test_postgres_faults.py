@@ -25,6 +25,7 @@ create trigger no_room before insert on {table} for each statement execute funct
 """
 
 
+@pytest.mark.sweep
 async def test_it_is_restarted_twice() -> None:
     async with exchange(NAMES) as running, orders_come(running) as load:
         for _ in range(2):
@@ -44,7 +45,7 @@ async def test_it_hangs_up_on_everybody_again_and_again() -> None:
         await load.goes_on()
 
 
-@pytest.mark.parametrize("table", ["journal", "mailbox"])
+@pytest.mark.parametrize("table", ["journal", pytest.param("mailbox", marks=pytest.mark.sweep)])
 async def test_its_disk_is_full_for_a_while(table: str) -> None:
     async with exchange(NAMES) as running, orders_come(running) as load, _outside(running) as connection:
         await connection.execute(FULL.format(table=table).encode())
@@ -55,6 +56,7 @@ async def test_its_disk_is_full_for_a_while(table: str) -> None:
         assert await running.ask("select id from dead_letters") == []
 
 
+@pytest.mark.sweep
 async def test_it_has_no_connections_left() -> None:
     async with exchange(NAMES) as running, orders_come(running) as load, _outside(running) as connection:
         taken = await _all_connections(running, connection)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from chaos.exchange import Exchange, exchange
 from chaos.load import orders_come
 from chaos.roster import leading
@@ -30,6 +32,7 @@ async def test_the_other_one_leads_when_the_leader_dies() -> None:
         assert kept == [("terminated", 10, 10)]
 
 
+@pytest.mark.sweep
 async def test_duties_wait_while_both_are_stopped() -> None:
     async with exchange(NAMES) as running, orders_come(running) as load:
         for name in ("supervisor.1", "supervisor.2"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from chaos.exchange import Exchange, exchange
 from chaos.load import orders_come
 from chaos.repair import repaired
@@ -45,6 +47,7 @@ async def test_an_unsafe_tool_does_not_begin_when_its_time_to_begin_is_over() ->
         assert len(running.effects()) > before, "others began meanwhile"
 
 
+@pytest.mark.sweep
 async def test_a_model_is_not_called_for_a_worker_that_was_stopped() -> None:
     names = ["gateway", "supervisor", "agents.1", "tools.1", "llm.1", "llm.2"]
     async with exchange(names, {"llm.1": SLOW_TO_BEGIN}) as running, orders_come(running) as load:
@@ -59,6 +62,7 @@ async def test_a_model_is_not_called_for_a_worker_that_was_stopped() -> None:
         assert running.processes["llm.1"].returncode not in (0, None)
 
 
+@pytest.mark.sweep
 async def test_a_supervisor_that_led_does_no_harm_when_it_goes_on() -> None:
     names = ["gateway", "supervisor.1", "supervisor.2", "agents.1", "agents.2", "tools.1", "llm.1"]
     async with exchange(names) as running, orders_come(running) as load:

@@ -87,8 +87,9 @@ async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[lis
     One that is leased to ``worker`` already is taken anew: the worker asks because it does not know so (the answer to
     an earlier taking was lost, or its activation was dropped).
 
-    One that has mail and was never taken up comes into being here. Ids without mail are passed over, and so is one that
-    was let go at this very moment: its mail is woken again.
+    One that has mail and was never taken up comes into being here. (One that is being erased at this very moment does
+    not: the database takes its row away again, and nothing can be appended under the lease.) Ids without mail are
+    passed over, and so is one that was let go just now: its mail is woken again.
 
     Raises:
         WorkerDead: ``worker`` has not joined, has left or was declared dead; nothing is taken.
