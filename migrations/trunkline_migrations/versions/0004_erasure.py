@@ -52,6 +52,20 @@ begin
 end $$;
 """
 
+# Whoever was about to make an instance's row from mail that is being erased waits for the erasure, and would then make
+# it all the same: by what it saw before, at an epoch that the tombstone has. Only a look after the fact can tell.
+STALE = """
+create function erased_instances_stay_erased() returns trigger language plpgsql set search_path from current as $$
+begin
+    if exists (select from tombstones t where t.instance = new.id and t.epoch >= new.epoch) then
+        delete from instances where id = new.id and epoch = new.epoch;
+    end if;
+    return null;
+end $$;
+create trigger instances_stay_erased after insert on instances
+    for each row execute function erased_instances_stay_erased();
+"""
+
 FUNCTION_BEFORE = """
 create or replace function journal_is_append_only() returns trigger language plpgsql set search_path from current as $$
 declare
@@ -73,8 +87,12 @@ end $$;
 
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql(TABLES + FUNCTION)
+    op.get_bind().exec_driver_sql(TABLES + FUNCTION + STALE)
 
 
 def downgrade() -> None:
-    op.get_bind().exec_driver_sql(FUNCTION_BEFORE + "drop table tombstones; drop index payloads_of_run;")
+    op.get_bind().exec_driver_sql(
+        "drop trigger instances_stay_erased on instances; drop function erased_instances_stay_erased();"
+        + FUNCTION_BEFORE
+        + "drop table tombstones; drop index payloads_of_run;"
+    )

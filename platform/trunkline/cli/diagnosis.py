@@ -11,7 +11,7 @@ from trunkline.cli.failures import FAILED, OK, UNREACHABLE
 from trunkline.domain.errors import NotConfigured, SchemaMismatch, Unavailable
 from trunkline.observe.logs import hide_secrets
 from trunkline.settings import Settings
-from trunkline.store import durability, retention, version
+from trunkline.store import durability, erasure, retention, version
 from trunkline.store.database import Database, quoted
 from trunkline.store.durability import Durability
 from trunkline.store.retention import ROLE, Role
@@ -48,6 +48,7 @@ async def _postgres(settings: Settings) -> AsyncIterator[Finding]:
         for finding in durable(found):
             yield finding
         yield removing(await retention.role(db), settings.retention_days)
+        yield erasing(await retention.role(db, erasure.ROLE))
     finally:
         await db.close()
 
@@ -96,6 +97,18 @@ def removing(role: Role, days: float) -> Finding:
         detail = f"{_named(role)} is not in the role {ROLE}: nothing is removed"
         return Finding("retention", "wrong", detail, f"as superuser: grant {ROLE} to {_named(role)};")
     return Finding("retention", "ok", f"{policy}, by members of {ROLE} alone")
+
+
+def erasing(role: Role) -> Finding:
+    """Whether this process's database role may erase an instance."""
+    if not role.exists:
+        return Finding(
+            "erasure", "note", f"there is no role {erasure.ROLE}, so whoever may write may erase an instance"
+        )
+    if not role.member:
+        detail = f"{_named(role)} is not in the role {erasure.ROLE}: it erases nothing"
+        return Finding("erasure", "wrong", detail, f"as superuser: grant {erasure.ROLE} to {_named(role)};")
+    return Finding("erasure", "ok", f"by members of {erasure.ROLE} alone")
 
 
 def _named(role: Role) -> str:

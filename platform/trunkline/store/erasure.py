@@ -39,7 +39,7 @@ set local lock_timeout = '10s'
 
 _MAKE = """
 insert into instances (id, tenant, agent, key, head, epoch)
-select m.instance, m.tenant, m.agent, m.key, coalesce(t.version, 0), coalesce(t.epoch, 0)
+select m.instance, m.tenant, m.agent, m.key, coalesce(t.version, 0), coalesce(t.epoch + 1, 0)
 from mailbox m
 left join lateral (
     select max(version) as version, max(epoch) as epoch from tombstones where instance = m.instance

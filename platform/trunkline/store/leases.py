@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from trunkline.domain.errors import WorkerDead
 from trunkline.store.arrays import BigInts, Ids
-from trunkline.store.database import Connection, Database
+from trunkline.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,6 @@ select exists (select from present), id::text, tenant, agent, key, head, epoch, 
 from (select) as once left join (table taken union all table made) as leases on true
 """
 
-# A row that was made from mail which was being erased at that moment: nobody but us has seen it.
-_UNMAKE = """
-delete from instances i using tombstones t
-where i.id = any(%(fresh)s) and i.owner = %(worker)s and t.instance = i.id and i.epoch <= t.epoch
-returning i.id::text
-"""
-
 _HELD = "select id::text, owner from instances where id = any(%s) and owner <> %s"
 
 _RELEASE = """
@@ -94,8 +87,9 @@ async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[lis
     One that is leased to ``worker`` already is taken anew: the worker asks because it does not know so (the answer to
     an earlier taking was lost, or its activation was dropped).
 
-    One that has mail and was never taken up comes into being here. Ids without mail are passed over, and so is one that
-    was let go at this very moment: its mail is woken again.
+    One that has mail and was never taken up comes into being here. (One that is being erased at this very moment does
+    not: the database takes its row away again, and nothing can be appended under the lease.) Ids without mail are
+    passed over, and so is one that was let go just now: its mail is woken again.
 
     Raises:
         WorkerDead: ``worker`` has not joined, has left or was declared dead; nothing is taken.
@@ -107,22 +101,12 @@ async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[lis
         rows = await cursor.fetchall()
         if not rows[0][0]:
             raise WorkerDead(worker=worker)
-        leases = await _unerased(connection, worker, [Lease(*row[1:]) for row in rows if row[1] is not None])
+        leases = [Lease(*row[1:]) for row in rows if row[1] is not None]
         missing = set(instances) - {lease.instance for lease in leases}
         if not missing:
             return leases, []
         cursor = await connection.execute(_HELD, [Ids(missing), worker])
         return leases, [Held(*row) for row in await cursor.fetchall()]
-
-
-async def _unerased(connection: Connection, worker: str, leases: list[Lease]) -> list[Lease]:
-    """Give up what an erasure, committed meanwhile, has passed over: it would begin below its tombstone."""
-    fresh = Ids(lease.instance for lease in leases if lease.epoch == 1)
-    if not fresh:
-        return leases
-    cursor = await connection.execute(_UNMAKE, {"fresh": fresh, "worker": worker})
-    unmade = {row[0] for row in await cursor.fetchall()}
-    return [lease for lease in leases if lease.instance not in unmade]
 
 
 async def release(db: Database, worker: str, leases: Sequence[tuple[str, int]]) -> list[str]:

@@ -95,9 +95,11 @@ moved as (
 select count(*) from gone
 """
 
+# Of a run without a key the instance was erased, and the entries with it.
 _RUNS = """
-delete from runs r using snapshots s
-where r.id = any(%(runs)s) and s.instance = r.instance and (r.last_version <= s.floor or r.key = '')
+delete from runs r
+where r.id = any(%(runs)s)
+  and (r.key = '' or exists (select from snapshots s where s.instance = r.instance and r.last_version <= s.floor))
 """
 
 # Walked in the order of acceptance, which needs no index of its own. What began a run stays as long as the run does.
@@ -146,10 +148,10 @@ delete from workers where id = any(array(
 REST = tuple(_REST)
 
 
-async def role(db: Database) -> Role:
-    """Who may remove."""
+async def role(db: Database, name: str = ROLE) -> Role:
+    """Who may do what the role ``name`` is for."""
     async with db.connection() as connection:
-        row = await (await connection.execute(_ROLE, {"role": ROLE})).fetchone()
+        row = await (await connection.execute(_ROLE, {"role": name})).fetchone()
     assert row is not None
     return Role(*row)
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from trunkline.bus.connection import Bus
-from trunkline.cli.diagnosis import durable, removing
+from trunkline.cli.diagnosis import durable, erasing, removing
 from trunkline.embedded.stack import Stack
 from trunkline.settings import Settings
 from trunkline.store import version
@@ -48,7 +48,8 @@ async def test_all_is_well(run: Run, settings: Settings) -> None:
     states = {finding["what"]: finding["state"] for finding in json.loads(done.stdout)}
     assert states == {
         "Postgres": "ok", "schema": "ok", "fsync": "ok", "full_page_writes": "ok", "commit": "ok",
-        "retention": "note", "NATS": "ok", "JetStream": "ok", "streams": "ok", "fsync of NATS": "note",
+        "retention": "note", "erasure": "note",
+        "NATS": "ok", "JetStream": "ok", "streams": "ok", "fsync of NATS": "note",
     }  # fmt: skip
 
 
@@ -159,3 +160,12 @@ def test_who_may_remove_is_looked_at(role: Role, days: float, state: str, says: 
     assert (found.state, says in found.detail) == (state, True)
     if state == "wrong":
         assert found.fix == 'as superuser: grant trunkline_retention to "m""e";'
+
+
+@pytest.mark.parametrize(
+    ("exists", "member", "state", "says"),
+    [(False, False, "note", "there is no role"), (True, False, "wrong", "nothing"), (True, True, "ok", "alone")],
+)
+def test_who_may_erase_is_looked_at(exists: bool, member: bool, state: str, says: str) -> None:
+    found = erasing(Role("me", exists=exists, member=member))
+    assert (found.state, says in found.detail) == (state, True)

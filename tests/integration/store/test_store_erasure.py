@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import making
@@ -132,7 +133,7 @@ async def test_erased_twice_is_erased_once_and_a_fresh_one_is_erased_anew(db: Da
     owner, lease, still = lived
     first = await erasure.erase(db, *key_of(still))
     assert (await erasure.erase(db, *key_of(still))).erased_at == first.erased_at
-    for epochs in ([2, 3], [2, 3, 5]):
+    for epochs in ([2, 4], [2, 4, 6]):
         await accept(db, [making.envelope(still.key)])
         if len(epochs) == 3:
             await leases.take(db, owner, [lease.instance])
@@ -244,6 +245,29 @@ async def test_against_appends_and_new_requests_nothing_is_half_erased(db: Datab
         db, "select r.id from runs r where r.ended_at is null and not exists (select from mailbox m where m.run = r.id)"
     )
     assert open_runs == [], "each was erased with its mail, or neither was"
+
+
+async def test_who_was_about_to_take_it_up_does_not_bring_it_back(
+    db: Database, eventually: Callable[..., Awaitable[Any]]
+) -> None:
+    """Its statement began before the erasure was true, and waits for it; the mail that it saw is gone by then."""
+    letter = making.envelope()
+    owner = await making.worker(db)
+    await accept(db, [letter])
+    async with db.connection() as connection:
+        await connection.execute("begin")
+        await connection.execute(erasure._MAKE, [letter.instance])
+        taking = asyncio.create_task(leases.take(db, owner, [letter.instance]))
+        waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%%made as%%'"
+        await eventually(lambda: making.value(db, waiting))
+        await erasure._erase(connection, db.schema, *key_of(letter))
+        await connection.execute("commit")
+    await taking
+    assert await making.rows(db, "select * from instances") == []
+    await accept(db, [making.envelope(letter.key)])
+    [fresh], _ = await leases.take(db, owner, [letter.instance])
+    assert await making.rows(db, "select epoch from instances") == [(fresh.epoch,)]
+    assert fresh.epoch > await making.value(db, "select epoch from tombstones")
 
 
 async def test_a_long_journal_goes_in_batches_that_nobody_sees(

@@ -17,7 +17,7 @@ from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.domain.work import Heartbeat
 from trunkline.settings import Settings
-from trunkline.store import history, instances, leases, payloads, retention, workers
+from trunkline.store import erasure, history, instances, leases, payloads, retention, workers
 from trunkline.store.accept import accept
 from trunkline.store.append import Append, Appender, RunChange
 from trunkline.store.audit import audit
@@ -217,6 +217,36 @@ async def test_a_departed_worker_stays_as_long_as_its_replies_are_read(db: Datab
     await rows(db, "update workers set left_at = now() - interval '3 hours'")
     await Retention(db, at_once).look()
     assert await rows(db, "select count(*) from workers") == [(0,)]
+
+
+async def test_the_runs_of_erased_instances_go_at_their_age_and_tombstones_stay(
+    db: Database, policy: Settings, living: Any
+) -> None:
+    old, young = await living("k").run(days_ago=90), await living("y").run(days_ago=1)
+    unread = request("u")
+    await accept(db, [unread])
+    for key in ("k", "y", "u"):
+        await erasure.erase(db, TENANT, AGENT, key)
+    await rows(db, "update runs set ended_at = now() - interval '31 days' where id = %s", unread.run)
+    await Retention(db, policy).look()
+    assert await kept(db, [old, unread.run, young]) == [0, 0, 1]
+    assert await rows(db, "select count(*) from tombstones") == [(3,)]
+    assert (await audit(db, TENANT)).violations == []
+
+
+async def test_what_an_erasure_left_is_deleted_without_a_policy(
+    db: Database, quick: Settings, living: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = living("k")
+    for _ in range(4):
+        await life.run(days_ago=1)
+    monkeypatch.setattr(erasure, "BATCH", 3)
+    monkeypatch.setattr(erasure, "PATIENCE", 0.0)
+    assert not (await erasure.erase(db, TENANT, AGENT, "k")).purged
+    assert await rows(db, "select count(*) from journal") == [(5,)]
+    await Retention(db, quick).purge()
+    assert await rows(db, "select count(*) from journal") == [(0,)]
+    assert await rows(db, "select purged_at is not null from tombstones") == [(True,)]
 
 
 async def test_what_cannot_be_read_is_kept(db: Database, policy: Settings, living: Any) -> None:
