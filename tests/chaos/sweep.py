@@ -12,8 +12,10 @@ import random
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+
+import httpx2
 
 from chaos.chaos_app import expected
 from chaos.exchange import Exchange, nothing_is_wrong, servers
@@ -56,6 +58,7 @@ SITES = [
     *(Site(point, kind) for kind in ("tools", "llm") for point in HANDS),
     *(Site(point, "supervisor") for point in SUPERVISOR),
     Site("mailbox-committed", "gateway"),
+    Site("instance-erased", "gateway"),
 ]
 
 
@@ -237,6 +240,19 @@ async def _something_ancient(running: Exchange, _: str) -> None:
     await running.ask(_ANCIENT_RUN, run, instance, instance)
 
 
+async def _an_erasure(running: Exchange, _: str) -> None:
+    """Somebody wants an instance with an open run erased, until it is done."""
+    key = new_id()
+    place = f"/v1/agents/waiter/instances/{key}"
+    await running.post([(f"{place}/runs", {"input": 1}, f"erased {key}")])
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{running.port}", timeout=5) as client:
+        while True:
+            with suppress(httpx2.HTTPError):
+                if (await client.delete(place)).status_code == 200:
+                    return
+            await asyncio.sleep(0.2)
+
+
 _ANCIENT_INSTANCE = """
 insert into instances (id, tenant, agent, key, head, epoch) values (%s, 'default', 'waiter', %s, 2, 1) returning 1
 """
@@ -289,4 +305,5 @@ RARE: dict[str, Callable[[Exchange, str], Awaitable[None]]] = {
     "schedules-fired": _schedules_are_due,
     "dead-letter-kept": _no_wake,
     "journal-shortened": _something_ancient,
+    "instance-erased": _an_erasure,
 }

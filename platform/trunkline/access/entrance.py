@@ -1,7 +1,7 @@
 """What people may ask of the exchange. Each is a letter that is committed first; then its instance is woken.
 
-An idempotency key makes a repeat find what was accepted first; it is remembered for as long as the instance's mail is
-kept. Another body under the same key is refused.
+An idempotency key makes a repeat find what was accepted first; it is remembered for as long as the run that
+it began. Another body under the same key is refused.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from trunkline.domain.mail import Accepted, Envelope
 from trunkline.domain.status import EnvelopeKind, Resolution, RunStatus
 from trunkline.domain.work import Wake
 from trunkline.engine.routing import route
-from trunkline.store import approvals, dead_letters, definitions, runs
+from trunkline.observe import faults
+from trunkline.store import approvals, dead_letters, definitions, erasure, runs
 from trunkline.store.accept import accept, accept_in
 from trunkline.store.database import Database
+from trunkline.store.erasure import Erased
 from trunkline.store.redrive import redrive
 
 
@@ -193,6 +195,22 @@ class Entrance:
         for envelope in envelopes:
             self.wake(envelope)
         return envelopes
+
+    async def erase(self, tenant: str, agent: str, key: str) -> Erased:
+        """Erase an instance with all that it was; who waits for it is told, who held it drops it.
+
+        Raises:
+            UnknownInstance: nothing was ever accepted for it.
+            ErasureRefused: this process's database role may not.
+        """
+        erased = await erasure.erase(self.db, tenant, agent, check_key(key))
+        await faults.reach("instance-erased")
+        for letter in erased.letters:
+            self.wake(letter)
+        if erased.owner and self.bus is not None and self.bus.connected:
+            wake = Wake(tenant=tenant, agent=agent, instance=erased.instance, anew=True)
+            self.bus.send(self.bus.subjects.worker_wake(erased.owner), dumps(wake))
+        return erased
 
     # --- the way in -------------------------------------------------------------------------------------------------
 

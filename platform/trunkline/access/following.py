@@ -14,6 +14,7 @@ from trunkline.access.transcript import RunEvent, Transcript
 from trunkline.bus import stored
 from trunkline.bus.connection import Bus, CoreMessage
 from trunkline.domain.errors import Unavailable
+from trunkline.domain.journal import RunFailed
 from trunkline.domain.status import RunStatus
 from trunkline.domain.work import StreamChunk
 from trunkline.store import journal, runs
@@ -132,10 +133,16 @@ class Following:
             rows = await journal.tails(self.db, batch)
             found |= {(run, after): rows[run] for run, after in batch.items() if rows[run]}
             left = [key for key in left if batch[key[0]] != key[1]]
-        return found
+        erased = await runs.erased_among(self.db, [run for run, after in keys if (run, after) not in found])
+        return found | {(run, after): [_erased(run, after)] for run, after in keys if run in erased}
 
     async def _look_for_ends(self, keys: Sequence[str]) -> Mapping[str, RunStatus]:
         return await runs.ended_among(self.db, keys)
+
+
+def _erased(run: str, after: int) -> Row:
+    """What the journal would tell, if it were there."""
+    return Row(after + 1, 0, 0, 0.0, RunFailed(run, error=runs.ERASED))
 
 
 def _tokens_of(transcript: Transcript, chunks: Sequence[StreamChunk]) -> Iterator[RunEvent]:

@@ -1,12 +1,8 @@
-"""Commands that show what there is: agents, their instances, tools, and the processes at work."""
+"""Commands that show what there is: agents, tools, and the processes at work."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from trunkline.cli.arguments import AsJson, Cursor, Limit
+from trunkline.cli.arguments import AsJson
 
 
 def agents(as_json: AsJson = False) -> None:
@@ -18,26 +14,6 @@ def agents(as_json: AsJson = False) -> None:
         output.document(page)
     else:
         views.agents(page)
-
-
-def instances(
-    agent: Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")],
-    key: Annotated[str, typer.Argument(metavar="[KEY]", help="Show this one, with its state and open runs.")] = "",
-    limit: Limit = 50,
-    cursor: Cursor = "",
-    as_json: AsJson = False,
-) -> None:
-    """List an agent's instances, or show one."""
-    from trunkline.cli import output, remote, views
-
-    place = f"/v1/agents/{remote.segment(agent)}/instances"
-    found = remote.get(f"{place}/{remote.segment(key)}") if key else remote.get(place, limit=limit, cursor=cursor)
-    if as_json:
-        output.document(found)
-    elif key:
-        views.instance(found)
-    else:
-        views.instances(found)
 
 
 def tools(as_json: AsJson = False) -> None:

@@ -19,6 +19,7 @@ from trunkline.cli import (
     deploying,
     develop,
     doctor,
+    instances,
     messages,
     runs,
     schedules,
@@ -52,7 +53,7 @@ app.command()(messages.signal)
 app.add_typer(runs.app, name="runs")
 app.command()(runs.journal)
 app.command()(catalog.agents)
-app.command()(catalog.instances)
+app.add_typer(instances.app, name="instances")
 app.command()(catalog.tools)
 app.command()(deploying.deploy)
 app.command()(deploying.rollback)

@@ -14,7 +14,7 @@ from trunkline.cli.configuration import load_settings
 from trunkline.client.http import Http, segment
 from trunkline.domain.errors import NotConfigured, NotUnderstood, TrunklineError
 
-__all__ = ["AskedWrongly", "asked", "gateway", "get", "post", "segment"]
+__all__ = ["AskedWrongly", "asked", "delete", "gateway", "get", "post", "segment"]
 
 T = TypeVar("T")
 
@@ -68,3 +68,8 @@ def get(path: str, **query: Any) -> Any:
 def post(path: str, body: Any, *, repeat: str = "") -> Any:
     """The same for something to be done; ``repeat`` is the Idempotency-Key."""
     return asked(lambda http: http.post(path, body, idempotency_key=repeat or None))
+
+
+def delete(path: str) -> Any:
+    """The same for something to be removed."""
+    return asked(lambda http: http.delete(path))

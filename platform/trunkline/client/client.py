@@ -208,6 +208,17 @@ class Client:
         """An instance's state, conversation and open runs."""
         return await self._transport.instance(agent if isinstance(agent, str) else agent.name, key)
 
+    async def erase(self, agent: AgentRef[Any, Any] | str, key: str) -> dict[str, Any]:
+        """Erase an instance with all that it was: ``{"instance": id, "erased_at": seconds, "purged": bool}``.
+
+        Its open runs fail as ``Erased``; what comes to the same key later begins a fresh instance. ``purged`` is false
+        while the rest of a long journal is still being deleted.
+
+        Raises:
+            UnknownInstance: nothing was ever accepted for it.
+        """
+        return await self._transport.erase(agent if isinstance(agent, str) else agent.name, key)
+
     async def runs(
         self, *, agent: str = "", key: str = "", status: str = "", limit: int = 50, cursor: str = ""
     ) -> dict[str, Any]:

@@ -35,7 +35,8 @@ class Refused(TrunklineError):
 class Http:
     """Requests that are repeated for up to ``patience`` seconds while the gateway is away or cannot serve.
 
-    Whatever is sent may be repeated: a POST has its idempotency key, or names something that is done once.
+    Whatever is sent may be repeated: a POST has its idempotency key, or names something that is done once, and
+    so does a DELETE.
     """
 
     def __init__(self, url: str, api_key: str | None, *, patience: float) -> None:
@@ -63,6 +64,10 @@ class Http:
         """The same for something to be done."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return await self._ask("POST", path, content=dumps(body), headers=headers, params=query)
+
+    async def delete(self, path: str) -> Any:
+        """The same for something to be removed."""
+        return await self._ask("DELETE", path)
 
     async def events(self, path: str) -> AsyncIterator[RunEvent]:
         """A run's events; when the connection breaks it goes on behind the last one that came.

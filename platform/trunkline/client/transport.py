@@ -34,6 +34,7 @@ class Transport(Protocol):
     async def publish(self, event: CloudEvent) -> list[str]: ...
     async def listed(self, what: str, **query: Any) -> dict[str, Any]: ...
     async def instance(self, agent: str, key: str) -> dict[str, Any]: ...
+    async def erase(self, agent: str, key: str) -> dict[str, Any]: ...
     async def redrive(self, dead_letter: str) -> None: ...
     async def discard(self, dead_letter: str) -> None: ...
     async def deploy(self, agents: list[dict[str, Any]]) -> dict[str, Any]: ...
@@ -93,6 +94,10 @@ class OverHttp:
     async def instance(self, agent: str, key: str) -> dict[str, Any]:
         found: dict[str, Any] = await self._http.get(f"/v1/agents/{segment(agent)}/instances/{segment(key)}")
         return found
+
+    async def erase(self, agent: str, key: str) -> dict[str, Any]:
+        erased: dict[str, Any] = await self._http.delete(f"/v1/agents/{segment(agent)}/instances/{segment(key)}")
+        return erased
 
     async def redrive(self, dead_letter: str) -> None:
         await self._http.post(f"/v1/dead-letters/{segment(dead_letter)}/redrive", {})
@@ -174,6 +179,10 @@ class Straight:
 
     async def instance(self, agent: str, key: str) -> dict[str, Any]:
         return asdict(await instances.get(self.db, self.tenant, agent, key))
+
+    async def erase(self, agent: str, key: str) -> dict[str, Any]:
+        erased = await self.entrance.erase(self.tenant, agent, key)
+        return {"instance": erased.instance, "erased_at": erased.erased_at, "purged": erased.purged}
 
     async def redrive(self, dead_letter: str) -> None:
         await self.entrance.redrive(self.tenant, dead_letter)

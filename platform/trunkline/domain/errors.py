@@ -223,6 +223,10 @@ class RetentionRefused(TrunklineError):
     """Nothing may be removed from {what}: {reason}. As a superuser, grant {role} to the supervisor's database role."""
 
 
+class ErasureRefused(TrunklineError):
+    """Nothing was erased: {reason}. As a superuser, grant {role} to this process's database role."""
+
+
 class TookTooLong(TrunklineError):
     """It was given up, and nothing of it was done: {what}, within {seconds} s."""
 

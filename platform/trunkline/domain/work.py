@@ -25,11 +25,15 @@ class Message(BaseModel):
 
 
 class Wake(Message):
-    """Look at this instance. Losing one costs latency, never data."""
+    """Look at this instance. Losing one costs latency, never data.
+
+    ``anew``: whoever has it in memory must load it anew, because it is no longer what it was (it was erased).
+    """
 
     tenant: str
     agent: str
     instance: str
+    anew: bool = False
 
 
 class WorkItem(Message):

@@ -135,6 +135,19 @@ async def show_instance(request: Request, agent: str, key: Key) -> Response:
     return as_json(asdict(view))
 
 
+@router.delete("/agents/{agent}/instances/{key}")
+async def erase_instance(request: Request, agent: str, key: Key) -> Response:
+    """Erase an instance: its state, conversation, journal and mail, and what its runs were given and came to.
+
+    Ids and times stay. Runs that were open have failed, as `Erased`, and so is told who waits for them. What comes to
+    the same key later begins a fresh instance; idempotency keys that the erased one knew are forgotten with it.
+    `purged` is false while the rest of a long journal, which nobody can read any more, is still being deleted.
+    """
+    desk = desk_of(request)
+    erased = await desk.entrance.erase(desk.tenant(request), agent, key)
+    return as_json({"instance": erased.instance, "erased_at": erased.erased_at, "purged": erased.purged})
+
+
 @router.post("/events", status_code=202)
 async def publish(request: Request) -> Response:
     """Accept a structured CloudEvent: the subscribed agents' mail is committed before the answer.

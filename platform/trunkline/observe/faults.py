@@ -21,6 +21,7 @@ Point = Literal[
     "event-received",  # the router has an event; nothing is committed
     "mailbox-committed",  # accepted in Postgres; not acknowledged, and nobody was woken
     "event-acknowledged",  # the event is off the bus; nobody was woken
+    "instance-erased",  # nothing of it is left in Postgres; nobody was told
     # the lease
     "wake-received",  # a wake came; it is not acknowledged
     "wake-acknowledged",  # the wake is gone; the lease is not taken

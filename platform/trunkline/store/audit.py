@@ -22,7 +22,8 @@ from trunkline.store.journal import Journal
 PAGE = 200  # instances that are read at once
 
 _INSTANCES = "select id::text from instances where tenant = %s and id > %s::uuid order by id limit %s"
-_RUNS = "select id::text, status, agent, key, instance::text from runs where tenant = %s"
+_RUNS = "select id::text, status, agent, key, instance::text from runs where tenant = %s and key <> ''"
+_ERASED = "select distinct instance::text from tombstones where tenant = %s"
 _UNTAKEN = """
 select m.kind, m.agent, m.key from mailbox m
 where m.tenant = %s and m.taken_at is null and m.kind in ('reply', 'timer', 'cancel', 'resolve')
@@ -52,6 +53,9 @@ async def audit(db: Database, tenant: str, effects: Iterable[Begun] | None = Non
         Unreachable: Postgres is away.
     """
     check, count, after = Audit(tenant), 0, _FIRST
+    async with db.connection() as connection:
+        erased = await (await connection.execute(_ERASED, [tenant])).fetchall()
+    check.shortened.update(instance for [instance] in erased)
     while True:
         async with db.connection() as connection:
             page = [row[0] for row in await (await connection.execute(_INSTANCES, [tenant, after, PAGE])).fetchall()]

@@ -47,7 +47,8 @@ COLUMNS = (
 
 _READ = f"""
 select i.id::text, i.head, coalesce(s.floor, 0), coalesce(s.version, 0), {COLUMNS}
-from instances i left join snapshots s on s.instance = i.id left join journal j on j.instance = i.id
+from instances i left join snapshots s on s.instance = i.id
+left join journal j on j.instance = i.id and j.version > coalesce(s.floor, 0)
 where i.id = any(%(instances)s)
 order by i.id, j.version
 """  # noqa: S608 — constants of ours

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from trunkline.domain.errors import WorkerDead
 from trunkline.store.arrays import BigInts, Ids
-from trunkline.store.database import Database
+from trunkline.store.database import Connection, Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,13 @@ taken as (
     returning i.id, i.tenant, i.agent, i.key, i.head, i.epoch, i.takeovers
 ),
 made as (  -- an instance that has mail and was never taken up
-    insert into instances as i (id, tenant, agent, key, owner, epoch)
-    select distinct on (m.instance) m.instance, m.tenant, m.agent, m.key, %(worker)s, 1
+    insert into instances as i (id, tenant, agent, key, owner, head, epoch)
+    select distinct on (m.instance) m.instance, m.tenant, m.agent, m.key, %(worker)s,
+           coalesce(t.version, 0), coalesce(t.epoch, 0) + 1  -- above all of those that were erased
     from mailbox m
+    left join lateral (
+        select max(version) as version, max(epoch) as epoch from tombstones where instance = m.instance
+    ) t on true
     where m.instance = any(%(instances)s) and m.taken_at is null and exists (select from present)
       and not exists (select from instances where id = m.instance)
     order by m.instance
@@ -61,6 +65,13 @@ made as (  -- an instance that has mail and was never taken up
 )
 select exists (select from present), id::text, tenant, agent, key, head, epoch, takeovers
 from (select) as once left join (table taken union all table made) as leases on true
+"""
+
+# A row that was made from mail which was being erased at that moment: nobody but us has seen it.
+_UNMAKE = """
+delete from instances i using tombstones t
+where i.id = any(%(fresh)s) and i.owner = %(worker)s and t.instance = i.id and i.epoch <= t.epoch
+returning i.id::text
 """
 
 _HELD = "select id::text, owner from instances where id = any(%s) and owner <> %s"
@@ -96,12 +107,22 @@ async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[lis
         rows = await cursor.fetchall()
         if not rows[0][0]:
             raise WorkerDead(worker=worker)
-        leases = [Lease(*row[1:]) for row in rows if row[1] is not None]
+        leases = await _unerased(connection, worker, [Lease(*row[1:]) for row in rows if row[1] is not None])
         missing = set(instances) - {lease.instance for lease in leases}
         if not missing:
             return leases, []
         cursor = await connection.execute(_HELD, [Ids(missing), worker])
         return leases, [Held(*row) for row in await cursor.fetchall()]
+
+
+async def _unerased(connection: Connection, worker: str, leases: list[Lease]) -> list[Lease]:
+    """Give up what an erasure, committed meanwhile, has passed over: it would begin below its tombstone."""
+    fresh = Ids(lease.instance for lease in leases if lease.epoch == 1)
+    if not fresh:
+        return leases
+    cursor = await connection.execute(_UNMAKE, {"fresh": fresh, "worker": worker})
+    unmade = {row[0] for row in await cursor.fetchall()}
+    return [lease for lease in leases if lease.instance not in unmade]
 
 
 async def release(db: Database, worker: str, leases: Sequence[tuple[str, int]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from trunkline.domain.ids import is_id
 from trunkline.domain.mail import Envelope
@@ -18,7 +18,8 @@ async def post_outcomes(db: Database, outcomes: Sequence[Outcome]) -> list[Envel
     """Commit each outcome as a letter to its instance, once for each attempt of its step (and each asking of its
     probe); with its value, if that was kept aside.
 
-    An outcome for an instance that the tenant does not have, or with ids that are none, is passed over.
+    An outcome for an instance or a run that the tenant does not have (any more), or with ids that are none, is passed
+    over.
 
     Returns:
         the letters; wake their instances.
@@ -27,26 +28,28 @@ async def post_outcomes(db: Database, outcomes: Sequence[Outcome]) -> list[Envel
         Unreachable: Postgres is away; nothing may be acknowledged.
     """
     sound = [outcome for outcome in outcomes if is_id(outcome.instance) and is_id(outcome.run)]
-    keys = await _keys(db, (outcome.instance for outcome in sound))
+    keys = await _keys(db, sound)
     letters = [
         _letter(await whole(db, outcome), keys[address])
         for outcome in sound
-        if (address := (outcome.tenant, outcome.agent, outcome.instance.lower())) in keys
+        if (address := (outcome.tenant, outcome.agent, outcome.instance.lower(), outcome.run.lower())) in keys
     ]
     if letters:
         await accept(db, letters)
     return letters
 
 
-async def _keys(db: Database, instances: Iterable[str]) -> dict[tuple[str, str, str], str]:
-    wanted = Ids(set(instances))
-    if not wanted:
+async def _keys(db: Database, outcomes: Sequence[Outcome]) -> dict[tuple[str, str, str, str], str]:
+    """The instances' keys, by what outcomes say of themselves; a run that was erased or removed is nobody's."""
+    if not outcomes:
         return {}
     async with db.connection() as connection:
         cursor = await connection.execute(
-            "select tenant, agent, id::text, key from instances where id = any(%s)", [wanted]
+            "select i.tenant, i.agent, i.id::text, r.id::text, i.key from instances i join runs r on r.instance = i.id"
+            " where i.id = any(%s) and r.id = any(%s) and r.key <> ''",
+            [Ids({outcome.instance for outcome in outcomes}), Ids({outcome.run for outcome in outcomes})],
         )
-        return {(tenant, agent, id_): key for tenant, agent, id_, key in await cursor.fetchall()}
+        return {(tenant, agent, id_, run): key for tenant, agent, id_, run, key in await cursor.fetchall()}
 
 
 async def whole(db: Database, outcome: Outcome) -> Outcome:

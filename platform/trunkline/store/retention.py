@@ -97,7 +97,7 @@ select count(*) from gone
 
 _RUNS = """
 delete from runs r using snapshots s
-where r.id = any(%(runs)s) and s.instance = r.instance and r.last_version <= s.floor
+where r.id = any(%(runs)s) and s.instance = r.instance and (r.last_version <= s.floor or r.key = '')
 """
 
 # Walked in the order of acceptance, which needs no index of its own. What began a run stays as long as the run does.

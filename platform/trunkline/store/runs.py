@@ -42,6 +42,8 @@ class Run:
     ended_at: float | None
 
 
+ERASED = {"type": "Erased", "message": "the instance was erased", "retryable": False}
+
 _ROW = """
 select id::text, tenant, instance::text, agent, key, status, handler, definition, code, {values}, error, usage,
        cost_usd::float8, parked_reason, parked_detail, coalesce(next_actions, '[]'), coalesce(parent_run::text, ''),
@@ -111,6 +113,15 @@ async def ended_among(db: Database, runs: Sequence[str]) -> dict[str, RunStatus]
             "select id::text, status from runs where id = any(%s) and ended_at is not null", [Ids(runs)]
         )
         return {run: RunStatus(status) for run, status in await cursor.fetchall()}
+
+
+async def erased_among(db: Database, runs: Sequence[str]) -> set[str]:
+    """Those of ``runs`` whose instances were erased: they have ended, and no journal tells of it."""
+    if not runs:
+        return set()
+    async with db.connection() as connection:
+        cursor = await connection.execute("select id::text from runs where id = any(%s) and key = ''", [Ids(runs)])
+        return {row[0] for row in await cursor.fetchall()}
 
 
 async def open_of(db: Database, instance: str) -> list[Run]:

@@ -314,6 +314,20 @@ payloads = Table(
     PrimaryKeyConstraint("tenant", "id"),
 )
 Index("payloads_made", payloads.c.created_at)
+Index("payloads_of_run", payloads.c.run, postgresql_where=text("run is not null"))
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    _text("tenant"),
+    _id("instance"),
+    _number("epoch", default=None),
+    _number("version", default=None),
+    _time("erased_at"),
+    _time("purged_at", null=True),
+    PrimaryKeyConstraint("instance", "epoch"),
+)
+Index("tombstones_unpurged", tombstones.c.erased_at, postgresql_where=text("purged_at is null"))
 
 workers = Table(
     "workers",

@@ -1,20 +1,20 @@
 """Removes what has ended and is older than the policy says: journals, runs, mail, and what belonged to them.
 
 It works in small batches, and rests after each for as long as that took: at most half of one connection is its own. A
-batch that takes too long is made smaller. Without a policy (``retention_days`` is 0) it does nothing.
+batch that takes too long is made smaller. Without a policy (``retention_days`` is 0) it only deletes what erasures left
+behind.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable
 from typing import NoReturn
 
-from trunkline.domain.errors import RetentionRefused, TookTooLong
+from trunkline.domain.errors import ErasureRefused, RetentionRefused, TookTooLong
 from trunkline.observe import faults, logs, metrics
 from trunkline.settings import Settings
-from trunkline.store import retention
+from trunkline.store import erasure, retention
 from trunkline.store.database import Database
 from trunkline.store.retention import Old
 from trunkline.supervisor.supervise import rest
@@ -36,17 +36,28 @@ class Retention:
         self._batch = LARGEST
 
     async def run(self) -> NoReturn:
-        while self._age:
+        while True:
             try:
-                await self.look()
-            except RetentionRefused as error:
+                await self.purge()
+                if self._age:
+                    await self.look()
+            except (RetentionRefused, ErasureRefused) as error:
                 log.warning("nothing is removed", reason=str(error))
             except TookTooLong as error:
                 self._batch = max(self._batch // 2, SMALLEST)
                 log.warning("batches are made smaller", reason=str(error), rows=self._batch)
             await rest(self._settings.retention_every)
-        await asyncio.Event().wait()
-        raise AssertionError("an event that nobody sets was set")
+
+    async def purge(self) -> None:
+        """Delete what is left of the journals of erased instances.
+
+        Raises:
+            ErasureRefused: this database role may not.
+        """
+        began = time.monotonic()
+        while await erasure.purge(self._db):
+            await rest(min(time.monotonic() - began, LONGEST_REST))
+            began = time.monotonic()
 
     async def look(self) -> None:
         """Remove all that is old enough.

@@ -206,14 +206,42 @@ async def test_the_journals_are_checked(trunkline: Trunkline, settings: Settings
 
 async def test_the_catalog(trunkline: Trunkline) -> None:
     await trunkline("run", "orders", '{"id": "o-1"}', "--key", KEY, "--follow")
-    shown = {name: (await trunkline(*name.split())).out for name in ("agents", "tools", "ps", "instances orders")}
+    shown = {name: (await trunkline(*name.split())).out for name in ("agents", "tools", "ps", "instances list orders")}
     assert "order.placed" in shown["agents"]
     assert "idempotent" in shown["tools"]
     assert "7 s" in shown["tools"]
     assert "at work" in shown["ps"]
-    assert KEY in shown["instances orders"]
-    assert KEY in (await trunkline("instances", "orders", KEY)).out
+    assert KEY in shown["instances list orders"]
+    assert KEY in (await trunkline("instances", "show", "orders", KEY)).out
     assert [each["name"] for each in (await trunkline("tools", "--json")).json["items"]] == ["refund"]
+
+
+async def test_an_instance_is_erased_when_somebody_says_yes(trunkline: Trunkline, gateway: str) -> None:
+    await trunkline("run", "patient", '"well"', "--key", KEY)
+    refused = await trunkline("instances", "erase", "patient", KEY)
+    assert (refused.status, "say --yes" in refused.err) == (2, True)
+    assert await on_a_terminal(gateway, "n\n", "instances", "erase", "patient", KEY) == 1
+    assert KEY in (await trunkline("instances", "show", "patient", KEY)).out
+    assert await on_a_terminal(gateway, "y\n", "instances", "erase", "patient", KEY) == 0
+    assert (await trunkline("instances", "show", "patient", KEY)).status == 1
+    again = await trunkline("instances", "erase", "patient", KEY, "--yes", "--json")
+    assert again.json["purged"]
+
+
+async def on_a_terminal(gateway: str, typed: str, *arguments: str) -> int:
+    """Run ``trunkline …`` with somebody at the keyboard; its exit status."""
+    ours, theirs = os.openpty()
+    try:
+        os.write(ours, typed.encode())
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "trunkline.cli.main", *arguments, stdin=theirs,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+            env={**os.environ, "TRUNKLINE_GATEWAY_URL": gateway},
+        )  # fmt: skip
+        return await asyncio.wait_for(process.wait(), 30)
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 async def test_dead_letters(trunkline: Trunkline, settings: Settings) -> None:
@@ -243,7 +271,7 @@ async def test_dead_letters(trunkline: Trunkline, settings: Settings) -> None:
         (("runs", "list", "--status", "odd"), 2, "status"),
         (("runs", "list", "--cursor", "odd"), 2, "cursor"),
         (("signal", "nope", "go"), 1, "There is no run"),
-        (("instances", "orders", "unknown"), 1, "no instance"),
+        (("instances", "show", "orders", "unknown"), 1, "no instance"),
     ],
 )
 async def test_refusals_are_one_clear_line(

@@ -24,6 +24,7 @@ from trunkline.domain.errors import (
     Unavailable,
     UnknownAgent,
     UnknownApproval,
+    UnknownInstance,
     UnknownRun,
 )
 from trunkline.gateway.server import serve
@@ -165,6 +166,26 @@ async def test_what_there_is(tl: Client) -> None:
     assert (schedule["agent"], schedule["name"], schedule["due_at"] % 3600) == ("report", "every 1h", 0)
     assert "agents" in {worker["kind"] for worker in (await tl.workers())["items"]}
     assert (await tl.dead_letters())["items"] == []
+
+
+async def test_an_instance_is_erased_and_begins_anew(tl: Client) -> None:
+    run = await tl.start(patient, "well", key=KEY, idempotency_key="k")
+    erased = await tl.erase(patient, KEY)
+    assert erased["purged"]
+    again_erased = await tl.erase(patient, KEY)  # a worker that was just taking it up may have left a blank row
+    assert (again_erased["instance"], again_erased["purged"]) == (erased["instance"], True)
+    with pytest.raises(RunFailedError, match="erased"):
+        await run.result(20)
+    assert [event async for event in run.events()][-1].data["error"]["type"] == "Erased"
+    assert await run.journal() == []
+    with pytest.raises(UnknownInstance):
+        await tl.instance(patient, KEY)
+    with pytest.raises(UnknownInstance):
+        await tl.erase(patient, "nobody")
+    again = await tl.start(patient, "well", key=KEY, idempotency_key="k")
+    assert again.id != run.id, "its keys are forgotten with it"
+    await again.signal(Go, "on")
+    assert await again.result(20) == "well on"
 
 
 async def test_a_gateway_that_is_away_is_told_after_the_patience() -> None:

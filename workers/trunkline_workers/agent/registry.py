@@ -64,7 +64,9 @@ class Registry:
         """Look at this instance: read its mail if it is here, else try for its lease."""
         if self.closed or wake.agent not in self._agents or not is_id(wake.instance):
             return
-        if wake.instance in self._held:
+        if wake.instance in self._held and wake.anew:
+            self._held[wake.instance].leave(None)  # which looks again
+        elif wake.instance in self._held:
             self._stirred.add(wake.instance)
         else:
             self._wanted[wake.instance] = wake
