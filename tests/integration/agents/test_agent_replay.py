@@ -17,6 +17,7 @@ from integration.agents.conftest import Exchange, Worker
 from trunkline.client.replaying import Wanted, held_against
 from trunkline.domain.errors import UnknownRun
 from trunkline.domain.ids import new_id
+from trunkline.domain.status import EnvelopeKind
 
 HERE = Path(__file__).parent
 
@@ -124,3 +125,22 @@ async def test_an_instance_that_cannot_be_read_is_told_and_the_others_are_looked
     told = {item["run"]: item["difference"] for item in found["items"]}
     assert "the head is" in told[broken]
     assert told[sound] == ""
+
+
+async def test_runs_behind_a_snapshot_and_before_it(exchange: Exchange) -> None:
+    settings = exchange.settings.model_copy(update={"snapshot_after": 1})
+    async with Worker(settings):
+        (first,) = await waiting(exchange, "snapped")
+        await exchange.post("patient", "snapped", EnvelopeKind.SIGNAL, {"name": "go", "data": "on"}, run=first)
+        await exchange.until(first, "completed")
+        (second,) = await waiting(exchange, "snapped")
+    for run in (first, second):
+        assert (await held_against(exchange.db, "default", app, Wanted(run=run)))["fits"] == 1
+        assert (await held_against(exchange.db, "default", changed, Wanted(run=run)))["diverged"] == 1
+    async with exchange.db.connection() as connection, connection.transaction():
+        await connection.execute("set local trunkline.retention = 'on'")
+        await connection.execute("delete from journal where run = %s", [first])
+        await connection.execute("update snapshots set floor = version")
+    (item,) = (await held_against(exchange.db, "default", app, Wanted(run=first)))["items"]
+    assert "its beginning was removed" in item["difference"]
+    assert (await held_against(exchange.db, "default", app, Wanted(run=second)))["fits"] == 1

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from integration.agents.conftest import Exchange, Worker
 from trunkline import App, Context
 from trunkline.domain.status import EnvelopeKind
+from trunkline.settings import Settings
 from trunkline.store import instances, runs
 
 
@@ -53,6 +54,11 @@ async def never(ctx: Context[Cents], euros: int) -> int:
 @never.upcast(from_version=1)
 def lost(state: dict[str, Any]) -> dict[str, Any]:
     return {"cents": state["pounds"]}
+
+
+@pytest.fixture(params=["whole journals", "snapshots"])
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    return settings.model_copy(update={"snapshot_after": 1 if request.param == "snapshots" else 1000})
 
 
 async def paid(exchange: Exchange, key: str, euros: int) -> runs.Run:
