@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from trunkline import App, Context, Tick, ToolContext
 
-app = App("chaos")
+app = App("chaos", version=os.environ.get("CHAOS_VERSION", ""))
 Go = app.signal("go", str)
 
 

@@ -142,6 +142,19 @@ class Exchange:
 
         await self.until(all_gone, f"{', '.join(names)} have ended")
 
+    async def replaced(self, name: str, by: str = "") -> None:
+        """A rollout: ``by`` takes over, and the process is asked to end, and does. One of which there is only one at a
+        time (no ``by``) ends before it is started again.
+        """
+        if by:
+            self.start(by)
+            await self.joined(by)
+        self.processes[name].terminate()
+        await self.ended(name)
+        assert self.processes.pop(name).returncode == 0, self.log(name)[-1500:]
+        if not by:
+            self.start(name)
+
     # --- what people do ---------------------------------------------------------------------------------------------
 
     async def publish(self, numbers: range) -> None:

@@ -16,7 +16,9 @@ from trunkline.domain.work import Heartbeat, Wake
 from trunkline.store import workers
 from trunkline.store.append import Append, Appender
 from trunkline_workers.agent.activation import Activation
+from trunkline_workers.agent.colleagues import Colleagues
 from trunkline_workers.agent.conflicts import Conflicts
+from trunkline_workers.agent.definitions import Definitions
 from trunkline_workers.agent.dispatch import Dispatch
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.pauses import Pauses
@@ -67,8 +69,8 @@ class Worker:
             conflicts=Conflicts(line),
             routes=Routes(line),
             pauses=Pauses(line, "default"),
-            definitions={},
-            code="test",
+            definitions=Definitions(line, world.tenant, ()),  # type: ignore[arg-type]
+            colleagues=Colleagues(line, world.tenant, self.worker_id),
             clock=world.clock,  # type: ignore[arg-type]
         )
         self.registry = WatchedRegistry(line, wire, office, app.agents)  # type: ignore[arg-type]

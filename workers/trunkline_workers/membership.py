@@ -26,7 +26,7 @@ log = logs.get("membership")
 
 
 class Membership:
-    """``progress`` and ``held`` are kept up by the worker; they go out with the next beat."""
+    """``progress``, ``held`` and ``announces`` are kept up by the worker; they go out with the next beat."""
 
     def __init__(
         self, kind: Literal["agents", "tools", "llm", "sensors"], app: str, settings: Settings, bus: Bus, db: Database
@@ -34,6 +34,7 @@ class Membership:
         self.worker_id: WorkerId = new_worker_id()
         self.progress = 0
         self.held = 0
+        self.announces: workers.Announced = {}
         self.draining = False
         self.dead = asyncio.Event()
         self._kind, self._app, self._settings, self._bus, self._db = kind, app, settings, bus, db
@@ -48,7 +49,7 @@ class Membership:
 
     async def start(self) -> None:
         """Join in Postgres, then beat until ``stop``."""
-        await workers.join(self._db, self._beat())
+        await workers.join(self._db, self._beat(), self.announces)
         self._tasks = [asyncio.create_task(self._beat_nats()), asyncio.create_task(self._beat_postgres())]
         await self._health.start()
         log.info("joined", worker=self.worker_id, kind=self._kind, health=self._health.url)
@@ -91,7 +92,12 @@ class Membership:
         while not self.dead.is_set():
             try:
                 alive = await workers.beat(
-                    self._db, self.worker_id, progress=self.progress, held=self.held, draining=self.draining
+                    self._db,
+                    self.worker_id,
+                    progress=self.progress,
+                    held=self.held,
+                    draining=self.draining,
+                    announces=self.announces,
                 )
                 self._postgres_away = ""
             except Unreachable as error:

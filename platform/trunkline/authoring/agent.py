@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trunkline.authoring.agent_ref import AgentRef
 from trunkline.authoring.context import Context, Frame
-from trunkline.authoring.handlers import Handler, read_handler
-from trunkline.authoring.instance import InstanceView, StateType
+from trunkline.authoring.handlers import Body, Handler, read_handler
+from trunkline.authoring.instance import InstanceView, StateType, Upcast
 from trunkline.authoring.names import check_event_type, check_path
 from trunkline.authoring.signatures import scope_of_caller
+from trunkline.domain.codec import digest
 from trunkline.domain.errors import BadDeclaration, BadInput
 from trunkline.domain.events import CloudEvent, parse_event
 from trunkline.domain.journal import RunStarted
@@ -42,21 +44,25 @@ class Agent(AgentRef[I, O]):
         on_busy: OnBusy,
         description: str,
         tools: tuple[str, ...] = (),
+        state_version: int = 1,
         model: ModelSettings | None = None,
+        body: Callable[[ModelSettings], Body] | None = None,
         schedules: tuple[ScheduleSpec, ...] = (),
         timeout: float | None = None,
     ) -> None:
         super().__init__(name, description, main.input, main.output)
         self.app = app
-        self.state = StateType(main.state, target=f"agent {name!r}")
+        self.state = StateType(main.state, target=f"agent {name!r}", version=state_version)
         self.handlers: dict[str, Handler] = {}  # by event type
         self._main = main
         self._on_busy = on_busy
         self._tools = tools
         self._model = model
+        self._body = body
         self._schedules = schedules
         self._timeout = timeout
         self._spec: AgentSpec | None = None
+        self._code = ""
 
     @property
     def spec(self) -> AgentSpec:
@@ -64,6 +70,17 @@ class Agent(AgentRef[I, O]):
         if self._spec is None:
             self._spec = self._described()
         return self._spec
+
+    @property
+    def code(self) -> str:
+        """Which code this is, as far as it says so: the app's version, and what is declared apart from the definition.
+
+        It is announced by workers and kept by runs. Whether code fits a run is for a replay to find out.
+        """
+        if not self._code:
+            spec = self.spec.model_dump(mode="json", exclude={"model", "description"})
+            self._code = digest([self.app.version, spec])[:12]
+        return self._code
 
     def on(self, event_type: str, *, key: str | None = None) -> Callable[[EventHandler[E]], EventHandler[E]]:
         """Run a function when an event of this type comes, beside the instance's current run, between its steps.
@@ -84,13 +101,40 @@ class Agent(AgentRef[I, O]):
                 raise BadDeclaration(what=target, reason="this agent handles that event type already", fix=fix)
             handler = read_handler(fn, target=target, scope=scope, event_type=kind, key=path)
             self._check_state(handler, target)
-            self.handlers[kind], self._spec = handler, None
+            self.handlers[kind], self._spec, self._code = handler, None, ""
             return fn
 
         return declare
 
-    async def coroutine(self, driver: RunDriver, view: InstanceView) -> RunResult:
+    def upcast(self, *, from_version: int) -> Callable[[Upcast], Upcast]:
+        """Bring states of ``from_version`` to the next one: ``def name(state: dict) -> dict``, JSON to JSON.
+
+        It is called whenever such a state is read, so it must be a plain function of it. There is one for each version
+        before the agent's ``state_version``.
+
+        Raises:
+            BadDeclaration: the version is not below ``state_version``, has one already, or the function is not usable.
+        """
+        what = f"@{self.name}.upcast(from_version={from_version!r})"
+
+        def declare(fn: Upcast) -> Upcast:
+            if not callable(fn) or inspect.iscoroutinefunction(fn):
+                fix = f"Write: def {getattr(fn, '__name__', 'name')}(state: dict) -> dict"
+                raise BadDeclaration(what=what, reason="it is not a plain function", fix=fix)
+            if type(from_version) is not int or not 0 < from_version < self.state.version:
+                reason, fix = f"the agent is at state_version={self.state.version}", "Count it up in @app.agent(…)"
+                raise BadDeclaration(what=what, reason=reason, fix=fix)
+            if from_version in self.state.upcasts:
+                raise BadDeclaration(what=what, reason="there is one already", fix="Keep one function for each version")
+            self.state.upcasts[from_version] = fn
+            return fn
+
+        return declare
+
+    async def coroutine(self, driver: RunDriver, view: InstanceView, model: ModelSettings | None = None) -> RunResult:
         """One run: the handler that it is for, from the recorded input to the result's JSON.
+
+        ``model`` is what a model-driven agent's run began with; without it, it is what this code declares.
 
         Raises:
             BadInput: the input does not fit, or the run is for a handler that this code does not have.
@@ -101,7 +145,8 @@ class Agent(AgentRef[I, O]):
         event = event_of(started)
         frame = Frame(view, self.state, event)
         value = handler.input.decode(_input_of(started, event, handler))
-        output = handler.output.encode(await handler.fn(Context(driver, frame), value))
+        fn = self._body(model) if self._body and model and handler is self._main else handler.fn
+        output = handler.output.encode(await fn(Context(driver, frame), value))
         return RunResult(
             output=output,
             state=frame.changed_state(),
@@ -118,6 +163,7 @@ class Agent(AgentRef[I, O]):
         return handler
 
     def _described(self) -> AgentSpec:
+        self.state.check(f"agent {self.name!r}")
         return AgentSpec(
             name=self.name,
             app=self.app.name,
@@ -126,6 +172,7 @@ class Agent(AgentRef[I, O]):
             input_schema=self.input.schema(),
             output_schema=self.output.schema(),
             state_schema=self.state.schema(),
+            state_version=self.state.version,
             on_busy=self._on_busy,
             timeout=self._timeout,
             subscriptions=tuple(self._subscriptions()),

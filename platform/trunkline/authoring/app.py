@@ -31,6 +31,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 O = TypeVar("O")  # noqa: E741
 
+MOST_STATE_VERSIONS = 1000
+
 EffectName = Literal["pure", "idempotent", "unsafe"]
 OnBusyName = Literal["queue", "reject", "interrupt"]
 
@@ -38,13 +40,15 @@ OnBusyName = Literal["queue", "reject", "interrupt"]
 class App:
     """One program. ``agents``, ``tools``, ``signals`` and ``sensors`` are what it has declared, by name."""
 
-    def __init__(self, name: str) -> None:
-        """``name`` becomes part of the subjects that its tools are called on.
+    def __init__(self, name: str, *, version: str = "") -> None:
+        """``name`` becomes part of the subjects that its tools are called on. ``version`` names the code, such as a
+        release or a commit: runs go to workers of the version that they began with where another does not fit.
 
         Raises:
             BadName: it is not 1 to 64 letters, digits, "_" or "-".
         """
         self.name = check_name("app", name)
+        self.version = version
         self.agents: dict[str, Agent[Any, Any]] = {}
         self.tools: dict[str, Tool[..., Any]] = {}
         self.signals: dict[str, SignalType[Any]] = {}
@@ -149,6 +153,7 @@ class App:
         timeout: Duration | None = None,
         on_busy: OnBusyName | OnBusy = "queue",
         description: str = "",
+        state_version: int = 1,
     ) -> AgentDecorator:
         """Declare ``async def handler(ctx: Context, input: InputType) -> OutputType`` as an agent.
 
@@ -158,7 +163,8 @@ class App:
         in a list) the clock starts runs. The handler's declared type then decides what it gets: a ``Tick``, which says
         when it was due, or, declared as ``None``, nothing; a type that cannot take a ``Tick`` is refused. ``on_busy``
         says what a request does to an instance that is busy with another run. A run that has not ended ``timeout``
-        after it began is cancelled. ``Context[State]`` gives its instances a state.
+        after it began is cancelled. ``Context[State]`` gives its instances a state; count ``state_version`` up when
+        states that are recorded do not fit any more, and bring them over with ``agent.upcast``.
 
         Raises:
             BadName: the name cannot stand in a subject.
@@ -172,6 +178,9 @@ class App:
             raise BadDeclaration(what=what, reason="key= is a path into an event, and there is no on=", fix=fix)
         policy = check_choice(what, "on_busy", OnBusy, on_busy)
         limit = None if timeout is None else check_duration(what, "timeout", timeout)
+        if type(state_version) is not int or not 0 < state_version <= MOST_STATE_VERSIONS:
+            fix = "Begin with 1, and count up"
+            raise BadDeclaration(what=what, reason=f"state_version={state_version!r} is no such number", fix=fix)
 
         def declare(fn: Any) -> Agent[Any, Any]:
             handler = read_handler(fn, target=what, scope=scope, event_type=event_type, key=path)
@@ -183,6 +192,7 @@ class App:
                 main=handler,
                 on_busy=policy,
                 description=text,
+                state_version=state_version,
                 schedules=times,
                 timeout=limit,
             )

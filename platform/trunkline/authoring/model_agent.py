@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trunkline.authoring.agent import Agent
 from trunkline.authoring.answers import AnswerType
-from trunkline.authoring.handlers import Handler
+from trunkline.authoring.handlers import Body, Handler
 from trunkline.authoring.model_loop import ModelLoop
 from trunkline.authoring.schema import Shape
 from trunkline.authoring.toolbox import Toolbox
@@ -40,13 +40,19 @@ def model_agent(
         fix = 'Write provider and name, such as model="openai/gpt-5-mini"'
         raise BadDeclaration(what=target, reason="model= is empty", fix=fix)
     toolbox, answer = Toolbox(name, tools), AnswerType(output, target=target)
-    loop = ModelLoop(name, settings, toolbox, answer)
+    settings = settings.model_copy(update={"tools": tuple(toolbox.schemas), "answer": answer.format})
+
+    def body(kept: ModelSettings) -> Body:
+        told = toolbox if kept.tools is None else toolbox.as_told(kept.tools, app.tools, app.agents)
+        return ModelLoop(name, kept, told, answer).run
+
     return Agent(
         name,
         app=app,
-        main=Handler(fn=loop.run, input=Shape(str, target=target), output=answer.shape),
+        main=Handler(fn=body(settings), input=Shape(str, target=target), output=answer.shape),
         on_busy=on_busy,
         description=description or inspect.cleandoc(settings.instructions).partition("\n")[0],
         tools=toolbox.names,
         model=settings,
+        body=body,
     )

@@ -78,11 +78,12 @@ class ModelLoop:
     async def _ask_model(self, ctx: Context[Any], added: list[Message]) -> ModelReply:
         ctx.say(*added)
         settings = self._settings
+        answer = self._answer.format if settings.tools is None else settings.answer
         prompt = {
             "model": settings.model,
             "messages": [*self._instructions(), *ctx.conversation],
             "tools": self._toolbox.schemas,
-            "response_format": self._answer.format,
+            "response_format": answer,
         }
         sampling = _sampling(settings)
         args = {
@@ -91,7 +92,7 @@ class ModelLoop:
             "prompt_digest": codec.digest(prompt),
             "settings": sampling,
             "tools": list(self._toolbox.names),
-            "output": self._answer.format and self._answer.format["name"],
+            "output": answer and answer["name"],
         }
         options = {"pool": settings.pool, "timeout": settings.timeout, "retry": settings.retry.model_dump()}
         payload = {**prompt, "settings": sampling}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -34,6 +34,7 @@ class Toolbox:
 
     def __init__(self, agent: str, tools: Sequence[Any]) -> None:
         """Raises ``BadDeclaration`` for what is neither tool nor agent, and for a name that is there twice."""
+        self._agent = agent
         self._tools: dict[str, Usable] = {}
         for tool in tools:
             _check(agent, tool)
@@ -41,11 +42,24 @@ class Toolbox:
                 fix = "Give one of them another name="
                 raise BadDeclaration(what=f"agent {agent!r}", reason=f"it has two tools {tool.name!r}", fix=fix)
             self._tools[tool.name] = tool
+        self.names = tuple(self._tools)
         self.schemas = [_schema(tool) for tool in self._tools.values()]  # in OpenAI's format
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._tools)
+    def as_told(self, schemas: Sequence[dict[str, Any]], *elsewhere: Mapping[str, Usable]) -> Toolbox:
+        """The tools that an earlier definition told the model of, in its words; what carries them out is today's code.
+
+        Those that the agent does not use any more are looked for ``elsewhere``; one that is gone is refused when it is
+        called, in words for the model.
+        """
+        told = Toolbox(self._agent, ())
+        told.schemas = list(schemas)
+        places = (self._tools, *elsewhere)
+        for name in (str(schema["function"]["name"]) for schema in schemas):
+            found = next((place[name] for place in places if name in place), None)
+            told.names = (*told.names, name)
+            if found is not None:
+                told._tools[name] = found
+        return told
 
     async def use(self, ctx: Context[Any], call: ToolCall) -> str:
         """Carry out one call, and return what the model is told: the result, or what went wrong."""

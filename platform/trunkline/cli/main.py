@@ -17,6 +17,7 @@ from trunkline.cli import (
     chaos,
     database,
     dead_letters,
+    deploying,
     develop,
     doctor,
     instances,
@@ -55,6 +56,9 @@ app.command()(runs.journal)
 app.add_typer(agents.app, name="agents")
 app.add_typer(instances.app, name="instances")
 app.command()(catalog.tools)
+app.command()(deploying.deploy)
+app.command()(deploying.rollback)
+app.add_typer(deploying.app, name="definitions")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(dead_letters.app, name="dead-letters")

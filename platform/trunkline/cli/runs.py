@@ -95,6 +95,51 @@ def resolve(
         output.say(f"Run {run} goes on. See: trunkline runs show {run}")
 
 
+@app.command("replay")
+def replay(
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="The run's id.")] = "",
+    against: Annotated[str, typer.Option(metavar="APP", help="A file or a module that holds the App.")] = "",
+    all_open: Annotated[bool, typer.Option("--all-open", help="Every run that has begun and not ended.")] = False,
+    agent: Annotated[str, typer.Option(help="Of these, only this agent's.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Most runs, the oldest first.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether APP's code fits what runs have recorded, before it is deployed.
+
+    It reads from Postgres, carries out no step, and writes nothing. Exit status 1 when a run would diverge.
+    """
+    import asyncio
+
+    from trunkline.authoring.loading import load_app
+    from trunkline.cli import output, views
+    from trunkline.cli.configuration import load_settings
+    from trunkline.cli.failures import FAILED
+    from trunkline.client.replaying import Wanted, held_against
+    from trunkline.domain.errors import NotUnderstood
+    from trunkline.store.database import Database
+
+    if not against or bool(run) == all_open or (agent and not all_open):
+        reason = "write runs replay RUN --against APP, or runs replay --all-open [--agent NAME] --against APP"
+        raise NotUnderstood(what="runs replay", reason=reason)
+    app_, settings = load_app(against), load_settings()
+
+    async def look() -> dict[str, Any]:
+        url, schema = settings.database_url.get_secret_value(), settings.database_schema
+        db = await Database.open(url, schema=schema, size=1)
+        try:
+            return await held_against(db, settings.tenant, app_, Wanted(run=run, agent=agent, limit=limit))
+        finally:
+            await db.close()
+
+    found = asyncio.run(look())
+    if as_json:
+        output.document(found)
+    else:
+        views.replayed(found)
+    if found["diverged"]:
+        raise typer.Exit(FAILED)
+
+
 def journal(
     run: RunId,
     after: Annotated[int, typer.Option(min=0, help="Only entries behind this version.")] = 0,

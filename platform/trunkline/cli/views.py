@@ -24,6 +24,21 @@ def runs(page: Body) -> None:
     _more(page)
 
 
+def replayed(found: Body) -> None:
+    """Which runs the code fits, and where it would go another way."""
+    rows = (
+        (each["run"], each["agent"], cut(each["key"], 40), _fits(each), each["difference"]) for each in found["items"]
+    )
+    table(("RUN", "AGENT", "KEY", "CODE", "DIFFERENCE"), rows, empty="No such run is under way.")
+    say(f"{found['fits']} fit, {found['diverged']} diverge.", "red" if found["diverged"] else "green")
+    if found["more"]:
+        say("There are more: --limit", "dim")
+
+
+def _fits(each: Body) -> str:
+    return "diverges" if each["difference"] else "fits"
+
+
 def why(run_: Body) -> str:
     """Why the run stands where it does, in a few words."""
     error = run_.get("error") or {}
@@ -40,6 +55,8 @@ def run(found: Body) -> None:
             ("run", found["id"]),
             ("agent", found["agent"]),
             ("key", found["key"]),
+            ("definition", found.get("definition") or None),
+            ("code", found.get("code")),
             ("handler", found.get("handler")),
             ("status", found["status"]),
             ("waits", found.get("waits_because")),
@@ -137,6 +154,39 @@ def tools(page: Body) -> None:
     )
     empty = "No tool is declared. Start a worker: trunkline worker tools APP"
     table(("TOOL", "APP", "VERSION", "EFFECT", "TIMEOUT", "RETRIES", "WHAT"), rows, empty=empty)
+
+
+def definitions(page: Body) -> None:
+    """Versions of definitions, and how they came to be current."""
+    rows = (
+        (
+            each["agent"],
+            str(each["version"]),
+            "current" if each["current"] else "",
+            each["cause"],
+            moment(each["since"]),
+            each["app"],
+            each["digest"][:12],
+        )
+        for each in page["items"]
+    )
+    table(("AGENT", "VERSION", "NOW", "BY", "SINCE", "APP", "DIGEST"), rows, empty="No agent is declared.")
+
+
+def definition(found: Body) -> None:
+    """One version, whole: what the model is told comes last."""
+    body = found["body"]
+    model = body.pop("model", None) or {}
+    facts([("agent", found["agent"]), ("version", found["version"]), *body.items(), *model.items()])
+
+
+def moved(answer: Body, *, nothing: str) -> None:
+    """Which versions became current."""
+    for each in answer["moved"]:
+        before = f" (before: version {each['previous']})" if each["previous"] else ""
+        say(f"{each['name']} is at version {each['version']} now{before}", "green")
+    if not answer["moved"]:
+        say(nothing)
 
 
 def schedules(page: Body) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from trunkline.access.entrance import Entrance
 from trunkline.access.following import Following
@@ -19,6 +19,9 @@ from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import new_id
 from trunkline.settings import Settings
 from trunkline.store.database import Database
+
+if TYPE_CHECKING:
+    from trunkline.authoring.app import App
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
@@ -196,6 +199,33 @@ class Client:
     async def discard(self, dead_letter: str) -> None:
         """Settle a dead letter without doing anything with it."""
         await self._transport.discard(dead_letter)
+
+    # --- definitions ------------------------------------------------------------------------------------------------
+
+    async def deploy(self, app: App) -> list[dict[str, Any]]:
+        """Make the definitions of ``app``'s agents current: runs that begin from now on keep to them.
+
+        Returns:
+            ``{"name", "version", "previous"}`` of each that was not.
+
+        Raises:
+            NotDeployable: an agent that is at work would use a tool that no worker has declared.
+        """
+        agents, _ = app.specs()
+        return list((await self._transport.deploy([spec.model_dump(mode="json") for spec in agents]))["moved"])
+
+    async def rollback(self, agent: AgentRef[Any, Any] | str, *, to: int) -> list[dict[str, Any]]:
+        """Make version ``to`` of an agent's definition current again; returns as ``deploy``.
+
+        Raises:
+            UnknownVersion: there is no such version.
+        """
+        name = agent if isinstance(agent, str) else agent.name
+        return list((await self._transport.roll_back({name: to}))["moved"])
+
+    async def definitions(self, agent: str = "") -> dict[str, Any]:
+        """The current definition of every agent; or all versions of ``agent``, the newest first."""
+        return await self._transport.listed("definitions", agent=agent)
 
     # --- what there is ----------------------------------------------------------------------------------------------
 

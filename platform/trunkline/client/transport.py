@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from trunkline.access import listing
+from trunkline.access import deploying, listing
 from trunkline.access.entrance import Entrance
 from trunkline.access.following import Following
 from trunkline.access.transcript import RunEvent
@@ -41,6 +41,8 @@ class Transport(Protocol):
     async def erase(self, agent: str, key: str) -> dict[str, Any]: ...
     async def redrive(self, dead_letter: str) -> None: ...
     async def discard(self, dead_letter: str) -> None: ...
+    async def deploy(self, agents: list[dict[str, Any]]) -> dict[str, Any]: ...
+    async def roll_back(self, versions: dict[str, int]) -> dict[str, Any]: ...
     async def close(self) -> None: ...
 
 
@@ -116,6 +118,12 @@ class OverHttp:
     async def discard(self, dead_letter: str) -> None:
         await self._http.post(f"/v1/dead-letters/{segment(dead_letter)}/discard", {})
 
+    async def deploy(self, agents: list[dict[str, Any]]) -> dict[str, Any]:
+        return dict(await self._http.post("/v1/deployments", {"agents": agents}))
+
+    async def roll_back(self, versions: dict[str, int]) -> dict[str, Any]:
+        return dict(await self._http.post("/v1/rollbacks", {"versions": versions}))
+
     async def close(self) -> None:
         await self._http.close()
 
@@ -172,6 +180,8 @@ class Straight:
         if what == "tools":
             found = await definitions.current(self.db, self.tenant, "tool")
             return {"items": [{"version": one.version, **one.body} for one in found.values()], "next": None}
+        if what == "definitions":
+            return await deploying.listed(self.db, self.tenant, **given)
         if what == "schedules":
             declared = await schedules.list_schedules(self.db, self.tenant)
             return {"items": [asdict(one) for one in declared], "next": None}
@@ -205,6 +215,12 @@ class Straight:
     async def discard(self, dead_letter: str) -> None:
         await dead_letters.get(self.db, self.tenant, dead_letter)
         await dead_letters.discard(self.db, self.tenant, dead_letter)
+
+    async def deploy(self, agents: list[dict[str, Any]]) -> dict[str, Any]:
+        return await deploying.deploy(self.db, self.tenant, {"agents": agents})
+
+    async def roll_back(self, versions: dict[str, int]) -> dict[str, Any]:
+        return await deploying.roll_back(self.db, self.tenant, {"versions": versions})
 
     async def close(self) -> None:
         self.following.close()

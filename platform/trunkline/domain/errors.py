@@ -105,6 +105,25 @@ class UnknownTool(TrunklineError):
     status = 404
 
 
+class UnknownVersion(TrunklineError):
+    """Agent {agent!r} has no definition {version}. See: trunkline definitions list {agent}"""
+
+    status = 404
+
+
+class NotDeployable(TrunklineError):
+    """Agent {agent!r} would use {tools}, which no worker has declared. Start workers with the new code first: tools are
+    code; then deploy."""
+
+    status = 409
+
+
+class NothingToRollBack(TrunklineError):
+    """There is no earlier version to go back to. See: trunkline definitions list"""
+
+    status = 409
+
+
 class UnknownRun(TrunklineError):
     """There is no run {run!r} in this tenant. List runs with: trunkline runs list."""
 

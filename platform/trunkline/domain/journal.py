@@ -10,6 +10,7 @@ the handler did in answer; they stand right behind the delivery that caused them
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -223,7 +224,11 @@ ENTRY_TYPES: dict[str, type[Entry]] = {
     )
 }  # fmt: skip
 DELIVERIES = (RunStarted, StepCompleted, StepFailed, SignalReceived, CancelRequested, RunResumed)
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 1  # of the bodies that are written now
+
+# What brings the bodies of one schema version to the next: (entry type, body) → body. An entry is never rewritten, so
+# whoever raises SCHEMA_VERSION adds the step from the version before, and keeps those that are here.
+UPCASTS: dict[int, Callable[[str, dict[str, Any]], dict[str, Any]]] = {}
 
 
 def _empty(spec: Any) -> Any:
@@ -238,12 +243,17 @@ _BODY_FIELDS = {
 }
 
 
-def decode(instance: str, type_: str, run: str, body: dict[str, Any]) -> Entry:
-    """Build the entry that a journal row holds.
+def decode(instance: str, type_: str, run: str, body: dict[str, Any], schema: int = SCHEMA_VERSION) -> Entry:
+    """Build the entry that a journal row of this schema version holds.
 
     Raises:
-        JournalCorrupt: the type is unknown to this version, or the body does not fit it.
+        JournalCorrupt: schema or type are unknown to this version, or the body does not fit.
     """
+    if schema > SCHEMA_VERSION:
+        reason = f"a {type_} entry is of schema version {schema}, and this version knows {SCHEMA_VERSION}"
+        raise JournalCorrupt(instance=instance, reason=reason)
+    for step in range(schema, SCHEMA_VERSION):
+        body = UPCASTS[step](type_, body)
     entry = ENTRY_TYPES.get(type_)
     if entry is None:
         raise JournalCorrupt(instance=instance, reason=f"entry type {type_!r} is unknown to this version")

@@ -55,7 +55,7 @@ class Subscription(Spec):
 
 
 class ModelSettings(Spec):
-    """How a model-driven agent calls its model."""
+    """How a model-driven agent calls its model: all that a run asks with, so that it stays the same while it lasts."""
 
     model: str
     instructions: str = ""
@@ -68,6 +68,10 @@ class ModelSettings(Spec):
     retry: RetryPolicy = RetryPolicy(retries=3, base=0.5)
     pool: str = "default"
     extra: dict[str, Any] = Field(default_factory=dict)
+    tools: tuple[dict[str, Any], ...] | None = Field(
+        default=None, description="what the model is told of its tools; null where it was not recorded"
+    )
+    answer: dict[str, Any] | None = Field(default=None, description="what it is told of its answer; null is any text")
 
 
 class ScheduleSpec(Spec):
@@ -96,6 +100,7 @@ class AgentSpec(Spec):
     input_schema: dict[str, Any] = Field(default_factory=dict)
     output_schema: dict[str, Any] = Field(default_factory=dict)
     state_schema: dict[str, Any] | None = None
+    state_version: int = Field(default=1, ge=1)
     on_busy: OnBusy = OnBusy.QUEUE
     timeout: float | None = Field(default=None, gt=0, description="seconds from a run's start to its deadline")
     subscriptions: tuple[Subscription, ...] = ()

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 
 from trunkline.domain.codec import dumps
-from trunkline.gateway import catalog, measure, paths, problems, repair, streams
+from trunkline.gateway import catalog, deploying, measure, paths, problems, repair, streams
 from trunkline.gateway.desk import Desk
 from trunkline.gateway.routes import router
 from trunkline.observe import metrics
@@ -24,6 +24,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.add_middleware(measure.Measure)
     app.add_middleware(paths.Segments)
     app.include_router(catalog.router)
+    app.include_router(deploying.router)
     app.include_router(repair.router)
     app.include_router(streams.router)
     app.include_router(router)

@@ -51,7 +51,8 @@ with wanted as (
     from instances i left join snapshots s on s.instance = i.id where i.id = any(%(instances)s)
 )
 select w.id::text, w.head, w.covered, w.body->>'format' as format, w.body->>'digest' as digest,
-       (w.body->'content')::text as content, 0::bigint, null::bigint, null::integer, null::float8, null, null, null
+       (w.body->'content')::text as content, 0::bigint, null::bigint, null::integer, null::float8, null, null, null,
+       null::smallint
 from wanted w
 union all
 select w.id::text, null, null, null, null, null, {journal.COLUMNS}

@@ -40,7 +40,10 @@ class Row:
         }
 
 
-COLUMNS = "j.version, j.epoch, j.writer, extract(epoch from j.recorded_at)::float8, j.type, j.run::text, j.body"
+COLUMNS = (
+    "j.version, j.epoch, j.writer, extract(epoch from j.recorded_at)::float8, j.type, j.run::text, j.body,"
+    " j.schema_version"
+)
 
 _READ = f"""
 select i.id::text, i.head, coalesce(s.floor, 0), coalesce(s.version, 0), {COLUMNS}
@@ -157,5 +160,5 @@ def checked(instance: str, head: int, rows: list[tuple[Any, ...]], *, after: int
 
 
 def _row(instance: str, columns: Sequence[Any]) -> Row:
-    version, epoch, writer, at, type_, run, body = columns
-    return Row(version, epoch, writer, at, entries.decode(instance, type_, run, body))
+    version, epoch, writer, at, type_, run, body, schema = columns
+    return Row(version, epoch, writer, at, entries.decode(instance, type_, run, body, schema))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from trunkline.domain.errors import UnknownRun
 from trunkline.domain.ids import is_id
 from trunkline.domain.status import RunStatus
 from trunkline.store import pages
-from trunkline.store.arrays import Ids
+from trunkline.store.arrays import Ids, Texts
 from trunkline.store.database import Database
 
 
@@ -136,6 +136,31 @@ async def open_of(db: Database, instance: str) -> list[Run]:
             [instance],
         )
         return [_run(row) for row in await cursor.fetchall()]
+
+
+async def under_way(db: Database, tenant: str, *, agent: str | None = None, limit: int = 1000) -> list[Run]:
+    """The tenant's runs that have begun and not ended, oldest first, at most ``limit``; without input and output."""
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            _LISTED + "where tenant = %(tenant)s and (%(agent)s::text is null or agent = %(agent)s)"
+            " and status in ('running', 'waiting', 'parked') and first_version is not null"
+            " order by created_at, id limit %(limit)s",
+            {"tenant": tenant, "agent": agent, "limit": limit},
+        )
+        return [_run(row[:-1]) for row in await cursor.fetchall()]
+
+
+async def diverged(
+    db: Database, tenant: str, codes: Mapping[str, str], *, limit: int = 1000
+) -> list[tuple[str, str, str]]:
+    """(agent, key, run) of runs that are parked as diverged and began with these ``codes``, by agent."""
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            "select r.agent, r.key, r.id::text from runs r join unnest(%s, %s) as c(agent, code) using (agent, code)"
+            " where r.tenant = %s and r.status = 'parked' and r.parked_reason = 'diverged' order by r.id limit %s",
+            [Texts(codes), Texts(codes.values()), tenant, limit],
+        )
+        return await cursor.fetchall()
 
 
 async def park_unloadable(db: Database, instance: str, reason: str, detail: str, actions: Sequence[str]) -> None:

@@ -264,6 +264,29 @@ definitions = Table(
     CheckConstraint("kind in ('agent', 'tool')", name="definitions_kind_check"),
 )
 
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("seq", BigInteger, Identity(always=True), nullable=False),
+    _text("tenant"),
+    _text("kind"),
+    _text("name"),
+    _number("version", Integer, None),
+    Column("previous", Integer),
+    _text("cause"),
+    _time("created_at"),
+    PrimaryKeyConstraint("seq"),
+    CheckConstraint("kind in ('agent', 'tool')", name="deployments_kind_check"),
+    CheckConstraint("cause in ('start', 'deploy', 'rollback')", name="deployments_cause_check"),
+)
+Index(
+    "deployments_newest",
+    deployments.c.tenant,
+    deployments.c.kind,
+    deployments.c.name,
+    deployments.c.seq,
+)
+
 dead_letters = Table(
     "dead_letters",
     metadata,
@@ -332,6 +355,7 @@ workers = Table(
     Column("draining", Boolean, nullable=False, server_default=text("false")),
     _time("dead_at", null=True),
     _time("left_at", null=True),
+    _json("announces", null=True),
     PrimaryKeyConstraint("id"),
 )
 Index("workers_beating", workers.c.beat_at, postgresql_where=text("dead_at is null and left_at is null"))

@@ -12,6 +12,7 @@ import re
 from enum import Flag
 from functools import cache
 
+from trunkline.domain.journal import SCHEMA_VERSION
 from trunkline.store.post import COLUMNS, PARAMETERS
 
 
@@ -56,13 +57,13 @@ passed as (
 )"""
 
 _PARTS = {
-    Part.ENTRIES: """
+    Part.ENTRIES: f"""
 written as (
-    insert into journal (instance, version, run, type, body, epoch, writer)
-    select p.id, e.version, e.run, e.type, e.body::json, p.epoch, p.writer
+    insert into journal (instance, version, run, type, body, schema_version, epoch, writer)
+    select p.id, e.version, e.run, e.type, e.body::json, {SCHEMA_VERSION}, p.epoch, p.writer
     from unnest(%(e_k)s, %(e_version)s, %(e_run)s, %(e_type)s, %(e_body)s) as e(k, version, run, type, body)
     join passed p using (k)
-)""",
+)""",  # noqa: S608 — a constant of ours
     Part.TAKEN: """
 taken as (
     update mailbox m set taken_at = coalesce(m.taken_at, now())

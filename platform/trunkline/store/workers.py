@@ -5,8 +5,11 @@ A worker that is declared dead stays so: it may neither beat nor take leases aga
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from trunkline.domain.codec import dumps
 from trunkline.domain.work import Heartbeat
 from trunkline.store.database import Database
 
@@ -39,24 +42,31 @@ from workers
 """
 
 
-async def join(db: Database, beat: Heartbeat) -> None:
-    """Enter the roster with the first heartbeat."""
+Announced = Mapping[
+    str, Mapping[str, Any]
+]  # by agent: {"code", "state", "definition"}, what its runs begin with and can read
+
+
+async def join(db: Database, beat: Heartbeat, announces: Announced | None = None) -> None:
+    """Enter the roster with the first heartbeat, and with the code that this worker has."""
     async with db.connection() as connection:
         await connection.execute(
-            "insert into workers (id, tenant, kind, app, host, pid, started_at, progress, held, draining)"
-            " values (%s, %s, %s, %s, %s, %s, to_timestamp(%s), %s, %s, %s) on conflict (id) do nothing",
+            "insert into workers (id, tenant, kind, app, host, pid, started_at, progress, held, draining, announces)"
+            " values (%s, %s, %s, %s, %s, %s, to_timestamp(%s), %s, %s, %s, %s) on conflict (id) do nothing",
             [beat.worker, beat.tenant, beat.kind, beat.app, beat.host, beat.pid, beat.started_at, beat.progress,
-             beat.held, beat.draining],
+             beat.held, beat.draining, dumps(announces or {}).decode()],
         )  # fmt: skip
 
 
-async def beat(db: Database, worker: str, *, progress: int, held: int, draining: bool) -> bool:
+async def beat(
+    db: Database, worker: str, *, progress: int, held: int, draining: bool, announces: Announced | None = None
+) -> bool:
     """Say that ``worker`` lives and how far it is. False: it was declared dead (or left), and must stop."""
     async with db.connection() as connection:
         cursor = await connection.execute(
-            "update workers set beat_at = clock_timestamp(), progress = %s, held = %s, draining = %s"
-            " where id = %s and dead_at is null and left_at is null",
-            [progress, held, draining, worker],
+            "update workers set beat_at = clock_timestamp(), progress = %s, held = %s, draining = %s,"
+            " announces = coalesce(%s::json, announces) where id = %s and dead_at is null and left_at is null",
+            [progress, held, draining, dumps(announces).decode() if announces else None, worker],
         )
     return cursor.rowcount == 1
 
@@ -81,6 +91,17 @@ async def list_workers(db: Database, tenant: str | None = None, *, gone: float =
             {"tenant": tenant, "gone": gone},
         )
         return [Worker(*row) for row in await cursor.fetchall()]
+
+
+async def announced(db: Database, tenant: str) -> dict[str, Announced]:
+    """What each agent worker that is at work announces, by its id; those that are draining take nothing any more."""
+    async with db.connection() as connection:
+        cursor = await connection.execute(
+            "select id, announces from workers where tenant = %s and kind = 'agents' and not draining"
+            " and dead_at is null and left_at is null and announces is not null order by started_at desc, id",
+            [tenant],
+        )
+        return dict(await cursor.fetchall())
 
 
 async def silent(db: Database, lease: float) -> list[Worker]:

@@ -12,10 +12,12 @@ from uuid import uuid4
 
 from trunkline.access.entrance import Entrance
 from trunkline.access.following import Following
+from trunkline.authoring.agent_ref import AgentRef
 from trunkline.authoring.app import App
 from trunkline.bus import stored
 from trunkline.bus.connection import Bus
 from trunkline.client.client import Client
+from trunkline.client.replaying import Wanted, held_against
 from trunkline.client.run import Run
 from trunkline.client.transport import Straight
 from trunkline.domain import codec
@@ -169,6 +171,32 @@ class Exchange(Client):
             await asyncio.gather(resting, return_exceptions=True)
         self._decided.add(asked[-1])
         await self.decide(asked[-1], approved=approved, by=by, comment=comment)
+
+    async def deploy(self, app: App) -> list[dict[str, Any]]:
+        """As any client, and returns once every worker has taken it up: runs that are started behind it keep to it."""
+        return await self._taken_up(await super().deploy(app))
+
+    async def rollback(self, agent: AgentRef[Any, Any] | str, *, to: int) -> list[dict[str, Any]]:
+        """Likewise."""
+        return await self._taken_up(await super().rollback(agent, to=to))
+
+    async def diverging(self, app: App) -> dict[str, str]:
+        """The runs under way that the code of ``app`` does not fit, by id, and where it would go another way: what
+        ``trunkline runs replay --all-open --against APP`` says.
+        """
+        found = await held_against(self._db, self.settings.tenant, app, Wanted())
+        return {one["run"]: one["difference"] for one in found["items"] if one["difference"]}
+
+    async def _taken_up(self, moved: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        wanted = {one["name"]: one["version"] for one in moved}
+        async with asyncio.timeout(WITHIN):
+            while True:
+                self._staff.check()
+                at_work = (await workers.announced(self._db, self.settings.tenant)).values()
+                known = [(name, told["definition"]) for agents in at_work for name, told in agents.items()]
+                if all(wanted.get(name, version) == version for name, version in known):
+                    return moved
+                await asyncio.sleep(LOOK_EVERY)
 
     async def skip(self, duration: Duration, *, during_steps: bool = False) -> None:
         """Let time pass for handlers: sleeps end, waits time out and schedules are due, each in its turn.

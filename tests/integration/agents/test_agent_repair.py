@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from integration.agents.changed_app import app as changed
 from integration.agents.conftest import Exchange, Worker
-from trunkline import App, Context
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.status import EnvelopeKind
 from trunkline.store import dead_letters, journal, leases
@@ -17,18 +17,6 @@ from trunkline_workers.agent.registry import Registry
 
 SIGNAL, CANCEL = EnvelopeKind.SIGNAL, EnvelopeKind.CANCEL
 GO = {"name": "go", "data": "on"}
-
-changed = App("agents_under_test")
-changed.signal("go", str)
-
-
-async def triple(number: int) -> int:
-    return number * 3
-
-
-@changed.agent("patient")
-async def patient(ctx: Context, word: str) -> str:
-    return f"{word} {await ctx.step(triple, 1)}"
 
 
 async def suspect(exchange: Exchange, key: str) -> None:

@@ -6,6 +6,7 @@ import making
 import psycopg
 import pytest
 
+from trunkline.domain import journal as entries
 from trunkline.domain.errors import JournalCorrupt
 from trunkline.domain.ids import new_id
 from trunkline.domain.status import RunStatus
@@ -161,3 +162,23 @@ async def test_a_runs_own_entries_and_its_tail(db: Database, appender: Appender)
     assert await journal.read_run(db, "another", run) == []
     tails = await journal.tails(db, {run: 2, other.run: 0, new_id(): 0})
     assert [[row.version for row in found] for found in tails.values()] == [[3], [4, 5], []]
+
+
+async def test_entries_of_an_earlier_schema_are_brought_to_this_one_and_newer_ones_are_refused(
+    db: Database, written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def second(type_: str, body: dict[str, object]) -> dict[str, object]:
+        return {**body, "attempt": 2} if type_ == "StepCompleted" else body
+
+    def third(type_: str, body: dict[str, object]) -> dict[str, object]:
+        return {**body, "attempt": body["attempt"] * 10} if type_ == "StepCompleted" else body
+
+    monkeypatch.setattr(entries, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(entries, "UPCASTS", {1: second, 2: third})
+    found = (await journal.read(db, [written.instance]))[written.instance]
+    assert isinstance(found, journal.Journal)
+    assert [getattr(row.entry, "attempt", None) for row in found.rows] == [None, 20, 20]
+    monkeypatch.setattr(entries, "SCHEMA_VERSION", 0)
+    refused = (await journal.read(db, [written.instance]))[written.instance]
+    assert isinstance(refused, JournalCorrupt)
+    assert "schema version 1, and this version knows 0" in str(refused)

@@ -87,6 +87,16 @@ async def test_taking_and_dying_do_not_cross(db: Database) -> None:
         assert len(reclaimed) == (0 if isinstance(taken, WorkerDead) else 5)
 
 
+async def test_a_beat_tells_what_a_worker_announces_and_nothing_changes_nothing(db: Database) -> None:
+    name = await worker(db)
+    announced = {"orders": {"code": "c", "state": 1, "definition": 2}}
+    for said, kept in (({}, {}), (announced, announced), ({}, announced), (None, announced)):
+        assert await workers.beat(db, name, progress=1, held=0, draining=False, announces=said)
+        assert await workers.announced(db, TENANT) == {name: kept}
+    assert await workers.beat(db, name, progress=1, held=0, draining=True)
+    assert await workers.announced(db, TENANT) == {}
+
+
 async def test_death_compares_the_beat_that_was_seen(db: Database) -> None:
     name = await worker(db)
     [seen] = await workers.silent(db, 0.0)

@@ -106,7 +106,7 @@ class Activation:
         if self.suspect:
             parking.give_up(self, live, turn)
             return live
-        live.driver = RunDriver(started, self.body(self.state, self.conversation), agent=self.agent.name)
+        live.driver = RunDriver(started, self.body(started, self.state, self.conversation), agent=self.agent.name)
         live.driver.start()
         self.follow(live, turn)
         if live.main:
@@ -296,17 +296,18 @@ class Activation:
             seed=self.office.seed(letter.run),
             message_id=letter.message_id,
             handler=letter.body.get("handler") or "",
-            definition=self.office.definition(self.agent.name),
-            code=self.office.code,
+            definition=self.office.definitions.current(self.agent.name),
+            code=self.agent.code,
             parent=letter.body.get("parent"),
             deadline=nearest(letter.body.get("deadline"), None if timeout is None else now + timeout),
         )
 
-    def body(self, state: Any, conversation: list[dict[str, Any]]) -> Callable[[RunDriver], Any]:
-        """What a driver drives: the agent's code on the instance as it was at the run's start."""
+    def body(self, started: RunStarted, state: Any, conversation: list[dict[str, Any]]) -> Callable[[RunDriver], Any]:
+        """What a driver drives: the agent's code on the instance, and with the definition, as of the run's start."""
         lease = self.lease
         view = InstanceView(lease.tenant, lease.agent, lease.key, state, list(conversation))
-        return partial(self.agent.coroutine, view=view)
+        model = self.office.definitions.model(lease.agent, started.definition)
+        return partial(self.agent.coroutine, view=view, model=model)
 
     async def _local(self, live: Live, step: OpenStep) -> None:
         """Carry out a local step; its outcome takes the same way as that of a tool."""

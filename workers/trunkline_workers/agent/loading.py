@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from trunkline.authoring.instance import version_of
 from trunkline.domain.errors import Diverged
 from trunkline.domain.journal import StepRetried, StepScheduled
 from trunkline.domain.status import RunStatus, StepKind
@@ -12,6 +14,7 @@ from trunkline.engine.fold import FoldedRun
 from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.store.history import History
 from trunkline_workers.agent import lateness, parking, reissuing, watching
+from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
 from trunkline_workers.agent.live import Live, Usage
 from trunkline_workers.agent.parking import DIVERGED
 from trunkline_workers.agent.turn import Turn
@@ -27,16 +30,35 @@ def load(activation: Activation, history: History, poison: str = "") -> None:
     folded = history.fold()
     activation.state, activation.conversation = folded.state, folded.conversation
     activation.covered = history.covered
+    objection = activation.agent.state.objection(folded.state)
+    if objection:
+        activation.leave(_unreadable(activation, folded.state, objection))
+        return
     scheduled = [(row.version, row.entry) for row in history.rows if isinstance(row.entry, StepScheduled)]
     versions = {(entry.run, entry.key): version for version, entry in scheduled}
-    for run in folded.open_runs:
-        live = _known(activation, run)
+    lives = [(_known(activation, run), run) for run in folded.open_runs]
+    for live, run in lives:
         live.versions = {key: versions[run.started.run, key] for key in run.open_steps}
-        if activation.suspect:
+    if activation.suspect:
+        for live, _ in lives:
             if not live.parked:
                 activation.act(partial(parking.give_up, activation, live))
-        elif _revived(activation, live, run, poison):
+        return
+    differences = {live.run: _replayed(activation, live, run) for live, run in lives}
+    worker = _elsewhere(activation, [(live, differences[live.run]) for live, _ in lives])
+    if worker is not None:
+        activation.leave(GoesElsewhere(worker))
+        return
+    for live, run in lives:
+        if _fit_to_go_on(activation, live, differences[live.run], poison):
             activation.act(partial(_go_on, activation, live, run), turn=Turn(progress=False))
+
+
+def _unreadable(activation: Activation, state: Any, objection: str) -> Exception:
+    """The state is of newer code, or its upcast fails: nothing of this code runs on it."""
+    worker = activation.office.colleagues.with_state(activation.agent.name, version_of(state))
+    newer = version_of(state) > activation.agent.state.version
+    return GoesElsewhere(worker) if newer and worker is not None else Unreadable(objection)
 
 
 def _known(activation: Activation, run: FoldedRun) -> Live:
@@ -48,18 +70,42 @@ def _known(activation: Activation, run: FoldedRun) -> Live:
     return live
 
 
-def _revived(activation: Activation, live: Live, run: FoldedRun, poison: str) -> bool:
-    """Replay the run. Returns whether it can go on; one that has diverged is parked with the difference."""
-    body = activation.body(run.state, run.conversation)
+def _replayed(activation: Activation, live: Live, run: FoldedRun) -> str:
+    """Replay the run. Returns the difference, where it has diverged."""
+    body = activation.body(run.started, run.state, run.conversation)
     try:
         live.driver = RunDriver.replay(run.entries, body, agent=activation.agent.name)
     except Diverged as error:
+        return str(error)
+    return ""
+
+
+def _elsewhere(activation: Activation, lives: Sequence[tuple[Live, str]]) -> str | None:
+    """The worker that has the code of the runs that this one's code diverges from, if there is one.
+
+    Whoever has the code of an open run keeps the instance, so it is handed over once at most.
+    """
+    codes = {live.started.code for live, difference in lives if difference}
+    if not codes or any(live.started.code == activation.agent.code for live, _ in lives):
+        return None
+    return activation.office.colleagues.with_code(activation.agent.name, codes)
+
+
+def _fit_to_go_on(activation: Activation, live: Live, difference: str, poison: str) -> bool:
+    """Whether the run can go on; one that has diverged is parked with the difference."""
+    if difference:
         if not live.parked:
-            parking.park(activation, live, DIVERGED, str(error))
+            parking.park(activation, live, DIVERGED, f"{difference} {_codes(activation, live)}")
         return False
     if poison and not live.parked:
         parking.park(activation, live, "unrecordable", poison)
     return not live.parked or live.parked == DIVERGED
+
+
+def _codes(activation: Activation, live: Live) -> str:
+    if live.started.code == activation.agent.code:
+        return f"It began with the same code version, {live.started.code}."
+    return f"It began with code version {live.started.code}, and this worker has {activation.agent.code}."
 
 
 def _go_on(activation: Activation, live: Live, run: FoldedRun, turn: Turn) -> None:

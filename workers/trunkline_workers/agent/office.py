@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -16,7 +16,9 @@ from trunkline.domain.status import RunStatus
 from trunkline.observe import metrics
 from trunkline.settings import Settings
 from trunkline.store.append import Appender
+from trunkline_workers.agent.colleagues import Colleagues
 from trunkline_workers.agent.conflicts import Conflicts
+from trunkline_workers.agent.definitions import Definitions
 from trunkline_workers.agent.dispatch import Dispatch
 from trunkline_workers.agent.pauses import Pauses
 from trunkline_workers.membership import Membership
@@ -65,29 +67,25 @@ class Office:
         conflicts: Conflicts,
         routes: Routes,
         pauses: Pauses,
-        definitions: Mapping[str, int],
-        code: str,
+        definitions: Definitions,
+        colleagues: Colleagues,
         clock: Clock,
     ) -> None:
         self.settings = settings
         self.appender = appender
         self.dispatch = dispatch
         self.conflicts = conflicts
+        self.definitions = definitions
+        self.colleagues = colleagues
         self.clock = clock
         self.pauses = pauses
-        self.code = code
         self._membership = membership
         self._routes = routes
-        self._definitions = definitions
         self._loop = asyncio.get_running_loop()
 
     @property
     def worker(self) -> str:
         return self._membership.worker_id
-
-    def definition(self, agent: str) -> int:
-        """The version of the agent's definition that new runs keep to."""
-        return self._definitions.get(agent, 0)
 
     @staticmethod
     def seed(run: str) -> str:

@@ -32,7 +32,7 @@ ACTIONS = {
         CANCEL,
     ),
     "kills-its-worker": ("look at the workers' logs, mend the code", AGAIN, CANCEL),
-    UNLOADABLE: ("mend its journal, or run a version of Trunkline that can read it", AGAIN),
+    UNLOADABLE: ("mend it, or run versions of Trunkline and of your code that can read it", AGAIN),
     "unrecordable": ("mend the code", AGAIN, CANCEL),
 }
 

@@ -13,10 +13,12 @@ from itertools import islice
 from typing import Any
 
 from trunkline.authoring.agent import Agent
+from trunkline.authoring.instance import version_of
 from trunkline.bus.connection import Bus
 from trunkline.domain.codec import dumps, printable
 from trunkline.domain.errors import Fenced, JournalCorrupt
 from trunkline.domain.ids import is_id
+from trunkline.domain.journal import RunStarted
 from trunkline.domain.work import Wake
 from trunkline.observe import faults, logs, metrics
 from trunkline.store import history, leases, mailbox, pauses, runs
@@ -25,6 +27,7 @@ from trunkline.store.history import History
 from trunkline.store.leases import Held, Lease
 from trunkline_workers.agent import loading, parking, watching
 from trunkline_workers.agent.activation import Activation
+from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
 from trunkline_workers.agent.office import Office
 
 log = logs.get("registry")
@@ -44,6 +47,7 @@ class Registry:
         self._wanted: dict[str, Wake] = {}
         self._stirred: set[str] = set()
         self._poisoned: dict[str, Poison] = {}
+        self._leaving: dict[str, tuple[Lease, GoesElsewhere | Unreadable]] = {}
         self._work = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.closed = False
@@ -106,6 +110,7 @@ class Registry:
         while True:
             await self._work.wait()
             self._work.clear()
+            await self._patiently(self._hand_over)
             await self._patiently(self._take_wanted)
             await self._patiently(self._read_mail)
 
@@ -158,6 +163,7 @@ class Registry:
             return
         old = [lease.instance for lease in taken if lease.head]
         histories = await history.read(self._db, old)
+        await self._prepare(taken, histories)
         await faults.reach("journal-read")
         metrics.leases.labels(event="taken").inc(len(taken))
         for lease in taken:
@@ -170,7 +176,22 @@ class Registry:
             self._stirred.add(lease.instance)
             self._load(activation, past)
 
-    async def _refuse(self, lease: Lease, error: JournalCorrupt) -> None:
+    async def _prepare(self, taken: Sequence[Lease], histories: Mapping[str, History | JournalCorrupt]) -> None:
+        """Have at hand what the runs in these histories began with, and who else is there if that is other code."""
+        begun: set[tuple[str, int]] = set()
+        foreign = False
+        for lease in taken:
+            past, agent = histories.get(lease.instance), self._agents[lease.agent]
+            if isinstance(past, History):
+                started = [row.entry for row in past.rows if isinstance(row.entry, RunStarted)]
+                begun.update((lease.agent, one.definition) for one in started)
+                foreign |= any(one.code != agent.code for one in started)
+                foreign |= past.snapshot is not None and version_of(past.snapshot.state) != agent.state.version
+        await self._office.definitions.fetch(begun)
+        if foreign:
+            await self._office.colleagues.refresh()
+
+    async def _refuse(self, lease: Lease, error: JournalCorrupt | Unreadable) -> None:
         """The instance cannot be loaded: its runs are parked, and it is let go until somebody has mended it."""
         log.error("an instance is refused: %s", error, instance=lease.instance)
         metrics.parked.labels(reason=parking.UNLOADABLE).inc()
@@ -221,6 +242,19 @@ class Registry:
             if one.lease.instance in waiting or (self.closed and one.runs):
                 self._office.dispatch.wake(one.lease.tenant, one.lease.agent, one.lease.instance)
 
+    async def _hand_over(self) -> None:
+        """Let go of instances that this worker's code is not for: to the worker that was named, or until mended."""
+        for instance, (lease, why) in list(self._leaving.items()):
+            if isinstance(why, Unreadable):
+                await self._refuse(lease, why)
+            else:
+                await leases.release(self._db, self._office.worker, [(instance, lease.epoch)])
+                metrics.leases.labels(event="released").inc()
+                wake = Wake(tenant=lease.tenant, agent=lease.agent, instance=instance)
+                self._bus.send(self._bus.subjects.worker_wake(why.worker), dumps(wake))
+                log.info("an instance goes to a worker that has its code", instance=instance, worker=why.worker)
+            del self._leaving[instance]
+
     def _lose(self, activation: Activation, error: BaseException | None, letters: Iterable[int]) -> None:
         """A turn was refused: the instance is another's now, or what it holds cannot be recorded. Look again."""
         if activation.closed:
@@ -231,6 +265,10 @@ class Registry:
         if isinstance(error, Unreachable):
             return  # the worker is ending
         wake = Wake(tenant=lease.tenant, agent=lease.agent, instance=lease.instance)
+        if isinstance(error, GoesElsewhere | Unreadable):
+            self._leaving[lease.instance] = lease, error
+            self._work.set()
+            return
         if error is None:
             self.look(wake)
             return

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from hashlib import sha256
 
 from pydantic import ValidationError
 
 from trunkline.authoring.app import App
 from trunkline.bus.connection import CoreMessage
 from trunkline.bus.consume import Consumer, Consumption, Delivery
-from trunkline.domain.codec import dumps, loads
+from trunkline.domain.codec import loads
 from trunkline.domain.errors import BadJson, Unavailable
 from trunkline.domain.work import Wake
 from trunkline.observe import faults, logs
 from trunkline.settings import Settings
 from trunkline.store import definitions
 from trunkline.store.append import Appender
+from trunkline.store.deployments import Kind
 from trunkline_workers.agent import watching
 from trunkline_workers.agent.activation import Activation
+from trunkline_workers.agent.colleagues import Colleagues
 from trunkline_workers.agent.conflicts import Conflicts
+from trunkline_workers.agent.definitions import Definitions
 from trunkline_workers.agent.dispatch import Dispatch
+from trunkline_workers.agent.freeing import free
 from trunkline_workers.agent.office import Clock, Office
 from trunkline_workers.agent.pauses import Pauses
 from trunkline_workers.agent.permits import Permits
@@ -37,7 +40,7 @@ log = logs.get("agents")
 
 INBOX_CAPACITY = 1024
 REPLY_CAPACITY = 4096
-CLOCK_EVERY = 10.0  # seconds between two readings of Postgres's clock
+LOOK_EVERY = 10.0  # seconds between two readings of Postgres's clock, and between two looks at parked runs
 
 
 async def serve(
@@ -75,6 +78,7 @@ class AgentWorker:
 
     membership: Membership
     registry: Registry
+    definitions: Definitions
 
     def __init__(self, app: App, settings: Settings, lines: Lines, clock: Clock) -> None:
         self._app, self._settings, self._clock = app, settings, clock
@@ -85,6 +89,9 @@ class AgentWorker:
     async def start(self, stack: AsyncExitStack) -> None:
         """Start every part; ``stack`` ends them."""
         self.membership = Membership("agents", self._app.name, self._settings, self.bus, self.db)
+        self._codes = {name: agent.code for name, agent in self._app.agents.items()}
+        self.definitions = Definitions(self.db, self._settings.tenant, self._app.agents, self._announce)
+        self._announce()
         await self.membership.start()
         stack.push_async_callback(self.membership.stop)
         office = await self._office(stack)
@@ -92,6 +99,7 @@ class AgentWorker:
         self._parts += self.registry.start()
         stack.push_async_callback(self.registry.stop)
         await self._listen(stack)
+        await self._free()
 
     async def until(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set.
@@ -130,6 +138,10 @@ class AgentWorker:
     async def _office(self, stack: AsyncExitStack) -> Office:
         agents, tools = self._app.specs()
         versions = await definitions.publish(self.db, self._settings.tenant, agents, tools, ahead=self._clock.ahead)
+        self._parts.append(await self.definitions.start())
+        stack.push_async_callback(self.definitions.stop)
+        _compare(self.definitions, versions)
+        colleagues = Colleagues(self.db, self._settings.tenant, self.membership.worker_id)
         self._router = Router(self.db, self.bus, self._settings)
         await self._router.start()
         stack.push_async_callback(self._router.stop)
@@ -151,23 +163,34 @@ class AgentWorker:
             conflicts=conflicts,
             routes=self._router.routes,
             pauses=pauses,
-            definitions={name: version for (kind, name), version in versions.items() if kind == "agent"},
-            code=sha256(dumps([spec.model_dump(mode="json") for spec in agents])).hexdigest()[:12],
+            definitions=self.definitions,
+            colleagues=colleagues,
             clock=self._clock,
         )
         office.clock.set(await self.db.now())
-        clock = asyncio.create_task(self._keep_time(office), name="clock")
+        clock = asyncio.create_task(self._keep_up(office), name="clock")
         self._parts.append(clock)
         stack.callback(clock.cancel)
         return office
 
-    async def _keep_time(self, office: Office) -> None:
+    def _announce(self) -> None:
+        """Tell others, with the next beat, which code and definitions this worker has."""
+        self.membership.announces = self.definitions.announced(self._app.agents)
+
+    async def _free(self) -> None:
+        """Have another look at runs that were parked for want of just this code."""
+        tenant, worker = self._settings.tenant, self.membership.worker_id
+        if found := await free(self.db, self._dispatch, tenant, worker, self._codes):
+            log.info("runs that were parked for want of this code are tried again", runs=found)
+
+    async def _keep_up(self, office: Office) -> None:
         while True:
-            await asyncio.sleep(CLOCK_EVERY)
+            await asyncio.sleep(LOOK_EVERY)
             try:
                 office.clock.set(await self.db.now())
+                await self._free()
             except Unavailable:
-                continue  # the offset that was last measured holds until Postgres is back
+                continue  # what was last measured holds until Postgres is back
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         settings, subjects, worker = self._settings, self.bus.subjects, self.membership.worker_id
@@ -219,6 +242,18 @@ class AgentWorker:
         """NATS lost what it held: issue every open remote step again."""
         log.warning("NATS was wiped; issuing open steps again")
         self.registry.every(reissue_remote)
+
+
+def _compare(declared: Definitions, versions: Mapping[tuple[Kind, str], int]) -> None:
+    """Say where new runs will not be as this worker's code declares, because another version was deployed."""
+    for (kind, name), own in versions.items():
+        if kind == "agent" and declared.current(name) != own:
+            log.warning(
+                "another definition was deployed than this code declares; to change that: trunkline deploy",
+                agent=name,
+                deployed=declared.current(name),
+                declared=own,
+            )
 
 
 def reissue_remote(activation: Activation) -> None:
