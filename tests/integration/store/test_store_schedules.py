@@ -70,6 +70,12 @@ async def test_a_changed_schedule_is_due_anew_and_a_removed_one_is_gone(db: Data
     assert await schedules.list_schedules(db, TENANT) == [], "its agent is gone from the app"
 
 
+async def test_an_agent_that_another_app_declares_without_it_has_it_no_longer(db: Database) -> None:
+    await declare(db, every())
+    await declare(db, app="moved")
+    assert await schedules.list_schedules(db, TENANT) == []
+
+
 async def test_an_occurrence_is_one_run_however_many_look(db: Database) -> None:
     await declare(db, *(every(f"s{n}") for n in range(20)))
     await back(db, HOUR)

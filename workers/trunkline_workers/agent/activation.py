@@ -269,8 +269,10 @@ class Activation:
 
     @property
     def idle(self) -> bool:
-        """Nothing under way that memory is needed for: no run, or only runs that wait for a person, timer or reply."""
-        if self.unsettled or self.tasks or (self.queue and not self.paused):
+        """Nothing under way that memory is needed for: no run, or only runs that wait for a person, timer or reply; and
+        nobody in the queue, or only those who wait for a paused agent.
+        """
+        if self.unsettled or self.tasks or (self.queue and (self.runs or not self.paused)):
             return False
         return all(live.parked or self._driver(live).waiting for live in self.runs.values())
 
