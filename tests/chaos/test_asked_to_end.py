@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from chaos.exchange import Exchange, exchange
 from chaos.load import orders_come
 
@@ -13,6 +15,7 @@ DRAIN = 2.0  # seconds that running steps are given
 SOON = 12.0  # seconds, the drain among them
 
 
+@pytest.mark.sweep
 async def test_everybody_ends_without_servers() -> None:
     async with exchange(NAMES, drain=DRAIN) as running, orders_come(running, unknown=True) as load:
         running.kill("nats")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from chaos.cluster import cluster
 from chaos.exchange import servers
 from chaos.load import orders_come
@@ -13,6 +15,7 @@ from chaos.roster import PATIENT_LEASE, nobody_died
 NAMES = ["gateway", "supervisor", "agents.1", "agents.2", "tools.1", "llm.1"]
 
 
+@pytest.mark.sweep
 async def test_leaders_die_and_come_back(tmp_path: Path) -> None:
     async with servers() as running, cluster(tmp_path) as three:
         running.settings = {"nats_url": three.urls, "nats_replicas": 3, "lease": PATIENT_LEASE}

@@ -23,7 +23,7 @@ FLAPS = 8
     ("name", "server"),
     [
         ("agents.1", "postgres"),
-        ("tools.1", "nats"),
+        pytest.param("tools.1", "nats", marks=pytest.mark.sweep),
         pytest.param("agents.1", "nats", marks=pytest.mark.sweep),
         pytest.param("tools.1", "postgres", marks=pytest.mark.sweep),
         pytest.param("supervisor", "nats", marks=pytest.mark.sweep),
@@ -51,6 +51,7 @@ async def test_all_lines_are_slow() -> None:
         await nobody_died(running)
 
 
+@pytest.mark.sweep
 async def test_all_lines_are_cut_every_second() -> None:
     async with _exchange(set(NAMES)) as (running, both), orders_come(running, unknown=True) as load:
         for flap in range(FLAPS):

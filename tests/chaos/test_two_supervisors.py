@@ -14,6 +14,7 @@ NAMES = ["gateway", "supervisor.1", "supervisor.2", "agents.1", "agents.2", "too
 LEASES = 5  # in which the other one must lead: two by the rule, and a busy machine
 
 
+@pytest.mark.sweep
 async def test_the_other_one_leads_when_the_leader_dies() -> None:
     async with exchange(NAMES) as running:
         async with orders_come(running) as load:
