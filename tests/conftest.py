@@ -14,6 +14,8 @@ from uuid import uuid4
 import hypothesis
 import pytest
 
+from trunkline.bus import stored
+from trunkline.bus.connection import Bus
 from trunkline.embedded.stack import Stack
 from trunkline.settings import Settings
 
@@ -83,9 +85,21 @@ def settings(stack: Stack, namespace: str) -> Iterator[Settings]:
     from trunkline.store import migrate
 
     migrate.upgrade(stack.postgres.url, namespace)
-    yield stack.settings(namespace=namespace, database_schema=namespace)
+    settings = stack.settings(namespace=namespace, database_schema=namespace)
+    yield settings
+    if stack.nats.running:
+        asyncio.run(_streams_deleted(settings))
     with psycopg.connect(stack.postgres.url, autocommit=True) as connection:
         connection.execute(f"set client_min_messages = warning; drop schema {namespace} cascade")
+
+
+async def _streams_deleted(settings: Settings) -> None:
+    """A server reserves memory for every STREAM: hundreds of tests would use it up."""
+    bus = await Bus.connect(settings, name="cleaner")
+    try:
+        await stored.delete_streams(bus)
+    finally:
+        await bus.close()
 
 
 @pytest.fixture

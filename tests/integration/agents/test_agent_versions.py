@@ -52,9 +52,9 @@ async def test_a_run_goes_to_the_worker_that_has_its_code(exchange: Exchange) ->
         for run in begun:
             await go(exchange, run)
         for run in begun:
-            ended = await exchange.until(run.id, "completed", "failed", "parked")
+            ended = await exchange.until(run.id, "completed", "failed")
+            # What the new one took up before the old one was there was parked, and was freed when that came.
             assert (ended.status, ended.output) == ("completed", "well on 1")
-            assert "RunParked" not in await exchange.entries(run.id)
 
 
 async def test_code_of_another_version_that_fits_goes_on(exchange: Exchange) -> None:

@@ -21,7 +21,7 @@ async def db(settings: Settings):
 
 
 async def test_a_run_that_nobody_carried_out_is_lost(db: Database) -> None:
-    [accepted] = await accept(db, [request("default", "orders", None, 1, "chaos-0-1")])
+    [accepted] = await accept(db, [request("default", "orders", None, 1, "chaos-0-1", deadline=None)])
     found = await count(db, "default", [], [accepted.run], own_instances=True)
     assert (found.lost, found.violations, found.repeated.llm_cost_usd) == (1, [], None)
 
@@ -32,7 +32,7 @@ async def test_an_accepted_run_that_is_not_there_is_lost(db: Database) -> None:
 
 
 async def test_two_runs_of_one_start_and_an_effect_without_a_step_are_doubled(db: Database) -> None:
-    letters = [request("default", "orders", "one", number, f"chaos-0-{number}") for number in (1, 2)]
+    letters = [request("default", "orders", "one", number, f"chaos-0-{number}", deadline=None) for number in (1, 2)]
     accepted = [one.run for one in await accept(db, letters)]
     begun = [Begun(key="k", attempt=1, at=1.0)]
     found = await count(db, "default", begun, accepted, own_instances=True)
