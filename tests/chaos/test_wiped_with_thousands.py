@@ -22,7 +22,8 @@ async def test_all_of_them_complete() -> None:
         bus = await Bus.connect(running.stack.settings(), name="test")
         try:
             entrance = Entrance(running.db, bus)
-            await _accept(entrance, [request("default", "waiter", f"{one}", one, f"start {one}") for one in WAITERS])
+            starts = [request("default", "waiter", f"{one}", one, f"start {one}", deadline=None) for one in WAITERS]
+            await _accept(entrance, starts)
             await running.until(lambda: _are(running, "waiting"), "all of them wait")
             async with orders_come(running, at_once=ORDERS) as load:
                 running.wipe()
