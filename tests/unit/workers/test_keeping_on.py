@@ -9,7 +9,9 @@ import pytest
 
 from trunkline.domain.specs import Subscription
 from trunkline.settings import Settings
-from trunkline.store import workers
+from trunkline.store import pauses, workers
+from trunkline_workers import keeping
+from trunkline_workers.agent.pauses import Pauses
 from trunkline_workers.membership import Membership
 from trunkline_workers.router import routes
 from trunkline_workers.router.routes import Routes
@@ -57,9 +59,35 @@ async def test_a_router_that_could_not_read_subscriptions_reads_them_again(monke
         return {"default": [Subscription(agent="orders", event_type="order.placed")]} if readings > 2 else {}
 
     monkeypatch.setattr(routes, "subscriptions", subscriptions)
-    monkeypatch.setattr(routes, "REFRESH", 0.01)
+    monkeypatch.setattr(keeping, "REFRESH", 0.01)
     known = Routes(cast("Any", None))
     await known.start()
     await asyncio.wait_for(read.wait(), PATIENCE)
     await known.stop()
     assert known.known("default", "order.placed")
+
+
+async def test_a_worker_that_could_not_read_pauses_hears_of_the_resumption(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = 0
+    resumed = asyncio.Event()
+
+    async def paused(*_: object) -> dict[str, object]:
+        nonlocal readings
+        readings += 1
+        if readings == 2:
+            raise PermissionError("permission denied for table pauses")
+        return {"orders": None} if readings == 1 else {}
+
+    async def waiting(*_: object) -> list[str]:
+        return []
+
+    monkeypatch.setattr(pauses, "paused", paused)
+    monkeypatch.setattr(pauses, "waiting", waiting)
+    monkeypatch.setattr(keeping, "REFRESH", 0.01)
+    known = Pauses(cast("Any", None), "default")
+    known.resumed = lambda *_: resumed.set()
+    await known.start()
+    assert "orders" in known
+    await asyncio.wait_for(resumed.wait(), PATIENCE)
+    await known.stop()
+    assert "orders" not in known

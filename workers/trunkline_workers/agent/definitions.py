@@ -6,27 +6,23 @@ without a restart.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
 
 from trunkline.authoring.agent import Agent
-from trunkline.domain.errors import Unavailable
 from trunkline.domain.specs import ModelSettings
 from trunkline.observe import logs
 from trunkline.store import definitions, deployments
 from trunkline.store.database import Database
+from trunkline_workers.keeping import Kept
 
 log = logs.get("definitions")
 
-REFRESH = 0.5  # seconds
 
-
-class Definitions:
-    """Kept up between ``start`` and ``stop``. ``agents`` are those that this worker runs; ``told`` hears of changes."""
+class Definitions(Kept):
+    """``agents`` are those that this worker runs; ``told`` hears of changes."""
 
     def __init__(
         self, db: Database, tenant: str, agents: Collection[str], told: Callable[[], object] = lambda: None
@@ -35,22 +31,6 @@ class Definitions:
         self._current: dict[str, int] = {}
         self._models: dict[tuple[str, int], ModelSettings | None] = {}
         self._told = told
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> asyncio.Task[None]:
-        """Read once, then keep up. The task ends with ``stop``, else only by a fault.
-
-        Raises:
-            Unreachable: Postgres is away.
-        """
-        await self.refresh()
-        self._task = asyncio.create_task(self._keep_up(), name="definitions")
-        return self._task
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     def announced(self, agents: Mapping[str, Agent[Any, Any]]) -> dict[str, dict[str, Any]]:
         """What a worker with this code announces, by agent: ``{"code", "state", "definition"}``."""
@@ -95,12 +75,6 @@ class Definitions:
                 self._told()
                 if before is not None:
                     log.info("another definition is current", agent=agent, version=version, before=before)
-
-    async def _keep_up(self) -> None:
-        while True:
-            await asyncio.sleep(REFRESH)
-            with suppress(Unavailable):  # the pool says once that Postgres is away, and when it is back
-                await self.refresh()
 
 
 def _model(found: definitions.Definition) -> ModelSettings | None:

@@ -138,7 +138,7 @@ class AgentWorker:
     async def _office(self, stack: AsyncExitStack) -> Office:
         agents, tools = self._app.specs()
         versions = await definitions.publish(self.db, self._settings.tenant, agents, tools, ahead=self._clock.ahead)
-        self._parts.append(await self.definitions.start())
+        await self.definitions.start()
         stack.push_async_callback(self.definitions.stop)
         _compare(self.definitions, versions)
         colleagues = Colleagues(self.db, self._settings.tenant, self.membership.worker_id)

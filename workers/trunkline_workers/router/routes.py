@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,34 +11,24 @@ from trunkline.domain.events import CloudEvent
 from trunkline.domain.mail import Envelope
 from trunkline.domain.specs import Subscription
 from trunkline.engine.routing import route
-from trunkline.observe import logs
 from trunkline.store.database import Database
 from trunkline.store.definitions import subscriptions
-
-log = logs.get("router")
-
-REFRESH = 0.5  # seconds
+from trunkline_workers.keeping import Kept
 
 
-class Routes:
-    """Read again every ``REFRESH`` seconds between ``start`` and ``stop``; ``loaded_at`` is when (monotonic)."""
+class Routes(Kept):
+    """``loaded_at`` is when they were read last (monotonic)."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._by_type: dict[tuple[str, str], list[Subscription]] = {}
-        self._task: asyncio.Task[None] | None = None
         self.loaded_at = float("-inf")
 
     async def start(self) -> None:
         """Read once, then keep up. While Postgres is away nothing is known."""
         with suppress(Unavailable):
             await self.refresh()
-        self._task = asyncio.create_task(self._keep_up(), name="routes")
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        self.keep_up()
 
     async def refresh(self) -> None:
         """Read all subscriptions.
@@ -71,16 +60,6 @@ class Routes:
     def route(self, tenant: str, event: CloudEvent) -> list[Envelope]:
         """The letters alone."""
         return self.address(tenant, event)[0]
-
-    async def _keep_up(self) -> None:
-        while True:
-            await asyncio.sleep(REFRESH)
-            try:
-                await self.refresh()
-            except Unavailable:
-                continue  # the pool says once that Postgres is away, and when it is back
-            except Exception:
-                log.exception("the subscriptions cannot be read; what was known stays")
 
 
 def _indexed(found: Mapping[str, Sequence[Subscription]]) -> dict[tuple[str, str], list[Subscription]]:
