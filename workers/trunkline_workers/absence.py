@@ -18,7 +18,7 @@ class Absence:
 
     def __init__(self, ack_wait: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._ack_wait, self._clock = ack_wait, clock
-        self._ticked = math.inf  # before the first tick nothing is missed
+        self._ticked = clock()  # an absence before the first tick counts as well
         self._returned = -math.inf
 
     def tick(self) -> None:

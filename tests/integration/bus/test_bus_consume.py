@@ -195,8 +195,8 @@ async def test_what_arrives_while_stopping_is_handed_back_at_once(bus: Bus) -> N
     for delivery in mine.deliveries:
         delivery.ack()
     await bus.consume(work(bus, ack_wait=60.0), theirs, capacity=500)
-    await theirs.until(lambda bodies: len(bodies) + len(mine.bodies) == 500)
-    assert len(set(mine.bodies) | set(theirs.bodies)) == 500
+    # A publish whose acknowledgement came late is repeated, so there may be more than 500.
+    await theirs.until(lambda bodies: len({*bodies, *mine.bodies}) == 500)
 
 
 async def test_a_paused_consumption_asks_for_no_more(bus: Bus) -> None:

@@ -18,12 +18,19 @@ class Clock:
 def test_regular_ticks_are_no_absence() -> None:
     clock = Clock()
     absence = Absence(3.0, clock=clock)
-    clock.now += 50  # it takes long to start
+    clock.now += 1.9
     assert not absence.casts_doubt_on(clock.now)
     for _ in range(5):
         absence.tick()
         clock.now += 1.9
         assert not absence.casts_doubt_on(clock.now)
+
+
+def test_an_absence_before_the_first_tick_counts() -> None:
+    clock = Clock()
+    absence = Absence(3.0, clock=clock)
+    clock.now += 10
+    assert absence.casts_doubt_on(clock.now)
 
 
 @pytest.mark.parametrize("first", ["tick", "look"])
