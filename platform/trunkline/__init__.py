@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from trunkline.authoring.tool_context import ToolContext
     from trunkline.client.client import Client
     from trunkline.domain.events import CloudEvent
-    from trunkline.domain.specs import RetryPolicy
+    from trunkline.domain.specs import RestartPolicy, RetryPolicy
     from trunkline.domain.ticks import Tick
     from trunkline.engine.step import Step
 
@@ -62,6 +62,7 @@ __all__ = [
     "NotDurable",
     "NotHappened",
     "NotJson",
+    "RestartPolicy",
     "RetryPolicy",
     "RunCancelled",
     "RunFailedError",
@@ -90,6 +91,7 @@ _ROOMS = {
     "Every": "authoring.timetable",
     "Happened": "authoring.probing",
     "NotHappened": "authoring.probing",
+    "RestartPolicy": "domain.specs",
     "RetryPolicy": "domain.specs",
     "SignalType": "authoring.signals",
     "Step": "engine.step",

@@ -12,7 +12,8 @@ from trunkline.authoring.schema import reason_of
 from trunkline.domain.durations import Duration, seconds
 from trunkline.domain.errors import BadDeclaration, BadDuration
 from trunkline.domain.events import EventType
-from trunkline.domain.specs import RetryPolicy
+from trunkline.domain.specs import RestartPolicy, RetryPolicy
+from trunkline.domain.status import Restart
 
 E = TypeVar("E", bound=StrEnum)
 M = TypeVar("M", bound=BaseModel)
@@ -90,6 +91,17 @@ def retry_policy(what: str, retries: int | RetryPolicy, base: float = 0.2) -> Re
         BadDeclaration: it is neither, or out of range.
     """
     return retries if isinstance(retries, RetryPolicy) else checked(what, RetryPolicy, retries=retries, base=base)
+
+
+def restart_policy(what: str, value: str | Restart | RestartPolicy) -> RestartPolicy:
+    """The policy that ``restart=`` says: a kind of restart, or all of it.
+
+    Raises:
+        BadDeclaration: it is neither.
+    """
+    if isinstance(value, RestartPolicy):
+        return value
+    return RestartPolicy(restart=check_choice(what, "restart", Restart, value))
 
 
 def checked(what: str, type_: type[M], /, **fields: Any) -> M:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trunkline.domain.status import Effect, OnBusy
+from trunkline.domain.status import Effect, OnBusy, Restart
 
 
 class Spec(BaseModel):
@@ -20,6 +20,19 @@ class RetryPolicy(Spec):
     """``retries`` more attempts after the first; the delay doubles from ``base`` to ``cap`` seconds, with jitter."""
 
     retries: int = Field(default=0, ge=0, le=100)
+    base: float = Field(default=0.2, gt=0)
+    cap: float = Field(default=30.0, gt=0)
+
+
+class RestartPolicy(Spec):
+    """When a run is begun again after its end, and how often: more than ``max_restarts`` restarts ``within`` so many
+    seconds are too many, and whoever supervises is told of a failure (OTP's restart intensity,
+    https://www.erlang.org/doc/system/sup_princ.html). The delay doubles from ``base`` to ``cap`` seconds, with jitter.
+    """
+
+    restart: Restart = Restart.TEMPORARY
+    max_restarts: int = Field(default=3, ge=0, le=1000)
+    within: float = Field(default=60.0, gt=0, description="seconds in which the restarts are counted")
     base: float = Field(default=0.2, gt=0)
     cap: float = Field(default=30.0, gt=0)
 

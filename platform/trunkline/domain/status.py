@@ -52,6 +52,14 @@ class OnBusy(StrEnum):
     INTERRUPT = "interrupt"
 
 
+class Restart(StrEnum):
+    """When what has ended is begun again, in the words of OTP's child specifications."""
+
+    PERMANENT = "permanent"  # always
+    TRANSIENT = "transient"  # after a failure
+    TEMPORARY = "temporary"  # never
+
+
 class EnvelopeKind(StrEnum):
     """What can lie in an instance's mailbox."""
 

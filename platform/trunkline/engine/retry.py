@@ -8,12 +8,16 @@ from trunkline.domain.specs import RetryPolicy
 
 
 def next_delay(policy: RetryPolicy, attempt: int, seed: str) -> float | None:
-    """Seconds until the attempt after ``attempt`` (counted from 1), or ``None`` when there is none left.
-
-    Exponential backoff with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter), the
-    same for the same ``seed``.
+    """Seconds until the attempt after ``attempt`` (counted from 1), or ``None`` when there is none left. The same for
+    the same ``seed``.
     """
-    if attempt > policy.retries:
-        return None
-    ceiling = min(policy.cap, policy.base * 2.0 ** min(attempt - 1, 60))
-    return random.Random(f"{seed}:{attempt}").uniform(0.0, ceiling)  # noqa: S311 - jitter, not a secret
+    return None if attempt > policy.retries else backoff(policy.base, policy.cap, attempt, seed)
+
+
+def backoff(base: float, cap: float, nth: int, seed: str) -> float:
+    """Seconds before the ``nth`` try anew (counted from 1): up to ``base``, twice that, and so on to ``cap``.
+
+    Exponential backoff with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter).
+    """
+    ceiling = min(cap, base * 2.0 ** min(nth - 1, 60))
+    return random.Random(f"{seed}:{nth}").uniform(0.0, ceiling)  # noqa: S311 - jitter, not a secret
