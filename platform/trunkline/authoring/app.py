@@ -214,6 +214,7 @@ class App:
         max_turns: int = 10,
         max_repairs: int = 2,
         timeout: Duration = 120,
+        run_timeout: Duration | None = None,
         retries: int | RetryPolicy = 3,
         pool: str = "default",
         on_busy: OnBusyName | OnBusy = "queue",
@@ -235,6 +236,7 @@ class App:
         max_turns: int = 10,
         max_repairs: int = 2,
         timeout: Duration = 120,
+        run_timeout: Duration | None = None,
         retries: int | RetryPolicy = 3,
         pool: str = "default",
         on_busy: OnBusyName | OnBusy = "queue",
@@ -255,6 +257,7 @@ class App:
         max_turns: int = 10,
         max_repairs: int = 2,
         timeout: Duration = 120,
+        run_timeout: Duration | None = None,
         retries: int | RetryPolicy = 3,
         pool: str = "default",
         on_busy: OnBusyName | OnBusy = "queue",
@@ -264,8 +267,8 @@ class App:
         """Build an agent that a model drives: it takes text, may call ``tools`` (agents too), and answers ``output``.
 
         ``max_turns`` bounds the model calls of a run; of these ``max_repairs`` may ask again because an answer did not
-        fit ``output``. ``timeout`` and ``retries`` are for one call; ``pool`` names the LLM workers that take it.
-        ``extra`` goes to the provider as it is.
+        fit ``output``. ``timeout`` and ``retries`` are for one call; ``run_timeout`` is as ``timeout`` of ``agent``.
+        ``pool`` names the LLM workers that take it. ``extra`` goes to the provider as it is.
 
         Raises:
             BadName: name or pool cannot stand in a subject.
@@ -288,9 +291,9 @@ class App:
             extra=codec.roundtrip(extra or {}, what="extra="),
         )
         policy = check_choice(what, "on_busy", OnBusy, on_busy)
-        return self._declare(
-            model_agent(self, name, settings, tools=tools, output=output, on_busy=policy, description=description)
-        )
+        limit = None if run_timeout is None else check_duration(what, "run_timeout", run_timeout)
+        terms: dict[str, Any] = {"on_busy": policy, "timeout": limit, "description": description}
+        return self._declare(model_agent(self, name, settings, tools=tools, output=output, **terms))
 
     # --- signals and sensors ----------------------------------------------------------------------------------------
 

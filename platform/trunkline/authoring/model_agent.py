@@ -28,9 +28,10 @@ def model_agent(
     tools: Sequence[Any],
     output: Any,
     on_busy: OnBusy,
+    timeout: float | None,
     description: str,
 ) -> Agent[Any, Any]:
-    """An agent that takes text, and returns what its model answers.
+    """An agent that takes text, and returns what its model answers. A run may take ``timeout`` seconds.
 
     Raises:
         BadDeclaration: model, tools or output type are not usable.
@@ -51,6 +52,7 @@ def model_agent(
         app=app,
         main=Handler(fn=body(settings), input=Shape(str, target=target), output=answer.shape),
         on_busy=on_busy,
+        timeout=timeout,
         description=description or inspect.cleandoc(settings.instructions).partition("\n")[0],
         tools=toolbox.names,
         model=settings,

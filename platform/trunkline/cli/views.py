@@ -67,6 +67,7 @@ def run(found: Body) -> None:
             ("error", f"{error.get('type')}: {error.get('message')}" if error else None),
             ("accepted", moment(found.get("created_at"))),
             ("started", moment(found.get("started_at"))),
+            ("deadline", moment(found.get("deadline"))),
             ("ended", moment(found.get("ended_at"))),
             ("model calls", usage.get("model_calls")),
             ("tokens", _tokens(usage)),

@@ -47,8 +47,8 @@ posted as (
     returning instance, message_id
 ),
 begun as (
-    insert into {{schema}}.runs (id, tenant, instance, agent, key, handler, input, parent_run)
-    select run, tenant, instance, agent, key, handler, input::json, parent
+    insert into {{schema}}.runs (id, tenant, instance, agent, key, handler, input, deadline, parent_run)
+    select run, tenant, instance, agent, key, handler, input::json, to_timestamp(deadline::float8), parent
     from wanted join posted using (instance, message_id) where starts order by n
     on conflict do nothing
 )

@@ -16,7 +16,8 @@ class RunChange:
     """The new status of a run. ``None`` (0, ``""`` for definition and code) leaves a column as it is.
 
     ``parked_…`` and ``next_actions`` are always written: a change that does not name them clears them. ``cost_usd`` is
-    the run's whole cost so far, and is written together with ``usage``.
+    the run's whole cost so far, and is written together with ``usage``; ``deadline``
+    is in seconds since the epoch.
     """
 
     run: str
@@ -32,6 +33,7 @@ class RunChange:
     ended: bool = False
     definition: int = 0
     code: str = ""
+    deadline: float | None = None
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from trunkline.domain.codec import dumps
+from trunkline.domain.deadlines import LAST
 from trunkline.domain.ids import check_key
 from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind
@@ -29,6 +30,7 @@ class Letter(NamedTuple):
     parent: str | None
     handler: str
     input: bytes | None
+    deadline: str | None
     starts: bool
 
 
@@ -54,13 +56,19 @@ def encode(envelope: Envelope) -> Letter:
         parent=envelope.parent_run or None,
         handler=str(envelope.body.get("handler") or "") if starts else "",
         input=dumps(envelope.body.get("input"), what="the input") if starts else None,
+        deadline=moment(envelope.body.get("deadline")) if starts else None,
         starts=starts,
     )
 
 
-COLUMNS = "tenant, instance, agent, key, message_id, kind, run, body, digest, parent, handler, input, starts"
+COLUMNS = "tenant, instance, agent, key, message_id, kind, run, body, digest, parent, handler, input, deadline, starts"
 PARAMETERS = ", ".join(f"%({name})s" for name in Letter._fields)
 _ARRAYS: dict[str, type[Array]] = {"instance": Ids, "run": Ids, "parent": Ids, "starts": Bools}
+
+
+def moment(seconds: float | None) -> str | None:
+    """Seconds since the epoch as the statements take them: no later than what Postgres can say."""
+    return None if seconds is None else repr(min(float(seconds), LAST))
 
 
 def columns(letters: Iterable[Letter]) -> dict[str, Array]:

@@ -40,21 +40,35 @@ class Run:
     created_at: float
     started_at: float | None
     ended_at: float | None
-    waits_because: str  # of a run that is accepted and does not begin: its agent is paused
+    deadline: float | None
+    waits_because: str  # an agent is paused: its own, so that it does not begin, or that of a run that it asked
 
 
 ERASED = {"type": "Erased", "message": "the instance was erased", "retryable": False}
 
+# However deep it stands among the runs that were asked on its behalf, and as far as a look at a page of runs may go.
+_ASKED = """
+with recursive asked as (
+    select c.id, c.agent, c.status from runs c
+    where runs.status in ('running', 'waiting') and c.parent_run = runs.id and c.ended_at is null
+    union all
+    select c.id, c.agent, c.status from asked a join runs c on c.parent_run = a.id and c.ended_at is null
+)
+select 'it asked run ' || a.id || ', and the agent ' || a.agent || ' is paused: ' || p.reason
+from (select * from asked limit 1000) a join pauses p on p.tenant = runs.tenant and p.agent = a.agent
+where a.status = 'accepted' limit 1
+"""
 _ROW = """
 select id::text, tenant, instance::text, agent, key, status, handler, definition, code, {values}, error, usage,
        cost_usd::float8, parked_reason, parked_detail, coalesce(next_actions, '[]'), coalesce(parent_run::text, ''),
        extract(epoch from created_at)::float8, extract(epoch from started_at)::float8,
-       extract(epoch from ended_at)::float8,
+       extract(epoch from ended_at)::float8, extract(epoch from deadline)::float8,
        coalesce((select 'its agent is paused: ' || p.reason from pauses p
-                 where runs.status = 'accepted' and p.tenant = runs.tenant and p.agent = runs.agent), '')
+                 where runs.status = 'accepted' and p.tenant = runs.tenant and p.agent = runs.agent),
+                ({asked}), '')
 """
-_WHOLE = _ROW.format(values="input, output") + "from runs\n"
-_LISTED = _ROW.format(values="null, null") + f", {pages.MARK} from runs\n"
+_WHOLE = _ROW.format(values="input, output", asked=_ASKED) + "from runs\n"
+_LISTED = _ROW.format(values="null, null", asked=_ASKED) + f", {pages.MARK} from runs\n"
 
 
 async def get(db: Database, tenant: str, run: str) -> Run:

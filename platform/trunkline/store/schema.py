@@ -150,6 +150,7 @@ runs = Table(
     _time("created_at"),
     _time("started_at", null=True),
     _time("ended_at", null=True),
+    _time("deadline", null=True),
     PrimaryKeyConstraint("id"),
     CheckConstraint(
         "status in ('accepted', 'running', 'waiting', 'parked', 'completed', 'failed', 'cancelled')",
@@ -167,6 +168,7 @@ Index(
 )
 
 Index("runs_ended", runs.c.ended_at, runs.c.id, postgresql_where=text("ended_at is not null"))
+Index("runs_asked", runs.c.parent_run, postgresql_where=text("parent_run is not null and ended_at is null"))
 
 timers = Table(
     "timers",

@@ -81,8 +81,8 @@ posted as (
     returning instance, message_id
 ),
 begun as (
-    insert into runs (id, tenant, instance, agent, key, handler, input, parent_run)
-    select run, tenant, instance, agent, key, handler, input::json, parent
+    insert into runs (id, tenant, instance, agent, key, handler, input, deadline, parent_run)
+    select run, tenant, instance, agent, key, handler, input::json, to_timestamp(deadline::float8), parent
     from mail join posted using (instance, message_id) where starts order by n
     on conflict do nothing
 )""",  # noqa: S608 — constants of ours
@@ -99,15 +99,16 @@ changed as (
         next_actions = c.next_actions::json,
         definition = coalesce(c.definition::integer, r.definition),
         code = coalesce(c.code, r.code),
+        deadline = coalesce(to_timestamp(c.deadline::float8), r.deadline),
         first_version = coalesce(r.first_version, c.first::bigint),
         last_version = coalesce(c.last::bigint, r.last_version),
         started_at = case when c.started then coalesce(r.started_at, now()) else r.started_at end,
         ended_at = case when c.ended then now() else r.ended_at end
     from unnest(%(r_k)s, %(r_id)s, %(r_status)s, %(r_output)s, %(r_error)s, %(r_usage)s, %(r_cost)s,
                 %(r_parked_reason)s, %(r_parked_detail)s, %(r_next_actions)s, %(r_definition)s, %(r_code)s,
-                %(r_first)s, %(r_last)s, %(r_started)s, %(r_ended)s)
+                %(r_deadline)s, %(r_first)s, %(r_last)s, %(r_started)s, %(r_ended)s)
         as c(k, id, status, output, error, usage, cost, parked_reason, parked_detail, next_actions, definition, code,
-             first, last, started, ended)
+             deadline, first, last, started, ended)
     join passed p using (k)
     where r.id = any(%(r_id)s) and r.id = c.id and r.instance = p.id
 )""",

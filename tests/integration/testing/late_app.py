@@ -81,6 +81,7 @@ async def tidy(ctx: Context, word: str) -> str:
 
 
 model = app.llm_agent("talker", model="openai/gpt-5-mini")
+terse = app.llm_agent("terse", model="openai/gpt-5-mini", run_timeout="30s")
 
 
 @app.agent("chatty", timeout="1h")

@@ -9,7 +9,19 @@ from typing import Any
 import pytest
 
 from integration.testing.kit_app import Gate
-from integration.testing.late_app import app, asking, brisk, calling, chatty, hurried, lenient, patient, tidy, top
+from integration.testing.late_app import (
+    app,
+    asking,
+    brisk,
+    calling,
+    chatty,
+    hurried,
+    lenient,
+    patient,
+    terse,
+    tidy,
+    top,
+)
 from trunkline import RunFailedError
 from trunkline.domain.errors import BadInput
 from trunkline.domain.journal import RunStarted
@@ -102,6 +114,41 @@ async def test_a_cancellation_reaches_children_of_children_and_their_tools(excha
             "middle": ("cancelled", why),
             "leaf": ("cancelled", why),
         }
+
+
+async def test_a_run_shows_its_deadline_from_its_acceptance_on(exchange: ExchangeFactory) -> None:
+    async with exchange(app) as tl:
+        await tl.pause(patient, reason="mending")
+        await tl.crash("agents")
+        asked = await tl.start(patient, "asked", deadline=datetime(2031, 2, 3, 12, tzinfo=UTC))
+        assert (await asked.show())["deadline"] == datetime(2031, 2, 3, 12, tzinfo=UTC).timestamp()
+        free, run = await tl.start(tidy, "free"), await tl.start(hurried, "word", deadline="1h")
+        await tl.settle()
+        shown = {one["agent"]: round(one["deadline"], 3) for one in (await tl.runs(limit=10))["items"]}
+        own = await deadline_of(tl, run)
+        assert own is not None
+        assert shown["hurried"] == shown["brisk"] == round(own.timestamp(), 3), (
+            "its agent's is nearer than what was asked for"
+        )
+        own = await deadline_of(tl, free)
+        assert own is not None
+        assert shown["tidy"] == round(own.timestamp(), 3)
+
+
+async def test_a_model_driven_run_has_a_limit_too(exchange: ExchangeFactory) -> None:
+    asked = asyncio.Event()
+
+    async def think(messages: Any) -> str:
+        asked.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    async with exchange(app, model=think) as tl:
+        run = await tl.start(terse, "hello")
+        await asked.wait()
+        await tl.skip("31s", during_steps=True)
+        with pytest.raises(RunFailedError, match="its deadline has passed"):
+            await run.result()
 
 
 async def test_a_deadline_stops_a_model_call(exchange: ExchangeFactory) -> None:

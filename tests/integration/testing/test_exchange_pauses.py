@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from integration.testing.late_app import app, asking, counter, newest, patient, strict
+from integration.testing.late_app import app, asking, counter, hurried, newest, patient, strict
 from trunkline import RunFailedError
 from trunkline.domain.errors import BadInput, UnknownAgent
 from trunkline.domain.journal import RunStarted
@@ -114,10 +114,17 @@ async def test_asked_runs_wait_too(exchange: ExchangeFactory) -> None:
         run = await tl.start(asking, None)
         await tl.settle()
         assert await statuses(tl, "patient") == ["accepted"]
+        above = await tl.start(hurried, "word", key="above")
+        await tl.settle()
+        for waiting in (run, above):
+            because = (await tl._transport.run(waiting.id))["waits_because"]
+            assert because.startswith("it asked run ")
+            assert because.endswith(", and the agent patient is paused: the bank is closed")
         await tl.skip("2h")
         assert await run.result() == "nothing came within 3600 s"
         await tl.settle()
-        assert await statuses(tl, "patient") == ["cancelled"]
+        assert await statuses(tl, "patient") == ["cancelled", "cancelled"]
+        assert (await tl._transport.run(above.id))["waits_because"] == ""
 
 
 async def test_workers_hear_of_it_while_they_work(exchange: ExchangeFactory, eventually: Eventually) -> None:

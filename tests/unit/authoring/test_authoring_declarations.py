@@ -127,6 +127,7 @@ def test_options_of_an_agent(app, options, error, says):
         ({"temperature": "hot"}, BadDeclaration, "temperature: Input should be a valid number"),
         ({"retries": 101}, BadDeclaration, "retries: Input should be less than or equal to 100"),
         ({"timeout": "long"}, BadDeclaration, "'long' is not a duration"),
+        ({"run_timeout": "long"}, BadDeclaration, "run_timeout"),
         ({"pool": "a b"}, BadName, "pool name"),
         ({"output": App}, BadDeclaration, "has no JSON form"),
         ({"extra": {"seed": object()}}, NotJson, "extra="),

@@ -100,7 +100,12 @@ class Activation:
         turn.entries.append(started)
         turn.taken.append(letter.seq)
         turn.runs[live.run] = RunChange(
-            run=live.run, status=RunStatus.RUNNING, started=True, definition=started.definition, code=started.code
+            run=live.run,
+            status=RunStatus.RUNNING,
+            started=True,
+            definition=started.definition,
+            code=started.code,
+            deadline=started.deadline,
         )
         turn.after.append(self.office.run_began)
         if self.suspect:

@@ -81,7 +81,9 @@ def end_unstarted(
     if body.get("deadline") is not None:
         turn.timers_done.append((letter.run, deadlines.STEP))
     turn.entries += [started, RunFailed(letter.run, error=error) if failed else RunCancelled(letter.run, reason=reason)]
-    turn.runs[letter.run] = RunChange(run=letter.run, status=status, error=error, started=True, ended=True)
+    turn.runs[letter.run] = RunChange(
+        run=letter.run, status=status, error=error, started=True, ended=True, deadline=started.deadline
+    )
     _answer_parent(activation, started, turn, status, error=error)
     _discard_early(activation, letter.run, turn)
     remember(activation, turn)
