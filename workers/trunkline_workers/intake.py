@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
-
 from trunkline.bus.consume import Delivery
 from trunkline.bus.subjects import Subjects
-from trunkline.domain import codec
-from trunkline.domain.errors import BadJson
+from trunkline.domain.errors import NotAMessage
 from trunkline.domain.ids import derived_id
 from trunkline.domain.work import WorkItem
 from trunkline.observe import logs, metrics
@@ -30,13 +27,9 @@ def decode(station: Station, delivery: Delivery, tenant: str, subjects: Subjects
         Nonsense: it holds none, or one that does not belong on its subject.
     """
     try:
-        item = WorkItem.model_validate(codec.loads(delivery.data, what="the work item"))
-    except BadJson as error:
-        raise Nonsense(str(error)) from None
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, problem["loc"])) or "the body"
-        raise Nonsense(f"not a work item: {where}: {problem['msg']}") from None
+        item = WorkItem.read(delivery.data)
+    except NotAMessage as error:
+        raise Nonsense(f"not a work item: {error.fields['reason']}") from None
     if not station.takes(item) or item.tenant != tenant:
         raise Nonsense(f"{item.kind} {item.name!r} of tenant {item.tenant!r} does not belong on this subject")
     if not item.reply.startswith(subjects.reply(tenant, "")):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from pydantic import ValidationError
-
 from trunkline.bus.connection import Bus
 from trunkline.domain import codec
-from trunkline.domain.errors import BadJson, Unavailable
+from trunkline.domain.errors import NotAMessage, Unavailable
 from trunkline.domain.ids import new_id
 from trunkline.domain.work import PermitAnswer, PermitRequest, WorkItem
 
@@ -46,8 +44,8 @@ class Permits:
         subject = self._bus.subjects.permit(item.tenant, item.agent)
         try:
             answer = await self._bus.request(subject, codec.dumps(request), PATIENCE)
-            return execution, PermitAnswer.model_validate(codec.loads(answer, what="the permit's answer"))
-        except (Unavailable, BadJson, ValidationError):
+            return execution, PermitAnswer.read(answer)
+        except (Unavailable, NotAMessage):
             return execution, None
 
     def used(self, item: WorkItem) -> None:

@@ -7,13 +7,11 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from pydantic import ValidationError
-
 from trunkline.access.polling import Polling
 from trunkline.access.transcript import RunEvent, Transcript
 from trunkline.bus import stored
 from trunkline.bus.connection import Bus, CoreMessage
-from trunkline.domain.errors import Unavailable
+from trunkline.domain.errors import NotAMessage, Unavailable
 from trunkline.domain.journal import RunFailed
 from trunkline.domain.status import RunStatus
 from trunkline.domain.work import StreamChunk
@@ -189,5 +187,5 @@ class _Tokens:
     @staticmethod
     def _add(chunks: list[StreamChunk], data: bytes) -> None:
         if len(chunks) < MOST_CHUNKS:
-            with suppress(ValidationError):
-                chunks.append(StreamChunk.model_validate_json(data))
+            with suppress(NotAMessage):
+                chunks.append(StreamChunk.read(data))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from trunkline.domain.work import Message
 
 
-class Begun(BaseModel):
+class Begun(Message):
     """An execution that began. Times are seconds since the epoch."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     key: str = Field(description="the step's idempotency key")
     attempt: int

@@ -68,6 +68,12 @@ class BadJson(TrunklineError):
     status = 400
 
 
+class NotAMessage(TrunklineError):
+    """This is not {what}: {reason}."""
+
+    status = 400
+
+
 class PayloadTooLarge(TrunklineError):
     """{what} has {size} bytes and the limit is {limit}. Send less, or keep the bulk elsewhere and send a reference."""
 

@@ -8,10 +8,12 @@ subject and wait for the PubAck; then acknowledge the item.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from trunkline.domain.codec import loads
+from trunkline.domain.errors import BadJson, NotAMessage
 from trunkline.domain.status import Effect
 
 FRESH_SECONDS = 60.0
@@ -22,6 +24,23 @@ class Message(BaseModel):
     """A body on the bus: unknown fields are ignored, so that old workers live through a rollout."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @classmethod
+    def read(cls, data: bytes) -> Self:
+        """The message in ``data``, which came from outside.
+
+        Raises:
+            NotAMessage: it holds another one, or none.
+        """
+        what = f"a body of the kind {cls.__name__}"
+        try:
+            return cls.model_validate(loads(data))
+        except BadJson as error:
+            raise NotAMessage(what=what, reason=str(error)) from None
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, problem["loc"])) or "the body"
+            raise NotAMessage(what=what, reason=f"{where}: {problem['msg']}") from None
 
 
 class Wake(Message):

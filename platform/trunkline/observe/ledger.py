@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from trunkline.domain import codec
 from trunkline.domain.effects import Begun
-from trunkline.domain.errors import BadJson, NotUnderstood
+from trunkline.domain.errors import NotAMessage, NotUnderstood
 
 
 def read_ledger(path: Path) -> list[Begun]:
@@ -31,6 +28,6 @@ def begun_in(lines: bytes, what: str) -> list[Begun]:
 
 def _begun(line: bytes, what: str) -> Begun:
     try:
-        return Begun.model_validate(codec.loads(line))
-    except (BadJson, ValidationError) as error:
+        return Begun.read(line)
+    except NotAMessage as error:
         raise NotUnderstood(what=what, reason=str(error).splitlines()[0]) from None

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from trunkline.bus import stored
 from trunkline.bus.connection import Bus
@@ -20,10 +20,10 @@ from trunkline.bus.gathering import Gathering
 from trunkline.bus.stored import Stored
 from trunkline.bus.subjects import Stream
 from trunkline.domain.codec import loads
-from trunkline.domain.errors import BadJson
+from trunkline.domain.errors import BadJson, NotAMessage
 from trunkline.domain.ids import derived_id
 from trunkline.domain.status import Effect
-from trunkline.domain.work import Outcome, WorkItem
+from trunkline.domain.work import Message, Outcome, WorkItem
 from trunkline.observe import faults, logs, metrics
 from trunkline.settings import Settings
 from trunkline.store.changes import DeadLetter
@@ -40,10 +40,8 @@ BATCH = 32
 KEPT = ("EVENTS",)  # streams whose messages stay, for others to read
 
 
-class Advisory(BaseModel):
+class Advisory(Message):
     """What we need of ``io.nats.jetstream.advisory.v1.max_deliver`` and ``….terminated``."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str
     type: str
@@ -90,8 +88,8 @@ class DeadLetters:
 
     async def _keep_one(self, delivery: Delivery) -> None:
         try:
-            advisory = Advisory.model_validate(loads(delivery.data, what="the advisory"))
-        except (BadJson, ValidationError) as error:
+            advisory = Advisory.read(delivery.data)
+        except NotAMessage as error:
             await self._give_up(delivery, str(error))
             return
         stream = advisory.stream.removeprefix(self._bus.subjects.stream_name(""))
@@ -130,13 +128,12 @@ def _outcome(stream: str, message: Stored | None, advisory: Advisory) -> Outcome
     if message is None or stream not in ("WORK", "REPLY"):
         return None
     try:
-        body = loads(message.data)
         if stream == "REPLY":
-            return Outcome.model_validate(body)
-        item = WorkItem.model_validate(body)
+            return Outcome.read(message.data)
+        item = WorkItem.read(message.data)
         # Whether an unsafe step took effect only its owner can judge: it knows of permits, and has deadlines for both.
         return None if item.effect is Effect.UNSAFE else _undeliverable(item, advisory)
-    except (BadJson, ValidationError):
+    except NotAMessage:
         return None
 
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
-from pydantic import ValidationError
-
 from trunkline.bus import stored
 from trunkline.bus.connection import Bus
 from trunkline.bus.stored import Stored
-from trunkline.domain.codec import loads
-from trunkline.domain.errors import BadJson
+from trunkline.domain.errors import NotAMessage
 from trunkline.domain.work import Outcome
 from trunkline.observe import faults, logs, metrics
 from trunkline.settings import Settings
@@ -77,8 +74,8 @@ class Replies:
         outcomes = []
         for message in messages:
             try:
-                outcomes.append(Outcome.model_validate(loads(message.data, what="the outcome")))
-            except (BadJson, ValidationError) as error:
+                outcomes.append(Outcome.read(message.data))
+            except NotAMessage as error:
                 await self._give_up(message, str(error))
         letters = await post_outcomes(self._db, outcomes)
         metrics.late_replies.inc(len(letters))

@@ -11,11 +11,9 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from pydantic import ValidationError
-
 from trunkline.bus.connection import Bus, CoreMessage
-from trunkline.domain.codec import dumps, loads
-from trunkline.domain.errors import BadJson
+from trunkline.domain.codec import dumps
+from trunkline.domain.errors import NotAMessage
 from trunkline.domain.work import Heartbeat
 from trunkline.observe import faults, logs, metrics
 from trunkline.settings import Settings
@@ -67,8 +65,8 @@ class Roster:
 
     async def _hear(self, message: CoreMessage) -> None:
         try:
-            beat = Heartbeat.model_validate(loads(message.data, what="the heartbeat"))
-        except (BadJson, ValidationError):
+            beat = Heartbeat.read(message.data)
+        except NotAMessage:
             return  # whoever sent it is silent as far as we know
         now = time.monotonic()
         if beat.worker == self._presence.worker and beat.progress in self._probes:

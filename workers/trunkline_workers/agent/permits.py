@@ -10,11 +10,9 @@ import asyncio
 import time
 from functools import partial
 
-from pydantic import ValidationError
-
 from trunkline.bus.connection import Bus, CoreMessage
-from trunkline.domain.codec import dumps, loads
-from trunkline.domain.errors import BadJson, Unavailable
+from trunkline.domain.codec import dumps
+from trunkline.domain.errors import NotAMessage, Unavailable
 from trunkline.domain.ids import is_id
 from trunkline.domain.journal import StepStarted
 from trunkline.domain.status import Effect
@@ -48,8 +46,8 @@ class Permits:
         """Remember who is alive. Our own heartbeats come back, too: so we know of our silence."""
         self._absence.tick()
         try:
-            beat = Heartbeat.model_validate(loads(message.data, what="the heartbeat"))
-        except (BadJson, ValidationError):
+            beat = Heartbeat.read(message.data)
+        except NotAMessage:
             return  # whoever sent it is silent as far as we know
         now = time.monotonic()
         self._heard[beat.worker] = now
@@ -59,8 +57,8 @@ class Permits:
     async def on_request(self, message: CoreMessage) -> bytes:
         """Answer, or have the owner answer."""
         try:
-            request = PermitRequest.model_validate(loads(message.data, what="the permit request"))
-        except (BadJson, ValidationError):
+            request = PermitRequest.read(message.data)
+        except NotAMessage:
             return _NO_REQUEST
         if not is_id(request.instance):
             return _NO_REQUEST

@@ -10,11 +10,8 @@ import asyncio
 from functools import partial
 from typing import NoReturn
 
-from pydantic import ValidationError
-
 from trunkline.bus.consume import Delivery
-from trunkline.domain.codec import loads
-from trunkline.domain.errors import BadJson
+from trunkline.domain.errors import NotAMessage
 from trunkline.domain.work import Outcome
 from trunkline.observe import faults, logs
 from trunkline.store.database import Database
@@ -47,8 +44,8 @@ class Replies:
     async def on_delivery(self, delivery: Delivery) -> None:
         """Hand the outcome to its activation, or post it to an instance that somebody else holds."""
         try:
-            outcome = Outcome.model_validate(loads(delivery.data, what="the outcome"))
-        except (BadJson, ValidationError) as error:
+            outcome = Outcome.read(delivery.data)
+        except NotAMessage as error:
             log.warning("an outcome is not readable: %s", error)
             delivery.term("not an outcome")
             return

@@ -7,13 +7,10 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 
-from pydantic import ValidationError
-
 from trunkline.authoring.app import App
 from trunkline.bus.connection import CoreMessage
 from trunkline.bus.consume import Consumer, Consumption, Delivery
-from trunkline.domain.codec import loads
-from trunkline.domain.errors import BadJson, Unavailable
+from trunkline.domain.errors import NotAMessage, Unavailable
 from trunkline.domain.work import Wake
 from trunkline.observe import faults, logs
 from trunkline.settings import Settings
@@ -219,8 +216,8 @@ class AgentWorker:
             return
         faults.point("wake-received")
         try:
-            wake = Wake.model_validate(loads(delivery.data, what="the wake"))
-        except (BadJson, ValidationError):
+            wake = Wake.read(delivery.data)
+        except NotAMessage:
             delivery.term("not a wake")
             return
         delivery.ack()
@@ -229,8 +226,8 @@ class AgentWorker:
 
     async def _on_wake(self, message: CoreMessage) -> None:
         """A wake for an instance that this worker owns. What is none is passed over: it was only a hint."""
-        with suppress(BadJson, ValidationError):
-            self.registry.look(Wake.model_validate(loads(message.data, what="the wake")))
+        with suppress(NotAMessage):
+            self.registry.look(Wake.read(message.data))
 
     def _on_resumed(self, agent: str, instances: Collection[str]) -> None:
         """An agent is no longer paused: what waits here begins, and whoever waits elsewhere is looked at."""
