@@ -21,6 +21,7 @@ WorkerId = NewType("WorkerId", str)
 
 DEFAULT_TENANT = Tenant("default")
 MAX_KEY_BYTES = 512
+FIRST_ID = "00000000-0000-0000-0000-000000000000"  # before every id
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 _SPACE = uuid.UUID("6c0f6e43-5d3b-5f0c-9d51-74756e6b6c6e")

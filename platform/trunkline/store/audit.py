@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from trunkline.domain.effects import Begun
 from trunkline.domain.errors import JournalCorrupt
+from trunkline.domain.ids import FIRST_ID
 from trunkline.engine.audit import Audit, Recorded
 from trunkline.engine.effects import EffectsAudit
 from trunkline.engine.fold import fold
@@ -29,7 +30,6 @@ select m.kind, m.agent, m.key from mailbox m
 where m.tenant = %s and m.taken_at is null and m.kind in ('reply', 'timer', 'cancel', 'resolve')
   and not exists (select from runs r where r.instance = m.instance and r.status = 'parked')
 """
-_FIRST = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ async def audit(db: Database, tenant: str, effects: Iterable[Begun] | None = Non
     Raises:
         Unreachable: Postgres is away.
     """
-    check, count, after = Audit(tenant), 0, _FIRST
+    check, count, after = Audit(tenant), 0, FIRST_ID
     async with db.connection() as connection:
         erased = await (await connection.execute(_ERASED, [tenant])).fetchall()
     check.shortened.update(instance for [instance] in erased)

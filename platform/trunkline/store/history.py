@@ -22,9 +22,6 @@ from trunkline.store.journal import Row
 log = logs.get("store")
 
 
-FIRST = "00000000-0000-0000-0000-000000000000"  # before every id
-
-
 @dataclass(frozen=True, slots=True)
 class History:
     """``rows`` are the entries behind ``snapshot``; without one, all that there are."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from trunkline.domain.ids import FIRST_ID
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind
 from trunkline.store.arrays import BigInts, Ids
@@ -39,8 +40,6 @@ where created_at < clock_timestamp() - %(age)s * interval '1 second'
 limit %(limit)s
 """
 
-_NIL = "00000000-0000-0000-0000-000000000000"
-
 
 async def pending(
     db: Database, instances: Sequence[str], known: Collection[int] = (), *, page: int = PAGE
@@ -61,7 +60,7 @@ async def pending(
     return found
 
 
-async def untaken(db: Database, older_than: float, limit: int, *, after: str = _NIL) -> list[tuple[str, str, str]]:
+async def untaken(db: Database, older_than: float, limit: int, *, after: str = FIRST_ID) -> list[tuple[str, str, str]]:
     """(tenant, agent, instance) of those whose oldest letter has waited ``older_than`` seconds, by instance id.
 
     ``limit`` bounds one answer; go on with the last instance as ``after``, so that none is passed over for ever.

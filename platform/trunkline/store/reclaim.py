@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trunkline.domain.ids import FIRST_ID
 from trunkline.store.database import Database
 
 # A worker that died counts as a takeover; one that said goodbye (and could not give back all in time) does not.
@@ -31,9 +32,6 @@ order by i.id limit %(limit)s
 """
 
 
-FIRST = "00000000-0000-0000-0000-000000000000"  # before every instance
-
-
 async def reclaim(db: Database, worker: str, limit: int = 1000) -> list[tuple[str, str, str, int]]:
     """Free up to ``limit`` instances of ``worker``, which was declared dead or has left, fencing what it still sends.
 
@@ -48,7 +46,7 @@ async def reclaim(db: Database, worker: str, limit: int = 1000) -> list[tuple[st
 
 
 async def stalled(
-    db: Database, older_than: float, limit: int = 1000, *, after: str = FIRST
+    db: Database, older_than: float, limit: int = 1000, *, after: str = FIRST_ID
 ) -> list[tuple[str, str, str]]:
     """(tenant, agent, instance) where a run is running, but no worker has the instance, for ``older_than`` seconds.
 

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 
 from trunkline.domain.errors import JournalCorrupt, RetentionRefused, TookTooLong
+from trunkline.domain.ids import FIRST_ID
 from trunkline.domain.snapshot import MOST_BYTES, Snapshot
 from trunkline.store import history
 from trunkline.store.arrays import Ids
@@ -158,7 +159,7 @@ async def role(db: Database, name: str = ROLE) -> Role:
 
 async def ended(db: Database, age: float, limit: int, *, after: Old | None = None) -> list[Old]:
     """The next runs that ended more than ``age`` seconds ago, the oldest first; go on with the last as ``after``."""
-    place = {"mark": after.mark if after else "-infinity", "run": after.run if after else history.FIRST}
+    place = {"mark": after.mark if after else "-infinity", "run": after.run if after else FIRST_ID}
     async with db.connection() as connection:
         cursor = await connection.execute(_ENDED, {"age": age, "limit": limit, **place})
         return [Old(*row) for row in await cursor.fetchall()]

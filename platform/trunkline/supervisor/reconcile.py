@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from trunkline.bus import stored
 from trunkline.bus.connection import Bus
+from trunkline.domain.ids import FIRST_ID
 from trunkline.observe import logs, metrics
 from trunkline.settings import Settings
 from trunkline.store import mailbox, reclaim
@@ -28,7 +29,6 @@ PAGE = 1000
 BACKLOG = 5000
 QUEUES = ("EVENTS", "INBOX", "WORK", "REPLY")
 LONGEST_DELAY = 30.0  # seconds
-FIRST = "00000000-0000-0000-0000-000000000000"
 
 
 class Reconcile:
@@ -70,7 +70,7 @@ class Reconcile:
 
     async def _forgotten(self) -> AsyncIterator[list[Address]]:
         for find in (mailbox.untaken, reclaim.stalled):
-            after = FIRST
+            after = FIRST_ID
             while page := await find(self._db, self._settings.reconcile_after, PAGE, after=after):
                 yield page
                 after = page[-1][2]
