@@ -12,17 +12,15 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 
 from trunkline.domain.codec import dumps
 from trunkline.domain.errors import ErasureRefused, RunEnded, UnknownInstance, UnknownRun
-from trunkline.domain.ids import child_run_id, instance_id
+from trunkline.domain.ids import instance_id
+from trunkline.domain.letters import answer, cancel_asked
 from trunkline.domain.mail import Envelope
 from trunkline.domain.snapshot import Snapshot
-from trunkline.domain.status import EnvelopeKind
-from trunkline.domain.work import Outcome
 from trunkline.store.accept import accept_in
 from trunkline.store.database import Connection, Database
 from trunkline.store.runs import ERASED
@@ -180,11 +178,12 @@ async def _erase(connection: Connection, schema: str, tenant: str, agent: str, k
         "error": dumps(ERASED).decode(), "snapshot": Snapshot(head, None, []).encode(id_).decode(),
     }  # fmt: skip
     waiting = await (await connection.execute(_ERASE, parameters)).fetchall()
-    letters = [_answer(parent) for [parent] in waiting]
+    letters = [answer(parent, "erasure", error=ERASED) for [parent] in waiting]
     await accept_in(connection, letters, schema=schema)
-    for child in children:
+    reason = "the instance that asked was erased"
+    for run, step, asked, its_key in children:
         with suppress(RunEnded, UnknownRun):  # it has answered already, or was never asked
-            letter = _cancel(tenant, *child)
+            letter = cancel_asked(run, step, tenant=tenant, agent=asked, key=its_key, reason=reason)
             await accept_in(connection, [letter], schema=schema)
             letters.append(letter)
     await _purge(connection, id_, head, BATCH)
@@ -219,23 +218,3 @@ async def _erasing(db: Database) -> AsyncIterator[Connection]:
                 yield connection
         except (psycopg.errors.RestrictViolation, psycopg.errors.InsufficientPrivilege) as error:
             raise ErasureRefused(reason=str(error).splitlines()[0], role=ROLE) from None
-
-
-def _answer(parent: dict[str, Any]) -> Envelope:
-    """What the run that asked is told."""
-    address = {name: parent[name] for name in ("tenant", "agent", "instance", "run", "step")}
-    outcome = Outcome(**address, attempt=1, worker="erasure", error=ERASED)
-    return Envelope(
-        parent["tenant"],
-        parent["agent"],
-        parent["key"],
-        f"reply:{parent['step']}:1:{parent['run']}",
-        EnvelopeKind.REPLY,
-        outcome.model_dump(mode="json"),
-        run=parent["run"],
-    )
-
-
-def _cancel(tenant: str, run: str, step: str, agent: str, key: str) -> Envelope:
-    body = {"reason": "the instance that asked was erased"}
-    return Envelope(tenant, agent, key, f"cancel:{run}:{step}", EnvelopeKind.CANCEL, body, run=child_run_id(run, step))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trunkline.domain.ids import is_id
+from trunkline.domain.letters import reply
 from trunkline.domain.mail import Envelope
-from trunkline.domain.status import EnvelopeKind
 from trunkline.domain.work import Outcome
 from trunkline.store import payloads
 from trunkline.store.accept import accept
@@ -30,7 +30,7 @@ async def post_outcomes(db: Database, outcomes: Sequence[Outcome]) -> list[Envel
     sound = [outcome for outcome in outcomes if is_id(outcome.instance) and is_id(outcome.run)]
     keys = await _keys(db, sound)
     letters = [
-        _letter(await whole(db, outcome), keys[address])
+        reply(await whole(db, outcome), keys[address])
         for outcome in sound
         if (address := (outcome.tenant, outcome.agent, outcome.instance.lower(), outcome.run.lower())) in keys
     ]
@@ -66,16 +66,3 @@ async def whole(db: Database, outcome: Outcome) -> Outcome:
         error = {"type": "PayloadMissing", "message": f"payload {outcome.value_ref} is not there", "retryable": True}
         return outcome.model_copy(update={"value_ref": "", "error": error})
     return outcome.model_copy(update={"value_ref": "", "value": value})
-
-
-def _letter(outcome: Outcome, key: str) -> Envelope:
-    probe = f":probe:{outcome.execution}" if outcome.probe else ""
-    return Envelope(
-        tenant=outcome.tenant,
-        agent=outcome.agent,
-        key=key,
-        message_id=f"reply:{outcome.step}:{outcome.attempt}:{outcome.run}{probe}",
-        kind=EnvelopeKind.REPLY,
-        run=outcome.run,
-        body=outcome.model_dump(mode="json"),
-    )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from trunkline.domain import approvals
+from trunkline.domain import approvals, letters
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import child_run_id, derived_id, instance_id
 from trunkline.domain.journal import (
@@ -208,15 +208,8 @@ def _cancel_asked(activation: Activation, live: Live, step: StepScheduled, turn:
     if not step.options.get("private"):
         return
     agent, key = str(step.options["agent"]), str(step.options["key"])
-    envelope = Envelope(
-        tenant=activation.lease.tenant,
-        agent=agent,
-        key=key,
-        message_id=f"cancel:{live.run}:{step.key}",
-        kind=EnvelopeKind.CANCEL,
-        run=child_run_id(live.run, step.key),
-        body={"reason": "the run that asked no longer waits"},
-    )
+    tenant, reason = activation.lease.tenant, "the run that asked no longer waits"
+    envelope = letters.cancel_asked(live.run, step.key, tenant=tenant, agent=agent, key=key, reason=reason)
     turn.mail.append(envelope)
     turn.after.append(partial(activation.office.dispatch.wake, envelope.tenant, agent, envelope.instance))
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from trunkline.domain import deadlines
+from trunkline.domain import deadlines, letters
 from trunkline.domain.journal import RunCancelled, RunFailed, RunStarted
-from trunkline.domain.mail import Envelope, Mail
+from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
-from trunkline.domain.work import Outcome
 from trunkline.observe import faults
 from trunkline.store.append import DeadLetter, RunChange
 from trunkline_workers.agent.discarding import discard
@@ -109,26 +108,10 @@ def _answer_parent(
     parent = started.parent
     if not parent:
         return
-    outcome = Outcome(
-        tenant=parent["tenant"],
-        instance=parent["instance"],
-        agent=parent["agent"],
-        run=parent["run"],
-        step=parent["step"],
-        attempt=1,
-        worker=activation.office.worker,
-        value=output if status is RunStatus.COMPLETED else None,
-        error=None if status is RunStatus.COMPLETED else {**(error or {}), "retryable": False},
-    )
-    envelope = Envelope(
-        tenant=parent["tenant"],
-        agent=parent["agent"],
-        key=parent["key"],
-        message_id=f"reply:{parent['step']}:1:{parent['run']}",
-        kind=EnvelopeKind.REPLY,
-        run=parent["run"],
-        body=outcome.model_dump(mode="json"),
-    )
+    if status is RunStatus.COMPLETED:
+        envelope = letters.answer(parent, activation.office.worker, value=output)
+    else:
+        envelope = letters.answer(parent, activation.office.worker, error={**(error or {}), "retryable": False})
     turn.mail.append(envelope)
     turn.after.append(partial(activation.office.dispatch.wake, envelope.tenant, envelope.agent, envelope.instance))
 
