@@ -9,11 +9,8 @@ nobody can read any more, is deleted in batches behind it.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
-
-import psycopg
 
 from trunkline.domain.codec import dumps
 from trunkline.domain.errors import ErasureRefused, RunEnded, UnknownInstance, UnknownRun
@@ -23,17 +20,12 @@ from trunkline.domain.mail import Envelope
 from trunkline.domain.snapshot import Snapshot
 from trunkline.store.accept import accept_in
 from trunkline.store.database import Connection, Database
+from trunkline.store.permitted import permitted
 from trunkline.store.runs import ERASED
 
 ROLE = "trunkline_erasure"
 BATCH = 10_000  # journal entries
 PATIENCE = 5.0  # seconds that the caller waits for the rest of a long journal
-
-_BEGIN = """
-set local trunkline.erasure = 'on';
-set local statement_timeout = '60s';
-set local lock_timeout = '10s'
-"""
 
 _MAKE = """
 insert into instances (id, tenant, agent, key, head, epoch)
@@ -204,17 +196,14 @@ async def _purge(connection: Connection, id_: str, head: int, limit: int) -> Non
         await connection.execute(_PURGED, [id_, head])
 
 
-@asynccontextmanager
-async def _erasing(db: Database) -> AsyncIterator[Connection]:
+def _erasing(db: Database) -> AbstractAsyncContextManager[Connection]:
     """A transaction that may erase.
 
     Raises:
         ErasureRefused: this database role may not.
     """
-    async with db.connection() as connection:
-        try:
-            async with connection.transaction():
-                await connection.execute(_BEGIN)
-                yield connection
-        except (psycopg.errors.RestrictViolation, psycopg.errors.InsufficientPrivilege) as error:
-            raise ErasureRefused(reason=str(error).splitlines()[0], role=ROLE) from None
+    return permitted(db, "erasure", longest=60, patience=10, refused=_refused)
+
+
+def _refused(reason: str) -> ErasureRefused:
+    return ErasureRefused(reason=reason, role=ROLE)

@@ -8,12 +8,9 @@ statement names what it removes, and a second one finds it gone.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
-
-import psycopg
 
 from trunkline.domain.errors import JournalCorrupt, RetentionRefused, TookTooLong
 from trunkline.domain.ids import FIRST_ID
@@ -22,16 +19,11 @@ from trunkline.store import history
 from trunkline.store.arrays import Ids
 from trunkline.store.database import Connection, Database
 from trunkline.store.history import History
+from trunkline.store.permitted import permitted
 
 ROLE = "trunkline_retention"
 LONGEST = 5  # seconds that one transaction may take
 WORKERS_STAY = 2 * 3600.0  # seconds at least; the supervisor reads on for those that left within the last hour
-
-_BEGIN = f"""
-set local trunkline.retention = 'on';
-set local statement_timeout = '{LONGEST}s';
-set local lock_timeout = '1s'
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,24 +225,16 @@ async def forget(db: Database, what: str, age: float, limit: int) -> int:
         return (await connection.execute(_REST[what], parameters)).rowcount
 
 
-@asynccontextmanager
-async def _removing(db: Database, what: str) -> AsyncIterator[Connection]:
+def _removing(db: Database, what: str) -> AbstractAsyncContextManager[Connection]:
     """A transaction that may remove, for a short time.
 
     Raises:
         RetentionRefused: this database role may not.
         TookTooLong: it did not come to its end in time, or somebody stood in its way; nothing was removed.
     """
-    async with db.connection() as connection:
-        try:
-            async with connection.transaction():
-                await connection.execute(_BEGIN)
-                yield connection
-        except (psycopg.errors.RestrictViolation, psycopg.errors.InsufficientPrivilege) as error:
-            raise RetentionRefused(what=what, reason=_first_line(error), role=ROLE) from None
-        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
-            raise TookTooLong(what=f"removing from {what}", seconds=LONGEST) from None
 
+    def refused(reason: str) -> RetentionRefused:
+        return RetentionRefused(what=what, reason=reason, role=ROLE)
 
-def _first_line(error: Any) -> str:
-    return str(error).splitlines()[0]
+    too_long = TookTooLong(what=f"removing from {what}", seconds=LONGEST)
+    return permitted(db, "retention", longest=LONGEST, patience=1, refused=refused, too_long=too_long)
