@@ -112,7 +112,7 @@ async def running(
         for name, arguments in parts.items():
             children.add(name, *arguments)
         settings = stack.settings()
-        db = await Database.open(stack.postgres.url, schema=settings.database_schema, size=4)
+        db = await Database.of(settings, size=4)
         ends.push_async_callback(db.close)
         direct = await ends.enter_async_context(await Client.direct(settings=settings))
         url = f"http://127.0.0.1:{port}"

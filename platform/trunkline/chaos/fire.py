@@ -186,7 +186,7 @@ class _Fire:
         """The count, once all parts have ended."""
         campaign, settings = self._campaign, stack.settings()
         begun = read_ledger(self._ledger) if self._ledger.exists() else []
-        db = await Database.open(stack.postgres.url, schema=settings.database_schema, size=2)
+        db = await Database.of(settings, size=2)
         try:
             own = not campaign.orders.event
             found = await count(db, settings.tenant, begun, self._load.runs, own_instances=own)

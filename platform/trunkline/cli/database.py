@@ -37,7 +37,7 @@ def migrate(
 async def _answering(settings: Settings, wait: float) -> None:
     from trunkline.store.database import Database
 
-    db = await Database.open(settings.database_url.get_secret_value(), size=1, wait=wait)
+    db = await Database.of(settings, size=1, wait=wait)
     await db.close()
 
 
@@ -66,8 +66,7 @@ def check(
     begun = None if effects is None else read_ledger(effects)
 
     async def look() -> Findings:
-        url, schema = settings.database_url.get_secret_value(), settings.database_schema
-        db = await Database.open(url, schema=schema, size=1)
+        db = await Database.of(settings, size=1)
         try:
             return await audit(db, settings.tenant, begun)
         finally:

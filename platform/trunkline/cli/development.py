@@ -91,7 +91,7 @@ def teller(stop: asyncio.Event) -> Callable[[str, str], None]:
 
 async def _announce(parts: dict[str, tuple[str, ...]], stack: Stack, settings: Settings, app: App) -> None:
     url = f"http://{settings.host}:{settings.port}"
-    db = await Database.open(stack.postgres.url, schema=settings.database_schema, size=1, wait=60)
+    db = await Database.of(settings, size=1, wait=60)
     try:
         while not (await all_joined(db, parts) and await gateway_answers(url)):  # noqa: ASYNC110
             await asyncio.sleep(LOOK_EVERY)

@@ -36,7 +36,7 @@ async def examine(settings: Settings) -> list[Finding]:
 async def _postgres(settings: Settings) -> AsyncIterator[Finding]:
     url = settings.database_url.get_secret_value()
     try:
-        db = await Database.open(url, schema=settings.database_schema, size=1)
+        db = await Database.of(settings, size=1)
     except Unavailable as error:
         fix = f"start Postgres, or set TRUNKLINE_DATABASE_URL, which is {hide_secrets(url)}"
         yield Finding("Postgres", "unreachable", error.fields["reason"], fix)

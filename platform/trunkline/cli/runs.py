@@ -124,8 +124,7 @@ def replay(
     app_, settings = load_app(against), load_settings()
 
     async def look() -> dict[str, Any]:
-        url, schema = settings.database_url.get_secret_value(), settings.database_schema
-        db = await Database.open(url, schema=schema, size=1)
+        db = await Database.of(settings, size=1)
         try:
             return await held_against(db, settings.tenant, app_, Wanted(run=run, agent=agent, limit=limit))
         finally:

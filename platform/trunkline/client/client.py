@@ -69,8 +69,7 @@ class Client:
         given = {"database_url": database_url, "nats_url": nats_url, "tenant": tenant}
         chosen = {name: value for name, value in given.items() if value is not None}
         settings = Settings(**{**(settings or Settings()).model_dump(), **chosen})
-        url, schema = settings.database_url.get_secret_value(), settings.database_schema
-        db = await Database.open(url, schema=schema, size=settings.database_pool)
+        db = await Database.of(settings)
         try:
             bus = await Bus.connect(settings, name="client")
         except BaseException:

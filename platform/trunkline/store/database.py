@@ -23,6 +23,7 @@ from psycopg_pool import AsyncConnectionPool
 from trunkline.domain.codec import loads
 from trunkline.domain.errors import Unavailable
 from trunkline.observe import logs
+from trunkline.settings import Settings
 from trunkline.store.arrays import register_arrays
 from trunkline.store.failures import passes, reason
 
@@ -87,6 +88,16 @@ class Database:
         )
         await pool.open()
         return cls(conninfo, schema, pool)
+
+    @classmethod
+    async def of(cls, settings: Settings, *, size: int | None = None, wait: float | None = None) -> Database:
+        """Connect to where ``settings`` lead; ``size`` and ``wait`` as ``open``, without ``size`` as they say.
+
+        Raises:
+            Unreachable: there was no connection to be had.
+        """
+        url, schema = settings.database_url.get_secret_value(), settings.database_schema
+        return await cls.open(url, schema=schema, size=size or settings.database_pool, wait=wait)
 
     async def close(self) -> None:
         await self.pool.close()

@@ -60,7 +60,7 @@ async def serve(
 
 async def _serve(settings: Settings, on_ready: Callable[[], object] | None, ahead: Callable[[], float]) -> NoReturn:
     async with AsyncExitStack() as stack:
-        db = await _database(settings)
+        db = await Database.of(settings, wait=FOREVER)
         stack.push_async_callback(db.close)
         await version.check(db)
         bus = await Bus.connect(settings, name="supervisor", wait=FOREVER)
@@ -95,15 +95,6 @@ def _duties(db: Database, bus: Bus, settings: Settings, presence: Presence) -> d
         "deadletters": DeadLetters(db, bus, settings).run,
         "retention": Retention(db, settings).run,
     }
-
-
-async def _database(settings: Settings) -> Database:
-    return await Database.open(
-        settings.database_url.get_secret_value(),
-        schema=settings.database_schema,
-        size=settings.database_pool,
-        wait=FOREVER,
-    )
 
 
 async def _declare(bus: Bus) -> None:

@@ -298,7 +298,7 @@ class Exchange(Client):
 
     async def _connect(self, stack: AsyncExitStack) -> None:
         settings = self.settings
-        self._db = await Database.open(settings.database_url.get_secret_value(), schema=settings.database_schema)
+        self._db = await Database.of(settings)
         stack.push_async_callback(self._db.close)
         self._bus = await Bus.connect(settings, name="test")
         stack.push_async_callback(self._bus.close)
