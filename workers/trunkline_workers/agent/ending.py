@@ -60,6 +60,14 @@ def end(
     turn.after.append(partial(office.run_ended, status, seconds))
 
 
+def taken_from_queue(activation: Activation, run: str) -> Mail | None:
+    """The request for ``run``, if that waits for its turn; it does so no longer."""
+    waiting = next((queued for queued in activation.queue if queued.run == run), None)
+    if waiting is not None:
+        activation.queue.remove(waiting)
+    return waiting
+
+
 def end_unstarted(
     activation: Activation, letter: Mail, turn: Turn, status: RunStatus, reason: str, *, type_: str = ""
 ) -> None:

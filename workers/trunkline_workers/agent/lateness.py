@@ -14,7 +14,7 @@ from trunkline.domain.status import RunStatus, StepKind
 from trunkline.domain.work import Outcome
 from trunkline.engine.fold import FoldedRun
 from trunkline.store.append import TimerSet
-from trunkline_workers.agent.ending import end_unstarted
+from trunkline_workers.agent.ending import end_unstarted, taken_from_queue
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.turn import Turn
 
@@ -44,9 +44,8 @@ def too_late(activation: Activation, letter: Mail) -> bool:
 def passed(activation: Activation, letter: Mail, turn: Turn) -> None:
     """The deadline's timer is due: the run is cancelled, or ends before it began."""
     live = activation.runs.get(letter.run)
-    waiting = next((queued for queued in activation.queue if queued.run == letter.run), None)
+    waiting = taken_from_queue(activation, letter.run)
     if waiting is not None:
-        activation.queue.remove(waiting)
         reason = deadlines.passed(waiting.body["deadline"])
         end_unstarted(activation, waiting, turn, RunStatus.CANCELLED, reason)
     elif live is not None and not live.late:

@@ -21,7 +21,7 @@ from trunkline.domain.status import EnvelopeKind, OnBusy, RunStatus, StepKind
 from trunkline.domain.work import Outcome
 from trunkline_workers.agent import commands, lateness, outcomes, resolving
 from trunkline_workers.agent.discarding import discard
-from trunkline_workers.agent.ending import end, end_unstarted
+from trunkline_workers.agent.ending import end, end_unstarted, taken_from_queue
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.outcomes import StepResult
 from trunkline_workers.agent.turn import Turn
@@ -134,9 +134,8 @@ def cancel(activation: Activation, letter: Mail, turn: Turn) -> None:
     turn.taken.append(letter.seq)
     reason = str(letter.body.get("reason") or "cancelled")
     live = activation.runs.get(letter.run) if letter.run else activation.current()
-    waiting = next((queued for queued in activation.queue if queued.run == letter.run), None)
+    waiting = taken_from_queue(activation, letter.run)
     if waiting is not None:
-        activation.queue.remove(waiting)
         end_unstarted(activation, waiting, turn, RunStatus.CANCELLED, reason)
     elif live is not None and live.parked:
         _cancel_parked(activation, live, turn, reason)
