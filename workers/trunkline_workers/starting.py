@@ -62,16 +62,18 @@ async def patiently(what: str, act: Callable[[], Awaitable[T]]) -> T:
 
 
 async def unless(stop: asyncio.Event, work: Awaitable[T]) -> T:
-    """What ``work`` comes to.
+    """What ``work`` comes to. It never outlives this call: whoever is cancelled here has cancelled it, too.
 
     Raises:
         Stopped: ``stop`` was set first; the work was cancelled.
     """
     working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
-    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if working.done():
-        return working.result()
-    working.cancel()
-    await asyncio.gather(working, return_exceptions=True)
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+    finally:
+        working.cancel()
+        stopping.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
     raise Stopped
