@@ -11,6 +11,7 @@ from typing import Literal
 
 from trunkline.bus.connection import Bus
 from trunkline.bus.consume import Consumer, Consumption
+from trunkline.domain.errors import Unavailable
 from trunkline.observe import logs
 from trunkline.settings import Settings
 from trunkline_workers.execution import Station
@@ -46,9 +47,10 @@ async def serve(
     """Carry out what comes to the benches of ``furnish`` until ``stop`` is set; then drain for ``settings.drain``.
 
     Waits for Postgres and NATS at the start, and goes on by itself when they were away. ``on_ready`` is called once
-    items are being read. Ends by itself if the supervisor declared this worker dead.
+    items are being read.
 
     Raises:
+        Unavailable: the supervisor declared this worker dead: start it again.
         SchemaMismatch: the database is not at this version's schema.
         TopologyDrift: a stream is configured differently than this version needs.
     """
@@ -60,7 +62,10 @@ async def serve(
                 if on_ready is not None:
                     on_ready()
             await _first(stop, hands.member.dead)
+            dead = hands.member.dead.is_set()
             await hands.drain()
+            if dead:
+                raise Unavailable(what="this worker", reason="the supervisor declared it dead")
 
 
 @dataclass(slots=True)

@@ -59,6 +59,7 @@ class Running:
     def __init__(self, serve: Serve, app: Any, settings: Settings) -> None:
         self.settings = settings
         self.stopping = asyncio.Event()
+        self._told = False
         self._ready = asyncio.Event()
         self._task = asyncio.ensure_future(serve(app, settings, self.stopping, self._ready.set))
 
@@ -72,7 +73,10 @@ class Running:
 
     async def stop(self) -> None:
         self.stopping.set()
-        await self.ended()
+        if not self._told:
+            await self.ended()
 
     async def ended(self) -> None:
+        """Wait for its end; raises what it ended with."""
+        self._told = True
         await asyncio.wait_for(asyncio.shield(self._task), 30)

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from trunkline.authoring.app import App
 from trunkline.authoring.tool_context import ToolContext
+from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import derived_id
 from trunkline.domain.work import PermitAnswer
 from trunkline.store import dead_letters, payloads, workers
@@ -409,12 +410,13 @@ async def test_an_unsafe_call_that_times_out_is_not_retryable(shop: Shop, owner:
     assert (error["type"], error["retryable"], error["unknown"]) == ("TimedOut", False, True)
 
 
-async def test_a_worker_that_was_declared_dead_ends(
+async def test_a_worker_that_was_declared_dead_ends_with_an_error(
     shop: Shop, owner: Owner, serving: Serving, db: Database, eventually: Eventually
 ) -> None:
     running = await serving(service.serve, shop.app)
     await eventually(lambda: _declared_dead(db))
-    await running.ended()
+    with pytest.raises(Unavailable, match="declared it dead"):
+        await running.ended()
 
 
 async def test_what_runs_here_already_is_not_begun_again(
