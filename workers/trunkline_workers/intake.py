@@ -6,6 +6,7 @@ from typing import Any
 
 from trunkline.bus.consume import Delivery
 from trunkline.bus.subjects import Subjects
+from trunkline.domain.codec import dumps, loads
 from trunkline.domain.errors import NotAMessage
 from trunkline.domain.ids import derived_id
 from trunkline.domain.work import WorkItem
@@ -35,6 +36,15 @@ def decode(station: Station, delivery: Delivery, tenant: str, subjects: Subjects
     if not item.reply.startswith(subjects.reply(tenant, "")):
         raise Nonsense(f"{item.reply!r} is no reply subject of this tenant")
     return item
+
+
+def anew(delivery: Delivery, item: WorkItem) -> bytes:
+    """The item of ``delivery`` as it is sent again: no younger than the broker knows it to be, whatever the clock of
+    its owner says. Sent again the broker would know no more, and it would be young for as long as that clock is ahead.
+    """
+    if item.published_at <= delivery.published_at:
+        return delivery.data
+    return dumps({**loads(delivery.data), "published_at": delivery.published_at})
 
 
 async def args_of(db: Database, item: WorkItem) -> Any:

@@ -32,7 +32,7 @@ from trunkline_workers.execution import Execution, HandBack, Nonsense, Refused, 
 from trunkline_workers.executions_log import ExecutionsLog
 from trunkline_workers.failures import failure
 from trunkline_workers.finished import Finished
-from trunkline_workers.intake import args_of, bury, decode
+from trunkline_workers.intake import anew, args_of, bury, decode
 from trunkline_workers.outcomes import body_of, outcome_of
 from trunkline_workers.permits import PATIENCE, Permits
 
@@ -43,7 +43,7 @@ T = TypeVar("T")
 GRACE = 1.0  # seconds for work to end after it was told to
 _FIRST_NAK, _LONGEST_NAK = 0.25, 30.0
 _LONGEST_RETRY = 5.0
-_PATIENCE = 86400.0  # seconds for which an item is kept for an owner that is not there
+_KEPT = 86400.0  # seconds for which an item is sent anew for an owner that is not there
 _HEADERS = 4096  # bytes that the broker may count beyond a message's body
 
 
@@ -278,10 +278,11 @@ class Pipeline:
         One that is not to blame is sent anew instead, for a day.
         """
         delivery = execution.delivery
-        if reason.blameless and delivery.attempts >= self._settings.max_deliver and execution.age < _PATIENCE:
+        if reason.blameless and delivery.attempts >= self._settings.max_deliver and execution.age < _KEPT:
             with suppress(Unavailable):
-                await self._bus.publish(delivery.subject, delivery.data)
+                await self._bus.publish(delivery.subject, anew(delivery, execution.item))
                 delivery.ack()
+                return
         delivery.nak(reason.delay)
 
 

@@ -15,9 +15,10 @@ from pydantic import BaseModel
 
 from trunkline.authoring.app import App
 from trunkline.authoring.tool_context import ToolContext
+from trunkline.bus.connection import CoreMessage
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import derived_id
-from trunkline.domain.work import PermitAnswer
+from trunkline.domain.work import PermitAnswer, WorkItem
 from trunkline.store import dead_letters, payloads, workers
 from trunkline.store.database import Database
 from trunkline_workers.tool import service
@@ -339,6 +340,22 @@ async def test_an_item_outlasts_its_deliveries_while_nobody_can_be_asked(
     owner.permit = lambda _: PermitAnswer(answer="go")
     assert (await owner.outcome(item)).value == "moved"
     assert len(shop.calls) == 1
+
+
+async def test_an_item_from_the_future_grows_old_all_the_same(shop: Shop, owner: Owner, serving: Serving) -> None:
+    sent_again: asyncio.Queue[WorkItem] = asyncio.Queue()
+
+    async def hear(message: CoreMessage) -> None:
+        sent_again.put_nowait(WorkItem.read(message.data))
+
+    await owner.bus.subscribe(owner.bus.subjects.tool("default", "shop", "transfer"), hear)
+    owner.permit = lambda _: None
+    await serving(service.serve, shop.app, max_deliver=1)
+    item = await owner.call(shop.transfer, 5, published_at=time.time() + 1e6)
+    first, second, third = [await asyncio.wait_for(sent_again.get(), 20) for _ in range(3)]
+    assert first == item
+    assert second == third == item.model_copy(update={"published_at": second.published_at})
+    assert second.published_at < time.time() + 60, "from here on it is counted how long it is kept"
 
 
 async def test_later_means_later(shop: Shop, owner: Owner, serving: Serving) -> None:
