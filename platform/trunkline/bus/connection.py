@@ -8,7 +8,6 @@ FastStream's core subscriptions take a sixth, and its requests half, of what the
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -24,16 +23,15 @@ from nats.aio.subscription import Subscription as NatsSubscription
 from trunkline.bus.consume import Consumer, Consumption, Handler
 from trunkline.bus.line import Line
 from trunkline.bus.publish import Headers, Outbox, Publisher, PublishStats
-from trunkline.bus.subjects import Stream, Subjects
-from trunkline.bus.topology import DURABLE, Topology, call_api
-from trunkline.domain.errors import TopologyDrift, Unavailable
+from trunkline.bus.subjects import Subjects
+from trunkline.bus.topology import Topology, call_api
+from trunkline.bus.watch import Watch, Wiped
+from trunkline.domain.errors import Unavailable
 from trunkline.settings import Settings
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 1024  # messages of one core subscription that are worked on at the same time
-WATCH_EVERY = 1.0  # seconds between two looks whether the streams are still the same
-ISSUED = frozenset({Stream.WORK, Stream.REPLY})  # what lies there somebody waits for, and can issue again
 _CLOSE_WITHIN = 2.0
 _MSG_ID = "Nats-Msg-Id"
 
@@ -49,7 +47,6 @@ class CoreMessage:
 
 
 CoreHandler = Callable[[CoreMessage], Awaitable[bytes | None]]
-Wiped = Callable[[], Awaitable[None]]
 
 
 class Bus:
@@ -62,11 +59,7 @@ class Bus:
         self._outbox: Outbox
         self._publisher: Publisher
         self._consumptions: list[Consumption] = []
-        self._wiped: list[Wiped] = []
-        self._lost: set[Stream] = set()  # until all that follows from it is done
-        self._suspicion = asyncio.Event()
-        self._watch: asyncio.Task[None] | None = None
-        self._dropped = 0
+        self._watch = Watch(self._topology, lambda: self.connected, self._renew)
 
     @classmethod
     async def connect(cls, settings: Settings, *, name: str, wait: float | None = None) -> Bus:
@@ -116,9 +109,7 @@ class Bus:
 
     async def close(self) -> None:
         """End the connection. Acknowledgements that were given are sent; publishes under way have a moment."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+        await self._watch.close()
         for consumption in list(self._consumptions):
             await consumption.stop()
         if self.connected:
@@ -181,7 +172,7 @@ class Bus:
         answer = await call_api(self.request, f"CONSUMER.CREATE.{stream}.{spec.durable}{filter_}", body)
         if error := answer.get("error"):
             if self._topology.declared:
-                self._suspicion.set()
+                self._watch.suspect()
             reason = error.get("description") or "it was refused"
             raise Unavailable(what=f"Consumer {spec.durable} of stream {stream}", reason=reason)
 
@@ -240,8 +231,7 @@ class Bus:
             Unavailable: JetStream is away, or refuses.
         """
         await self._topology.declare()
-        if self._watch is None:
-            self._watch = asyncio.create_task(self._keep_watch(), name="bus topology")
+        self._watch.start()
 
     async def check(self) -> list[str]:
         """What is wrong with the streams, a line each.
@@ -261,62 +251,24 @@ class Bus:
 
     def on_wiped(self, callback: Wiped) -> None:
         """Call ``callback`` after WORK or REPLY was lost and is there again, empty; consumers are being made anew."""
-        self._wiped.append(callback)
-
-    async def _keep_watch(self) -> None:
-        for stream in itertools.cycle(Stream):
-            suspicious = await self._pause()
-            if not self.connected:
-                continue
-            try:
-                looks = list(Stream) if suspicious else [stream]
-                self._lost.update([each for each in looks if await self._topology.replaced(each)])
-                if self._lost:
-                    await self._restore()
-            except Unavailable as error:
-                log.warning("the streams cannot be watched: %s", error)
-
-    async def _pause(self) -> bool:
-        """Wait for the next look; true when something gave cause to look at everything."""
-        try:
-            async with asyncio.timeout(WATCH_EVERY):
-                await self._suspicion.wait()
-        except TimeoutError:
-            return False
-        self._suspicion.clear()
-        await asyncio.sleep(WATCH_EVERY / 10)  # one look for a burst of causes
-        return True
-
-    async def _restore(self) -> None:
-        try:
-            await self._topology.declare()
-        except TopologyDrift as error:  # all are in place even so
-            log.warning("a stream is not as it should be: %s", error)
-        for consumption in list(self._consumptions):
-            consumption.renew()
-        self._publisher.reconnected()
-        lost, self._lost = self._lost, set()
-        if not lost & set(DURABLE):
-            return
-        log.warning("NATS lost %s and what lay in them; they are declared again", ", ".join(sorted(lost)))
-        for callback in self._wiped if lost & ISSUED else ():
-            try:
-                await callback()
-            except Exception:
-                log.exception("a callback for a wiped NATS failed")
+        self._watch.wiped.append(callback)
 
     def _suspect(self, subject: str) -> bool:
         """A message for ``subject`` found no stream. Whether one of ours should have taken it."""
         if self.subjects.stored_in(subject) is None:
             return False
-        self._suspicion.set()
+        self._watch.suspect()
         return True
 
-    async def _on_reconnected(self) -> None:
-        self._publisher.reconnected()
+    def _renew(self) -> None:
+        """The connection, or the streams, are not those that they were."""
         for consumption in list(self._consumptions):
             consumption.renew()
-        self._suspicion.set()
+        self._publisher.reconnected()
+
+    async def _on_reconnected(self) -> None:
+        self._renew()
+        self._watch.suspect()
 
 
 class Subscription:

@@ -99,6 +99,22 @@ async def test_a_stream_that_was_deleted_is_made_again(bus: Bus) -> None:
     await asyncio.wait_for(wiped.wait(), PATIENCE)
 
 
+async def test_a_look_that_fails_is_not_the_last(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    wiped, failed, replaced = _count(bus), asyncio.Event(), Topology.replaced
+
+    async def fail_once(self: Topology, stream: Stream) -> bool:
+        if not failed.is_set():
+            failed.set()
+            raise ValueError("an answer that nobody expected")
+        return await replaced(self, stream)
+
+    monkeypatch.setattr(Topology, "replaced", fail_once)
+    await asyncio.wait_for(failed.wait(), PATIENCE)
+    await bus.request(f"$JS.API.STREAM.DELETE.{bus.subjects.stream_name('REPLY')}", b"", 5)
+    await asyncio.wait_for(wiped.get(), PATIENCE)
+    assert await bus.check() == []
+
+
 def _count(bus: Bus) -> asyncio.Queue[None]:
     """An entry for every time that the streams were wiped."""
     wiped: asyncio.Queue[None] = asyncio.Queue()
