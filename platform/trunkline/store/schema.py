@@ -7,8 +7,6 @@ are written in one transaction, and the hot path should not pay for checks of wh
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -18,42 +16,26 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
-    MetaData,
     Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
-    Text,
     UniqueConstraint,
-    Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSON
 
-JOURNAL_PARTITIONS = 8
+from trunkline.store.columns import id_column as _id
+from trunkline.store.columns import json_column as _json
+from trunkline.store.columns import metadata
+from trunkline.store.columns import number_column as _number
+from trunkline.store.columns import text_column as _text
+from trunkline.store.columns import time_column as _time
+from trunkline.store.declared import definitions, deployments, pauses, schedules, subscriptions
 
-metadata = MetaData(naming_convention={"uq": "%(table_name)s_%(column_0_N_name)s_key", "pk": "%(table_name)s_pkey"})
-
-
-def _text(name: str, default: str | None = None, *, null: bool = False) -> Column[Any]:
-    return Column(name, Text, nullable=null, server_default=None if default is None else text(f"'{default}'"))
-
-
-def _number(name: str, type_: Any = BigInteger, default: str | None = "0") -> Column[Any]:
-    return Column(name, type_, nullable=False, server_default=default and text(default))
-
-
-def _time(name: str, *, null: bool = False) -> Column[Any]:
-    return Column(name, DateTime(timezone=True), nullable=null, server_default=None if null else text("now()"))
-
-
-def _json(name: str, *, null: bool = False) -> Column[Any]:
-    return Column(name, JSON, nullable=null)
-
-
-def _id(name: str, *, null: bool = False) -> Column[Any]:
-    return Column(name, Uuid, nullable=null)
-
+__all__ = [
+    "approvals", "dead_letters", "definitions", "deployments", "instances", "journal", "leaders", "mailbox", "metadata",
+    "pauses", "payloads", "runs", "schedules", "snapshots", "subscriptions", "timers", "tombstones", "workers",
+]  # fmt: skip
 
 instances = Table(
     "instances",
@@ -210,84 +192,6 @@ Index(
 )
 
 Index("approvals_closed", approvals.c.closed_at, postgresql_where=text("closed_at is not null"))
-
-subscriptions = Table(
-    "subscriptions",
-    metadata,
-    _text("tenant"),
-    _text("event_type"),
-    _text("agent"),
-    _text("handler"),
-    _text("app"),
-    _text("key_path", ""),
-    PrimaryKeyConstraint("tenant", "event_type", "agent", "handler"),
-)
-
-schedules = Table(
-    "schedules",
-    metadata,
-    _text("tenant"),
-    _text("agent"),
-    _text("name"),
-    _text("app"),
-    _json("spec"),
-    _text("digest"),
-    _time("due_at", null=True),
-    _time("fired_at", null=True),
-    _time("missed_at", null=True),
-    _text("trouble", ""),
-    _time("created_at"),
-    PrimaryKeyConstraint("tenant", "agent", "name"),
-)
-Index("schedules_due", schedules.c.due_at)
-
-pauses = Table(
-    "pauses",
-    metadata,
-    _text("tenant"),
-    _text("agent"),
-    _text("reason"),
-    _time("paused_at"),
-    PrimaryKeyConstraint("tenant", "agent"),
-)
-
-definitions = Table(
-    "definitions",
-    metadata,
-    _text("tenant"),
-    _text("kind"),
-    _text("name"),
-    _number("version", Integer, None),
-    _text("digest"),
-    _text("app"),
-    _json("body"),
-    _time("created_at"),
-    PrimaryKeyConstraint("tenant", "kind", "name", "version"),
-    CheckConstraint("kind in ('agent', 'tool')", name="definitions_kind_check"),
-)
-
-deployments = Table(
-    "deployments",
-    metadata,
-    Column("seq", BigInteger, Identity(always=True), nullable=False),
-    _text("tenant"),
-    _text("kind"),
-    _text("name"),
-    _number("version", Integer, None),
-    Column("previous", Integer),
-    _text("cause"),
-    _time("created_at"),
-    PrimaryKeyConstraint("seq"),
-    CheckConstraint("kind in ('agent', 'tool')", name="deployments_kind_check"),
-    CheckConstraint("cause in ('start', 'deploy', 'rollback')", name="deployments_cause_check"),
-)
-Index(
-    "deployments_newest",
-    deployments.c.tenant,
-    deployments.c.kind,
-    deployments.c.name,
-    deployments.c.seq,
-)
 
 dead_letters = Table(
     "dead_letters",
