@@ -12,9 +12,11 @@ import json
 import os
 import platform
 import signal
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -58,37 +60,37 @@ class Round:
     most_epochs: int
 
 
-async def rows(db: Database, sql: str, *parameters: object) -> list[tuple[object, ...]]:
+async def rows(db: Database, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
     async with db.connection() as connection:
-        found: list[tuple[object, ...]] = await (await connection.execute(sql.encode(), parameters or None)).fetchall()
+        found: list[tuple[Any, ...]] = await (await connection.execute(sql.encode(), parameters or None)).fetchall()
         return found
 
 
-async def until(check: object, every: float = 0.1) -> None:
-    while not await check():  # type: ignore[operator]  # noqa: ASYNC110 - other processes have no events of ours
+async def until(check: Callable[[], Awaitable[bool]], every: float = 0.1) -> None:
+    while not await check():  # noqa: ASYNC110 - other processes have no events of ours
         await asyncio.sleep(every)
 
 
 async def kill_one(db: Database) -> Round:
     """Kill the agent worker that holds most, and wait until everything that it held went on."""
     victim = max((one for one in await workers.list_workers(db) if one.kind == "agents"), key=lambda one: one.held)
-    held = {str(instance): int(str(epoch)) for instance, epoch in await rows(db, _HELD, victim.worker)}
+    held = dict(await rows(db, _HELD, victim.worker))
     at = await db.now()
     os.kill(victim.pid, signal.SIGKILL)
     went_on: dict[str, float] = {}
 
     async def all_went_on() -> bool:
         found = await rows(db, _WENT_ON, at)
-        went_on.update({str(one): float(str(when)) - at for one, when in found if one in held})
+        went_on.update({one: when - at for one, when in found if one in held})
         return len(went_on) == len(held)
 
     await until(all_went_on, 0.2)
     ((dead_at,),) = await rows(db, _DEAD, victim.worker)
-    epochs = {str(instance): int(str(epoch)) for instance, epoch in await rows(db, _EPOCHS)}
+    epochs = dict(await rows(db, _EPOCHS))
     delays = sorted(went_on.values())
     return Round(
         held=len(held),
-        declared_dead_s=round(float(str(dead_at)) - at, 2),
+        declared_dead_s=round(dead_at - at, 2),
         p50_s=round(median(delays), 2),
         p99_s=round(delays[int(0.99 * len(delays))], 2),
         slowest_s=round(delays[-1], 2),

@@ -18,7 +18,6 @@ from trunkline.embedded import nats as embedded
 from trunkline.embedded.server import ServerProcess
 
 SIZE = 3
-WITHIN = 60.0  # seconds
 HOST = "127.0.0.1"
 
 
@@ -98,14 +97,11 @@ async def _quiet(_: Exception) -> None:
 
 @asynccontextmanager
 async def cluster(directory: Path) -> AsyncIterator[Cluster]:
-    """A cluster whose JetStream takes requests."""
+    """A cluster whose servers are all there; JetStream takes requests once it is ``ready``."""
     made = Cluster(directory)
     try:
         for name in made.names:
             await asyncio.to_thread(made.start, name)
-        async with asyncio.timeout(WITHIN):
-            while not await made.ready():  # noqa: ASYNC110 - other processes have no events of ours
-                await asyncio.sleep(0.1)
         yield made
     finally:
         await asyncio.to_thread(made.stop)

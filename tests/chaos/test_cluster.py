@@ -19,6 +19,7 @@ NAMES = ["gateway", "supervisor", "agents.1", "agents.2", "tools.1", "llm.1"]
 async def test_leaders_die_and_come_back(tmp_path: Path) -> None:
     async with servers() as running, cluster(tmp_path) as three:
         running.settings = {"nats_url": three.urls, "nats_replicas": 3, "lease": PATIENT_LEASE}
+        await running.until(three.ready, "the cluster takes requests")
         for name in NAMES:
             running.start(name)
         await running.joined(*NAMES)

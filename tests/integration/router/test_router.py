@@ -11,7 +11,7 @@ from routing import TENANT, Exchange, event
 from integration.bus.listening import say
 from trunkline.bus import stored
 from trunkline.domain.ids import instance_id
-from trunkline_workers.router.service import Router
+from trunkline_workers.router.service import DURABLE, Router
 
 
 async def test_an_outside_event_becomes_mail_a_run_and_a_wake(exchange: Exchange, eventually: Any) -> None:
@@ -45,7 +45,7 @@ async def test_an_event_that_is_delivered_again_is_taken_once(exchange: Exchange
         await exchange.publish(event(number))
     await eventually(exchange.settled)
     await exchange.router.stop()
-    await stored.delete_reader(exchange.bus, "EVENTS", "router")
+    await stored.delete_reader(exchange.bus, "EVENTS", DURABLE)
     again = Router(exchange.db, exchange.bus, exchange.settings)
     await again.start()
     await eventually(exchange.settled)

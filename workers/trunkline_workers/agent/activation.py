@@ -194,9 +194,7 @@ class Activation:
 
     def look_again(self, live: Live, key: str, wait: float) -> None:
         """Look after the step in ``wait`` seconds, unless it has ended by then."""
-        now = asyncio.get_running_loop().time()
-        live.issued.setdefault(key, now)
-        at = now + max(wait, 0.0)
+        at = asyncio.get_running_loop().time() + max(wait, 0.0)
         live.overdue[key] = at
         self.due = min(self.due, at)
 
