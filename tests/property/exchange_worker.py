@@ -15,6 +15,7 @@ from trunkline.domain.ids import new_worker_id
 from trunkline.domain.work import Heartbeat, Wake
 from trunkline.store import workers
 from trunkline.store.append import Append, Appender
+from trunkline.store.group import Then
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.colleagues import Colleagues
 from trunkline_workers.agent.conflicts import Conflicts
@@ -157,15 +158,14 @@ class WatchedAppender(Appender):
         super().__init__(line)
         self._worker = worker
 
-    def submit(self, append: Append) -> asyncio.Future[None]:
-        done = super().submit(append)
-        done.add_done_callback(partial(self._settled, self._worker.declared))
-        return done
+    def submit(self, append: Append, then: Then) -> None:
+        super().submit(append, partial(self._settled, self._worker.declared, then))
 
-    def _settled(self, too_late: bool, done: asyncio.Future[None]) -> None:
+    def _settled(self, too_late: bool, then: Then, error: BaseException | None) -> None:
+        then(error)
         world = self._worker.world
         world.stirred.set()
-        if too_late and not done.cancelled() and done.exception() is None:
+        if too_late and error is None:
             world.watch.faults.append(f"{self._worker.worker_id} was declared dead, and appended")
 
 

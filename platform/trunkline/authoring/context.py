@@ -17,7 +17,7 @@ from trunkline.authoring import calls
 from trunkline.authoring.agent_ref import AgentRef
 from trunkline.authoring.branching import Branching
 from trunkline.authoring.instance import InstanceView, StateType
-from trunkline.authoring.local_call import LocalCall, local_name, result_of
+from trunkline.authoring.local_call import LocalCall, known_result, local_name, result_of
 from trunkline.authoring.names import check_duration, retry_policy
 from trunkline.authoring.schema import reason_of
 from trunkline.authoring.signals import APPROVAL, Approval, SignalType
@@ -171,12 +171,15 @@ class Context(Branching, Generic[S]):
         """
         called = local_name(fn, name)
         limit = check_duration("ctx.step", "timeout", timeout)
-        result = result_of(fn, called, scope_of_caller(1))
+        result = known_result(fn) or result_of(fn, called, scope_of_caller(1))
+        options: dict[str, Any] = {"timeout": limit}
+        if retries != 0:
+            options["retry"] = retry_policy("ctx.step", retries).model_dump()
         return self.schedule(
             StepKind.LOCAL,
             called,
             codec.roundtrip(args, what=f"an argument of step {called!r}"),
-            options={"timeout": limit, "retry": retry_policy("ctx.step", retries).model_dump()},
+            options=options,
             decode=result.decode,
             payload=LocalCall(fn, args, result, limit),
         )

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from trunkline.authoring.schema import Shape
 from trunkline.authoring.signatures import Scope, annotation_or_any, resolved
+from trunkline.authoring.time_limit import limited
 from trunkline.domain.errors import BadDeclaration, BadOutput
 
 _NOT_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -38,8 +39,7 @@ class LocalCall:
             Exception: whatever the function raises.
         """
         try:
-            async with asyncio.timeout(self.timeout):
-                return self.result.encode(await self._call())
+            return self.result.encode(await limited(self._call(), self.timeout))
         except TimeoutError as error:
             raise TimeoutError(str(error) or f"it took longer than {self.timeout:g} s") from None
 
@@ -65,6 +65,11 @@ def local_name(fn: Any, name: str | None) -> str:
     return _NOT_NAME.sub("", name or str(getattr(fn, "__name__", ""))) or "step"
 
 
+def known_result(fn: Any) -> Shape[Any] | None:
+    """What ``result_of`` found out about ``fn`` before."""
+    return _results.get(getattr(fn, "__func__", fn)) if inspect.isfunction(fn) or inspect.ismethod(fn) else None
+
+
 def result_of(fn: Any, name: str, scope: Scope) -> Shape[Any]:
     """What ``fn`` is annotated to return; ``Any`` where it says nothing.
 
@@ -73,9 +78,6 @@ def result_of(fn: Any, name: str, scope: Scope) -> Shape[Any]:
     """
     if not (inspect.isfunction(fn) or inspect.ismethod(fn)):
         return Shape(Any, target=f"step {name!r}", misfit=BadOutput)
-    key = getattr(fn, "__func__", fn)
-    shape = _results.get(key)
-    if shape is None:
-        annotation = annotation_or_any(resolved(fn, scope).return_annotation)
-        shape = _results[key] = Shape(annotation, target=f"step {name!r}", misfit=BadOutput)
+    annotation = annotation_or_any(resolved(fn, scope).return_annotation)
+    shape = _results[getattr(fn, "__func__", fn)] = Shape(annotation, target=f"step {name!r}", misfit=BadOutput)
     return shape

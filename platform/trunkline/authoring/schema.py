@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Generic, NotRequired, TypeVar
+from typing import Any, Generic, NotRequired, TypeVar, cast
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -20,6 +20,7 @@ from trunkline.domain.errors import BadDeclaration, BadInput, BadJson, BadOutput
 
 T = TypeVar("T")
 
+_PLAIN = (int, str, bool)
 _FIX = "Use pydantic models, dataclasses, TypedDicts, or plain JSON types"
 
 
@@ -36,6 +37,7 @@ class Shape(Generic[T]):
         self.target = target
         self._misfit = misfit
         self._adapter: TypeAdapter[T] = _adapter(annotation, target)
+        self._plain = annotation if annotation in _PLAIN else None  # nothing to be checked but the type
 
     def schema(self) -> dict[str, Any]:
         """The JSON schema; empty for ``Any``.
@@ -53,6 +55,8 @@ class Shape(Generic[T]):
             BadInput, BadOutput: it does not fit the annotation.
             NotJson: it holds something that has no JSON form.
         """
+        if type(value) is self._plain and codec.is_plain(value):
+            return value
         try:
             checked = self._adapter.validate_python(value)
         except ValidationError as error:
@@ -65,6 +69,8 @@ class Shape(Generic[T]):
         Raises:
             BadInput, BadOutput: it does not fit the annotation.
         """
+        if type(value) is self._plain:
+            return cast("T", value)
         try:
             return self._adapter.validate_json(codec.dumps(value, what=self.target))
         except ValidationError as error:

@@ -24,7 +24,10 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _HUGE = re.compile(rb"[0-9]{300}|[0-9][eE]\+?[0-9]{3,}\s*(?:[,}\]]|\Z)")
 # The same, roughly, by what is ten times as fast on long texts: every digit as 1, and no other letter than e.
 _SHAPE = bytes(0x31 if 0x30 <= c <= 0x39 else 0x65 if c in b"eE" else c if c == 0x2B else 0x20 for c in range(256))
-_LONG = b"1" * 300
+_DIGITS = 300  # fewer make no number that is beyond a double
+_LONG = b"1" * _DIGITS
+_EXACT = 2**53
+_SHORT = 1000
 
 
 def dumps(value: Any, *, what: str = "the value") -> bytes:
@@ -37,7 +40,7 @@ def dumps(value: Any, *, what: str = "the value") -> bytes:
         text = to_json(value, inf_nan_mode="constants")
     except (PydanticSerializationError, UnicodeError, ValueError, RecursionError) as error:
         raise NotJson(what=what, reason=_one_line(error)) from None
-    reason = _objection(text)
+    reason = _special(text) or (_too_large(text) if len(text) > _DIGITS else "")  # floats are doubles already
     if reason:
         raise NotJson(what=what, reason=reason)
     return text
@@ -57,7 +60,7 @@ def loads(text: bytes | str, *, what: str = "the body", limit: int | None = None
         value = from_json(raw, allow_inf_nan=False)
     except ValueError as error:
         raise BadJson(what=what, reason=_one_line(error)) from None
-    reason = _objection(raw)
+    reason = _special(raw) or _too_large(raw)
     if reason:
         raise BadJson(what=what, reason=reason)
     return value
@@ -70,12 +73,26 @@ def roundtrip(value: Any, *, what: str = "the value") -> Any:
         NotJson: as ``dumps``; also for NaN and infinities inside of models, which ``dumps`` writes as null.
         PayloadTooLarge: it is longer than ``MOST_BYTES``.
     """
+    if type(value) is tuple and all(map(is_plain, value)):
+        return list(value)
+    if is_plain(value):
+        return value
     text = dumps(value, what=what)
     if len(text) > MOST_BYTES:
         raise PayloadTooLarge(what=what, size=len(text), limit=MOST_BYTES)
     if b"null" in text:
         check_finite(value, what=what)
     return from_json(text, allow_inf_nan=False)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether ``value`` is at a glance what its JSON is read back as: much of what goes through the hot path."""
+    kind = type(value)
+    if kind is int:
+        return bool(-_EXACT < value < _EXACT)
+    if kind is str:
+        return len(value) <= _SHORT and bool(value.isascii()) and "\x00" not in value
+    return value is None or kind is bool
 
 
 def check_finite(value: Any, *, what: str = "the value") -> None:
@@ -122,12 +139,17 @@ def _parts(value: Any) -> Iterable[Any]:
     return ()
 
 
-def _objection(text: bytes) -> str:
-    """Why this JSON text may not be kept, or an empty string. Cheap for the texts that may."""
+def _special(text: bytes) -> str:
+    """Why this JSON text may not be kept for a value in it that is not text or a number; empty if it may."""
     if b"\\u0000" in text and _NUL.search(text):
         return "text contains NUL (\\u0000)"
     if (b"NaN" in text or b"Infinity" in text) and _has_constant(text):
         return "NaN and infinities are not JSON numbers"
+    return ""
+
+
+def _too_large(text: bytes) -> str:
+    """Why this JSON text may not be kept for a number in it; empty if it may. Cheap for the texts that may."""
     shape = text.translate(_SHAPE)
     suspect = b"1e111" in shape or b"1e+111" in shape or _LONG in shape
     if suspect and _HUGE.search(text) and _has_huge_number(text):

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 
@@ -25,7 +26,7 @@ from trunkline.observe import faults, logs, metrics
 from trunkline.store.changes import Append, ApprovalAsked, DeadLetter, RunChange, SnapshotMade, TimerSet
 from trunkline.store.database import Connection, Database, Unreachable
 from trunkline.store.failures import passes, reason, rolled_back
-from trunkline.store.group import Group, Item
+from trunkline.store.group import Group, Item, Then
 from trunkline.store.sql import SESSION, Statement, append_statement, standing_statement
 
 __all__ = ["Append", "AppendStats", "Appender", "ApprovalAsked", "DeadLetter", "RunChange", "SnapshotMade", "TimerSet"]
@@ -89,22 +90,24 @@ class Appender:
             NotJson, BadKey: it cannot even be encoded.
             Unreachable: the appender was closed first.
         """
-        await self.submit(append)
-
-    def submit(self, append: Append) -> asyncio.Future[None]:
-        """Hand over without waiting; the future ends as ``append`` does. Cancelling it takes nothing back."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.submit(append, partial(_end, done))
+        await done
+
+    def submit(self, append: Append, then: Then) -> None:
+        """Hand over without waiting: ``then`` is called with no error when it is committed, else with what ``append``
+        would raise; never before this returns. (A future for each would cost more than writing its rows.)
+        """
         try:
             if self._closing.is_set():
                 raise Unreachable(reason="the appender is closed")
-            item = Item(append, done)
+            item = Item(append, then)
         except (TrunklineError, ValueError, TypeError, AttributeError) as error:
-            done.set_exception(error)
-            return done
+            asyncio.get_running_loop().call_soon(then, error)
+            return
         self._queue.append(item)
         self.stats.waiting += 1
         self._filled.set()
-        return done
 
     # --- gathering --------------------------------------------------------------------------------------------------
 
@@ -229,39 +232,40 @@ class Appender:
     def _settle(self, item: Item, error: BaseException | None) -> None:
         item.settled = True
         self.stats.waiting -= 1
-        if item.done.done():
-            return
-        if error is None:
-            item.done.set_result(None)
-        else:
-            item.done.set_exception(error)
+        try:
+            item.then(error)
+        except Exception:  # whoever was told must not take the appender, and so everybody else, along
+            log.exception("what follows a commit failed", instance=item.append.instance)
 
     def _refuse(self, item: Item, error: TrunklineError) -> None:
+        behind = self._behind(item.append)
         self._settle(item, error)
         if isinstance(error, Fenced):
             self.stats.fenced += 1
         else:
             self.stats.refused += 1
-        self._refuse_behind(item.append)
+        for one in behind:
+            self.stats.fenced += 1
+            self._settle(one, fenced(one.append))
+        if behind:
+            self._queue = deque(one for one in self._queue if not one.settled)
 
-    def _refuse_behind(self, append: Append) -> None:
-        """What was submitted on top of a refused append can never be true."""
-        behind = [
+    def _behind(self, append: Append) -> list[Item]:
+        """What was submitted on top of an append; if that is refused, it can never be true."""
+        return [
             item
             for item in (*self._group, *self._queue)
-            if item.append.instance == append.instance and item.append.epoch == append.epoch and not item.settled
+            if item.append is not append
+            and item.append.instance == append.instance
+            and item.append.epoch == append.epoch
+            and not item.settled
         ]
-        for item in behind:
-            self.stats.fenced += 1
-            self._settle(item, fenced(item.append))
-        if behind:
-            self._queue = deque(item for item in self._queue if not item.settled)
 
     def _fail_all(self, error: Unreachable) -> None:
-        for item in (*self._group, *self._queue):
-            if not item.settled:
-                self._settle(item, error)
+        left = [item for item in (*self._group, *self._queue) if not item.settled]
         self._queue.clear()
+        for item in left:
+            self._settle(item, error)
 
     def _count(self, group: Group, passed: set[int], seconds: float) -> None:
         chains = [group.chains[k - 1] for k in passed]
@@ -273,6 +277,15 @@ class Appender:
         metrics.commit_appends.observe(appends)
         metrics.commit_entries.observe(entries)
         metrics.commit_seconds.observe(seconds)
+
+
+def _end(done: asyncio.Future[None], error: BaseException | None) -> None:
+    if done.done():  # its waiter was cancelled; what was handed over is not taken back
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
 
 
 def fenced(append: Append) -> Fenced:

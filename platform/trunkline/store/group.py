@@ -8,8 +8,7 @@ removed is only removed.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -22,6 +21,7 @@ from trunkline.store.post import columns, encode, moment
 from trunkline.store.sql import Part
 
 Row = tuple[Any, ...]
+Then = Callable[[BaseException | None], None]
 Kinds = dict[str, type[Array]]
 
 _FENCES: Kinds = {
@@ -54,13 +54,13 @@ _SNAPSHOTS: Kinds = {"n_k": Ints, "n_version": BigInts, "n_body": Texts}
 
 
 class Item:
-    """One append on its way, with the future that its caller awaits."""
+    """One append on its way. ``then`` is called once: when it is committed, or with the error that it came to."""
 
-    __slots__ = ("append", "bodies", "dead", "done", "end", "letters", "plain", "runs", "settled", "size")
+    __slots__ = ("append", "bodies", "dead", "end", "letters", "plain", "runs", "settled", "size", "then")
 
-    def __init__(self, append: Append, done: asyncio.Future[None]) -> None:
+    def __init__(self, append: Append, then: Then) -> None:
         self.append = append
-        self.done = done
+        self.then = then
         self.settled = False
         self.end = append.expected + len(append.entries)
         self.bodies = [dumps(entry.body(), what=entry.TYPE) for entry in append.entries]

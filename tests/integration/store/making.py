@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from trunkline.domain.status import EnvelopeKind
 from trunkline.domain.work import Heartbeat
 from trunkline.store import leases, workers
 from trunkline.store.accept import accept
-from trunkline.store.append import Append
+from trunkline.store.append import Append, Appender
 from trunkline.store.database import Database
 from trunkline.store.leases import Lease
 
@@ -31,6 +32,13 @@ def envelope(key: str | None = None, *, kind: EnvelopeKind = EnvelopeKind.REQUES
         fields.setdefault("body", {"input": {"n": 1}, "handler": "", "parent": None})
     fields.setdefault("body", {})
     return Envelope(tenant=TENANT, agent=AGENT, key=key or new_id(), kind=kind, **fields)
+
+
+def submitted(appender: Appender, append: Append) -> asyncio.Future[None]:
+    """Hand ``append`` over at once; the future ends as it does."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    appender.submit(append, lambda error: done.set_exception(error) if error else done.set_result(None))
+    return done
 
 
 def signal(to: Envelope, **fields: Any) -> Envelope:

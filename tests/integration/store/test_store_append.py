@@ -77,7 +77,7 @@ async def test_a_wrong_fence_is_refused_and_its_neighbours_commit(
     futures = []
     for place, (lease, letter) in enumerate(held):
         fields = {"owner": owner} | (wrong if place == 1 else {})
-        futures.append(appender.submit(await full(db, lease, fields.pop("owner"), letter, **fields)))
+        futures.append(making.submitted(appender, await full(db, lease, fields.pop("owner"), letter, **fields)))
     appender.start()
     first, refused, last = await outcomes(futures)
     assert appender.stats.groups == 1, "all three were in one statement"
@@ -121,7 +121,7 @@ async def test_a_chain_is_one_fence_and_the_newest_wins(db: Database, appending:
             timers_done=[(run, "c")],
         ),
     ]  # fmt: skip
-    futures = [appender.submit(step) for step in steps]
+    futures = [making.submitted(appender, step) for step in steps]
     appender.start()
     assert await outcomes(futures) == [None, None, None]
     assert appender.stats.groups == 1
@@ -138,10 +138,12 @@ async def test_what_stands_on_a_refused_append_is_refused(db: Database, appender
     owner, [(lease, letter), (other, others)] = await making.owned(db, 2)
     bad = making.append(lease, owner, [], runs=[RunChange(letter.run, "bogus")])  # type: ignore[arg-type]
     futures = [
-        appender.submit(bad),
-        appender.submit(making.append(lease, owner, [making.started(letter.run)])),  # would pass the fence by itself
-        appender.submit(making.append(lease, owner, [making.completed(letter.run)], after=1)),
-        appender.submit(making.append(other, owner, [making.started(others.run)])),
+        making.submitted(appender, bad),
+        making.submitted(
+            appender, making.append(lease, owner, [making.started(letter.run)])
+        ),  # would pass the fence by itself
+        making.submitted(appender, making.append(lease, owner, [making.completed(letter.run)], after=1)),
+        making.submitted(appender, making.append(other, owner, [making.started(others.run)])),
     ]
     first, second, third, neighbour = await outcomes(futures)
     assert isinstance(first, AppendRefused)
@@ -155,8 +157,8 @@ async def test_one_that_does_not_follow_waits_for_the_next_commit(db: Database, 
     owner, [(lease, letter)] = await making.owned(db)
     appender = appending(db)
     futures = [
-        appender.submit(making.append(lease, owner, [making.started(letter.run)])),
-        appender.submit(making.append(lease, owner, [making.completed(letter.run)], after=5)),
+        making.submitted(appender, making.append(lease, owner, [making.started(letter.run)])),
+        making.submitted(appender, making.append(lease, owner, [making.completed(letter.run)], after=5)),
     ]
     appender.start()
     first, second = await outcomes(futures)
@@ -226,7 +228,7 @@ async def test_poison_fails_its_caller_alone(db: Database, poison: dict[str, Any
     futures = []
     for place, (lease, letter) in enumerate(held):
         fields = {name: make(letter.run) for name, make in poison.items()} if place == 3 else {}
-        futures.append(appender.submit(making.append(lease, owner, [making.started(letter.run)], **fields)))
+        futures.append(making.submitted(appender, making.append(lease, owner, [making.started(letter.run)], **fields)))
     appender.start()
     results = await outcomes(futures)
     assert isinstance(results[3], AppendRefused), results[3]
@@ -245,7 +247,9 @@ async def test_json_that_bypassed_the_codec_fails_its_caller_alone(
     monkeypatch.setattr(group, "dumps", lambda body, **what: text if body == poisoned.body() else dumps(body, **what))
     appender = appending(db)
     futures = [
-        appender.submit(making.append(lease, owner, [poisoned if place == 2 else making.started(letter.run)]))
+        making.submitted(
+            appender, making.append(lease, owner, [poisoned if place == 2 else making.started(letter.run)])
+        )
         for place, (lease, letter) in enumerate(held)
     ]
     appender.start()
@@ -258,8 +262,8 @@ async def test_json_that_bypassed_the_codec_fails_its_caller_alone(
 async def test_what_cannot_be_encoded_never_reaches_a_group(db: Database, appender: Appender) -> None:
     owner, held = await making.owned(db, 2)
     [(bad, letter), (good, others)] = held
-    refused = appender.submit(making.append(bad, owner, [making.completed(letter.run, float("nan"))]))
-    fine = appender.submit(making.append(good, owner, [making.started(others.run)]))
+    refused = making.submitted(appender, making.append(bad, owner, [making.completed(letter.run, float("nan"))]))
+    fine = making.submitted(appender, making.append(good, owner, [making.started(others.run)]))
     results = await outcomes([refused, fine])
     assert isinstance(results[0], NotJson)
     assert results[1] is None
@@ -277,7 +281,9 @@ async def test_any_mixture_settles_each_alone(
         timers = [TimerSet(letter.run, "\x00", 1)] if place in poisoned else []
         epoch = lease.epoch + (place in stale)
         futures.append(
-            appender.submit(making.append(lease, owner, [making.started(letter.run)], timers=timers, epoch=epoch))
+            making.submitted(
+                appender, making.append(lease, owner, [making.started(letter.run)], timers=timers, epoch=epoch)
+            )
         )
     appender.start()
     results = await outcomes(futures)
@@ -307,7 +313,7 @@ async def test_the_journal_is_what_a_plain_list_would_be(
     for which, count, slip in plan:
         lease, letter = held[which]
         entries = [making.completed(letter.run) for _ in range(count)]
-        futures.append(appender.submit(making.append(lease, owner, entries, after=len(model[which]) + slip)))
+        futures.append(making.submitted(appender, making.append(lease, owner, entries, after=len(model[which]) + slip)))
         refused[which] = refused[which] or slip != 0
         expected.append(refused[which])
         if not refused[which]:
@@ -336,7 +342,7 @@ async def test_a_deadlock_is_tried_again(
         "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock' and query like 'with%passed as%'"
     )
     futures = [
-        appender.submit(making.append(lease, owner, [making.started(each.run)]))
+        making.submitted(appender, making.append(lease, owner, [making.started(each.run)]))
         for lease, each in ((first, letter), (second, others))
     ]
     async with db.connection() as rival:
@@ -357,7 +363,10 @@ async def test_a_commit_takes_all_that_gathered(db: Database, appending: Appendi
     appender = appending(db, max_batch=20)
     measured = metrics.REGISTRY.get_sample_value
     before = measured("trunkline_commit_entries_sum") or 0.0
-    futures = [appender.submit(making.append(lease, owner, [making.started(letter.run)] * 2)) for lease, letter in held]
+    futures = [
+        making.submitted(appender, making.append(lease, owner, [making.started(letter.run)] * 2))
+        for lease, letter in held
+    ]
     assert appender.stats.waiting == 50
     appender.start()
     assert set(await outcomes(futures)) == {None}
@@ -370,7 +379,7 @@ async def test_closing_commits_what_was_submitted_and_takes_no_more(db: Database
     owner, [(lease, letter)] = await making.owned(db)
     appender = appending(db)
     appender.start()
-    before = appender.submit(making.append(lease, owner, [making.started(letter.run)]))
+    before = making.submitted(appender, making.append(lease, owner, [making.started(letter.run)]))
     await appender.close()
     assert before.done()
     assert before.exception() is None

@@ -48,7 +48,8 @@ async def test_a_lost_commit_is_neither_lost_nor_doubled(
     owner, held = await making.owned(db, 5)
     setattr(proxy, loss, times)
     futures = [
-        appender.submit(
+        making.submitted(
+            appender,
             making.append(
                 lease,
                 owner,
@@ -56,7 +57,7 @@ async def test_a_lost_commit_is_neither_lost_nor_doubled(
                 runs=[RunChange(letter.run, RunStatus.RUNNING, started=True)],
                 timers=[TimerSet(letter.run, "a", 60)],
                 mail=[making.envelope(message_id=f"ask:{letter.run}")],
-            )
+            ),
         )
         for lease, letter in held
     ]
@@ -77,8 +78,8 @@ async def test_after_a_lost_answer_refused_and_committed_are_told_apart(
     owner, [(stale, letter), (good, others)] = await making.owned(db, 2)
     await appender.append(making.append(stale, owner, [making.started(letter.run)]))
     proxy.lose_answer = 1
-    refused = appender.submit(making.append(stale, owner, [making.completed(letter.run)]))
-    passed = appender.submit(making.append(good, owner, [making.completed(others.run)]))
+    refused = making.submitted(appender, making.append(stale, owner, [making.completed(letter.run)]))
+    passed = making.submitted(appender, making.append(good, owner, [making.completed(others.run)]))
     results = await asyncio.wait_for(asyncio.gather(refused, passed, return_exceptions=True), 20)
     assert proxy.cuts == 1
     assert isinstance(results[0], Fenced)
@@ -181,7 +182,7 @@ async def test_while_the_server_is_away_callers_are_told_and_it_recovers_by_itse
     await asyncio.to_thread(mortal.kill)
     with pytest.raises(Unreachable):
         await db.ping()
-    waiting = appender.submit(making.append(lease, owner, [making.started(letter.run)]))
+    waiting = making.submitted(appender, making.append(lease, owner, [making.started(letter.run)]))
     with pytest.raises(Unavailable):
         await accept(db, [making.envelope()])
     assert not waiting.done()
@@ -206,7 +207,7 @@ async def test_closing_while_the_server_is_away_fails_what_waits(
     appender = appending(db)
     appender.start()
     await asyncio.to_thread(mortal.kill)
-    waiting = appender.submit(making.append(lease, owner, [making.started(letter.run)]))
+    waiting = making.submitted(appender, making.append(lease, owner, [making.started(letter.run)]))
     await asyncio.wait_for(appender.close(), 5)
     with pytest.raises(Unavailable):
         await waiting

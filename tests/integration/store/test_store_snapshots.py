@@ -87,7 +87,7 @@ async def test_of_a_chain_the_newest_stays_and_an_older_one_never_replaces_it(
         run = letter.run if place == 0 else new_id()
         snapshot = made(lease, 2 * place + 2, place, 0) if place < 2 else None
         chain.append(making.append(lease, owner, ended(run, place), after=2 * place, snapshot=snapshot))
-    futures = [appender.submit(append) for append in chain]
+    futures = [making.submitted(appender, append) for append in chain]
     appender.start()
     await asyncio.gather(*futures)
     assert appender.stats.groups == 1

@@ -65,7 +65,7 @@ class Activation:
         self.suspect = lease.takeovers >= office.settings.takeovers
         self.closed = False
         self._lost = lost
-        self._newest: asyncio.Future[None] | None = None  # the commit that was asked for last
+        self._newest: Turn | None = None  # what was submitted last, as far as it is not committed
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
@@ -183,8 +183,8 @@ class Activation:
         without this activation, ``done`` is never called.
         """
         examine = partial(self.office.conflicts.examine, outcome, done)
-        if self.unsettled and self._newest is not None:
-            self._newest.add_done_callback(lambda _: None if self.closed else examine())
+        if self._newest is not None:
+            self._newest.after.append(examine)
         elif not self.closed:
             examine()
 
@@ -251,13 +251,14 @@ class Activation:
         append = turn.append(self.lease, self.office.worker, self.head)
         self.head += len(turn.entries)
         self.unsettled += 1
-        self._newest = self.office.appender.submit(append)
-        self._newest.add_done_callback(partial(self._committed, turn))
+        self._newest = turn
+        self.office.appender.submit(append, partial(self._committed, turn))
 
-    def _committed(self, turn: Turn, done: asyncio.Future[None]) -> None:
+    def _committed(self, turn: Turn, error: BaseException | None) -> None:
         self.unsettled -= 1
-        error = None if done.cancelled() else done.exception()  # looked at in any case, or asyncio complains
-        if done.cancelled() or self.closed:
+        if self._newest is turn:
+            self._newest = None
+        if self.closed:
             return
         if error is not None:
             self.leave(error, turn.taken)

@@ -111,12 +111,13 @@ class Office:
 
     @staticmethod
     def run_began() -> None:
-        metrics.runs.labels(status="started").inc()
+        _started.inc()
 
     @staticmethod
     def run_ended(status: RunStatus, seconds: float) -> None:
-        metrics.runs.labels(status=status).inc()
-        metrics.run_seconds.labels(status=status).observe(max(seconds, 0.0))
+        count, time_ = _ends(status)
+        count.inc()
+        time_.observe(max(seconds, 0.0))
 
     @staticmethod
     def step_ended(kind: str, outcome: str) -> None:
@@ -134,6 +135,14 @@ class Office:
         self._membership.held = instances
         metrics.activations.set(instances)
         metrics.leases_held.set(instances)
+
+
+_started = metrics.runs.labels(status="started")
+
+
+@cache
+def _ends(status: RunStatus) -> tuple[Any, Any]:
+    return metrics.runs.labels(status=status), metrics.run_seconds.labels(status=status)
 
 
 @cache
