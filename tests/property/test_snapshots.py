@@ -86,7 +86,8 @@ def _parts(snapshot: Snapshot = WHOLE) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format_": "2"}, "its format is 2"),
+        ({"format_": "3"}, "its format is 3"),
+        ({"format_": "2"}, "another shape"),
         ({"format_": None}, "its format is None"),
         ({"digest": "0" * 64}, "digest does not fit"),
         ({"digest": None}, "digest does not fit"),

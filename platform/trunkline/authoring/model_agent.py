@@ -13,7 +13,7 @@ from trunkline.authoring.model_loop import ModelLoop
 from trunkline.authoring.schema import Shape
 from trunkline.authoring.toolbox import Toolbox
 from trunkline.domain.errors import BadDeclaration
-from trunkline.domain.specs import ModelSettings
+from trunkline.domain.specs import ModelSettings, RestartPolicy
 from trunkline.domain.status import OnBusy
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def model_agent(
     tools: Sequence[Any],
     output: Any,
     on_busy: OnBusy,
+    restart: str | RestartPolicy,
     description: str,
 ) -> Agent[Any, Any]:
     """An agent that takes text, and returns what its model answers.
@@ -51,6 +52,7 @@ def model_agent(
         app=app,
         main=Handler(fn=body(settings), input=Shape(str, target=target), output=answer.shape),
         on_busy=on_busy,
+        restart=restart,
         description=description or inspect.cleandoc(settings.instructions).partition("\n")[0],
         tools=toolbox.names,
         model=settings,

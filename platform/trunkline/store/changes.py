@@ -32,6 +32,7 @@ class RunChange:
     ended: bool = False
     definition: int = 0
     code: str = ""
+    restarted: bool = False
 
 
 @dataclass(slots=True)
