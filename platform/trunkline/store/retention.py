@@ -83,7 +83,8 @@ on conflict (instance) do update set version = excluded.version, body = excluded
 where excluded.version >= snapshots.version
 """
 
-# Open runs stand in no way: what is below a snapshot is of ended runs, or of one that the snapshot holds.
+# Open runs stand in no way: what is below a snapshot is of ended runs, or of one that the snapshot holds. Of that one
+# only what is old enough goes.
 _SHORTEN = """
 with targets as (
     select s.instance, s.floor, least(s.version, s.floor + %(each)s, (
@@ -92,9 +93,9 @@ with targets as (
             where r.instance = s.instance and r.first_version is not null
               and r.ended_at >= clock_timestamp() - %(age)s * interval '1 second'
             order by r.created_at limit 1000) as k), (
-        select min(j.version) - 1 from journal j
+        select min(j.version) - 1 from journal j join runs h on h.id = j.run
         where j.instance = s.instance and j.version > s.floor and j.version <= s.floor + %(each)s
-          and j.recorded_at >= clock_timestamp() - %(age)s * interval '1 second')) as upto
+          and h.ended_at is null and j.recorded_at >= clock_timestamp() - %(age)s * interval '1 second')) as upto
     from snapshots s where s.instance = any(%(instances)s) order by s.instance for update of s
 ),
 gone as (
