@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from property.programs import Node, body_of
 from trunkline.domain.codec import dumps, loads
+from trunkline.domain.incarnation import BEGINNINGS
 from trunkline.domain.journal import (
     CancelRequested,
     Entry,
+    RunCompleted,
+    RunFailed,
     RunParked,
     RunResumed,
     RunStarted,
@@ -22,7 +25,10 @@ from trunkline.domain.journal import (
     StepStarted,
     decode,
 )
+from trunkline.domain.specs import RestartPolicy
+from trunkline.domain.status import Restart
 from trunkline.engine.replay import RunDriver
+from trunkline.engine.restart import concluded
 
 STARTED = RunStarted("run", input=None, at=100.0, seed="seed", message_id="m")
 
@@ -44,18 +50,52 @@ def stored(entry: Entry) -> Entry:
     return decode("instance", entry.TYPE, entry.run, loads(dumps(entry.body())))
 
 
+POLICY = RestartPolicy(restart=Restart.TRANSIENT, max_restarts=1)
+
+
+class Handler:
+    """A run's driver, in whichever incarnation it is: what an owner does with a handler that begins anew."""
+
+    def __init__(self, program: Node, driver: RunDriver) -> None:
+        self.program, self.driver = program, driver
+
+    def take(self) -> list[Entry]:
+        """What the handler did, as it is journalled."""
+        taken: list[Entry] = []
+        while commands := self.driver.take_commands():
+            for command in commands:
+                taken.append(stored(self._as_recorded(command)))
+                self._begin_anew(taken[-1])
+        return taken
+
+    def _as_recorded(self, command: Entry) -> Entry:
+        if not isinstance(command, RunCompleted | RunFailed):
+            return command
+        driver = self.driver
+        return concluded(command, driver.life, POLICY, now=driver.now, signals=driver.leftover_signals())
+
+    def _begin_anew(self, entry: Entry) -> None:
+        if isinstance(entry, BEGINNINGS):
+            self.driver = RunDriver(self.driver.life.next(entry), body_of(self.program), agent="agent")
+            self.driver.start()
+
+
 class Life:
-    """``journal`` is what is stored; ``driver`` lives on."""
+    """``journal`` is what is stored; ``handler`` lives on."""
 
     def __init__(self, program: Node, schedule: list[Move]) -> None:
         self.program = program
-        self.driver = RunDriver(STARTED, body_of(program), agent="agent")
+        self.handler = Handler(program, RunDriver(STARTED, body_of(program), agent="agent"))
         self.journal = [Told(stored(STARTED), command=False)]
         self.driver.start()
         self._take()
         for turn, (move, number) in enumerate(schedule):
             for entry in self._happens(move, number, 101.0 + turn):
                 self._deliver(entry)
+
+    @property
+    def driver(self) -> RunDriver:
+        return self.handler.driver
 
     @property
     def entries(self) -> list[Entry]:
@@ -68,7 +108,7 @@ class Life:
         self._take()
 
     def _take(self) -> None:
-        self.journal += [Told(stored(entry), command=True) for entry in self.driver.take_commands()]
+        self.journal += [Told(entry, command=True) for entry in self.handler.take()]
 
     def _happens(self, move: str, number: int, at: float) -> list[Entry]:
         if move == "signal":

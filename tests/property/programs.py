@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from trunkline.domain.errors import RunCancelled, StepError
-from trunkline.engine.replay import RunDriver, RunResult, Step
+from trunkline.engine.replay import Continuation, RunDriver, RunResult, Step
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ names = st.sampled_from(["a", "b", "c"])
 leaves = st.one_of(
     st.builds(Node, st.sampled_from(STEPS), names, st.integers(0, 3)),
     st.builds(Node, st.just("wait"), names, st.integers(0, 3)),
-    st.builds(Node, st.sampled_from(["random", "uuid", "now", "raise", "keyed", "handles"]), names, st.integers(0, 3)),
+    st.builds(
+        Node, st.sampled_from(["random", "uuid", "now", "raise", "keyed", "handles", "anew"]), names, st.integers(0, 3)
+    ),
 )
 programs = st.recursive(
     leaves,
@@ -40,12 +42,19 @@ programs = st.recursive(
 )
 
 
-def body_of(program: Node) -> Callable[[RunDriver], Coroutine[Any, Any, Any]]:
-    """A handler that interprets ``program``; all that it has seen is its output."""
+class Anew(BaseException):
+    """The program wants to begin anew, wherever in it this is raised."""
 
-    async def body(driver: RunDriver) -> RunResult:
-        seen: list[Any] = []
-        value = await interpret(driver, program, seen)
+
+def body_of(program: Node) -> Callable[[RunDriver], Coroutine[Any, Any, Any]]:
+    """A handler that interprets ``program``; all that it has seen is its output, or its next input."""
+
+    async def body(driver: RunDriver) -> RunResult | Continuation:
+        seen: list[Any] = [driver.started.input]
+        try:
+            value = await interpret(driver, program, seen)
+        except Anew:
+            return Continuation(input=seen, conversation=[{"seen": len(seen)}])
         return RunResult(output={"value": value, "seen": seen, "now": driver.now}, conversation=[{"seen": len(seen)}])
 
     return body
@@ -88,6 +97,12 @@ async def _derived(driver: RunDriver, node: Node, seen: list[Any]) -> Any:
 
 async def _raise(driver: RunDriver, node: Node, seen: list[Any]) -> Any:
     raise ValueError(f"as the program says: {node.name}")
+
+
+async def _anew(driver: RunDriver, node: Node, seen: list[Any]) -> Any:
+    if driver.life.number <= node.number:
+        raise Anew
+    return driver.life.number
 
 
 async def _seq(driver: RunDriver, node: Node, seen: list[Any]) -> Any:
@@ -182,7 +197,7 @@ async def _map(driver: RunDriver, node: Node, seen: list[Any]) -> Any:
 _OPS = {
     **dict.fromkeys(STEPS, _step),
     **dict.fromkeys(["random", "uuid", "now"], _derived),
-    "raise": _raise, "keyed": _keyed, "handles": _handles, "seq": _seq, "gather": _gather, "race": _race,
+    "raise": _raise, "anew": _anew, "keyed": _keyed, "handles": _handles, "seq": _seq, "gather": _gather, "race": _race,
     "late": _late, "timeout": _timeout, "nested": _nested, "shared": _shared, "branch": _branch, "try": _try,
     "shield": _shield, "cleanup": _cleanup, "map": _map,
 }  # fmt: skip

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from trunkline.domain.errors import SnapshotUnusable
 from trunkline.domain.journal import (
+    CancelRequested,
     Entry,
     RunCancelled,
     RunCompleted,
+    RunContinued,
     RunFailed,
+    RunRestarted,
     RunStarted,
     StepCompleted,
     StepScheduled,
@@ -24,13 +27,18 @@ from trunkline.engine.fold import InstanceState, fold
 
 INSTANCE = "00000000-0000-4000-8000-000000000001"
 JSON = st.recursive(st.none() | st.integers(-9, 9) | st.text(max_size=3), lambda inner: st.lists(inner, max_size=2))
-moves = st.lists(st.tuples(st.sampled_from(["start", "step", "complete", "fail", "cancel"]), st.integers(0, 9), JSON))
+moves = st.lists(
+    st.tuples(
+        st.sampled_from(["start", "step", "complete", "fail", "cancel", "continue", "restart"]), st.integers(0, 9), JSON
+    )
+)
 
 
 def lived(schedule: list[tuple[str, int, Any]]) -> list[Entry]:
     """A journal of runs that overlap as they like."""
     entries: list[Entry] = []
     open_runs: list[str] = []
+    numbers: dict[str, int] = {}
     for place, (move, number, value) in enumerate(schedule):
         if move == "start" or not open_runs:
             open_runs.append(f"run{place}")
@@ -40,9 +48,20 @@ def lived(schedule: list[tuple[str, int, Any]]) -> list[Entry]:
             entries.append(StepScheduled(run, key=key, kind="tool", name="t", args=value))
             if number % 2:
                 entries.append(StepCompleted(run, key=key, value=value, at=2.0))
+        elif move in ("continue", "restart"):
+            run = open_runs[number % len(open_runs)]
+            numbers[run] = numbers.get(run, 1) + 1
+            entries.append(_anew(move, run, numbers[run], value))
         else:
             entries.append(_end(move, open_runs.pop(number % len(open_runs)), value))
     return entries
+
+
+def _anew(move: str, run: str, number: int, value: Any) -> Entry:
+    left = [{"name": "go", "data": value, "at": 1.0, "message_id": "s"}]
+    if move == "continue":
+        return RunContinued(run, input=value, at=3.0, number=number, state={"by": value}, signals=left)
+    return RunRestarted(run, at=3.0, number=number, delay=1.0, restarts=[3.0], error={"type": "X"}, signals=left)
 
 
 def _end(move: str, run: str, value: Any) -> Entry:
@@ -66,13 +85,32 @@ def test_a_snapshot_and_its_tail_come_to_what_the_whole_journal_comes_to(schedul
     whole = fold(entries)
     for version in range(1, len(entries) + 1):
         then = fold(entries[:version])
-        if then.open_runs:
+        made = then.snapshot(version)
+        if made is None:
             continue
-        snapshot = stored(Snapshot(version, then.state, then.conversation))
-        again = fold(entries[version:], InstanceState(snapshot.state, snapshot.conversation))
+        snapshot = stored(made)
+        assert snapshot == made
+        again = fold(entries[version:], InstanceState.of(snapshot))
         assert (again.state, again.conversation) == (whole.state, whole.conversation)
         assert again.open_runs == whole.open_runs
-        assert list(again.runs) == [run for run in whole.runs if run not in then.runs]
+        held = [run.started.run for run in then.open_runs]
+        assert list(again.runs) == [*held, *(run for run in whole.runs if run not in then.runs)]
+
+
+def test_one_that_holds_a_run_says_all_that_the_run_begins_with() -> None:
+    begun = RunStarted("r", input=1, at=1.0, seed="s", message_id="event:e", deadline=9.0)
+    used = StepCompleted("r", key="llm:m#1", value=1, at=2.0, usage={"input_tokens": 3, "cost_usd": 0.5})
+    asked = StepScheduled("r", key="llm:m#1", kind="llm", name="m")
+    then = fold([begun, asked, used, CancelRequested("r", reason="late", at=9.0), _anew("continue", "r", 2, "next")])
+    snapshot = then.snapshot(5)
+    assert snapshot is not None
+    assert snapshot.held is not None
+    [run] = InstanceState.of(stored(snapshot)).open_runs
+    assert (run.started, run.late, run.usage.input_tokens, run.usage.cost_usd) == (begun, True, 3, 0.5)
+    assert (run.life.started.input, run.life.number, run.life.started.seed) == ("next", 2, "s")
+    assert [signal.data for signal in run.life.signals] == ["next"]
+    assert json.loads(snapshot.encode(INSTANCE))["format"] == 2
+    assert json.loads(WHOLE.encode(INSTANCE))["format"] == 1, "older workers read it"
 
 
 WHOLE = Snapshot(7, {"total": 3}, [{"role": "user", "content": "ü"}])
@@ -86,7 +124,8 @@ def _parts(snapshot: Snapshot = WHOLE) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format_": "2"}, "its format is 2"),
+        ({"format_": "3"}, "its format is 3"),
+        ({"format_": "2"}, "another shape"),
         ({"format_": None}, "its format is None"),
         ({"digest": "0" * 64}, "digest does not fit"),
         ({"digest": None}, "digest does not fit"),

@@ -20,8 +20,10 @@ from trunkline.domain.journal import (
     Entry,
     RunCancelled,
     RunCompleted,
+    RunContinued,
     RunFailed,
     RunParked,
+    RunRestarted,
     RunResumed,
     RunStarted,
     StepCancelled,
@@ -43,7 +45,8 @@ _MODEL_CALL = re.compile(r"(?:^|/)llm[:@]")  # behind the branch's path; the mod
 @dataclass(frozen=True, slots=True)
 class RunEvent:
     """``token``: ``{"step", "text"}`` · ``reset``: ``{"step"}`` · ``step``: ``{"step", "status", …}`` · ``status``:
-    ``{"run_id", "status", …}``, the last one with ``output`` or ``error``.
+    ``{"run_id", "status", …}``, the last one with ``output`` or ``error``; one whose handler begins anew is ``running``
+    ``because`` it was ``restarted`` or ``continued``.
     """
 
     id: str
@@ -205,9 +208,21 @@ def _is_model_call(key: str) -> bool:
 def _status(entry: Entry) -> dict[str, Any] | None:
     if isinstance(entry, RunStarted | RunResumed):
         return {"status": RunStatus.RUNNING}
+    if isinstance(entry, RunContinued | RunRestarted):
+        return {"status": RunStatus.RUNNING, **_anew(entry)}
     if isinstance(entry, RunParked):
         parked = {"reason": entry.reason, "detail": entry.detail, "next_actions": entry.actions}
         return {"status": RunStatus.PARKED, **parked}
+    return _end(entry)
+
+
+def _anew(entry: RunContinued | RunRestarted) -> dict[str, Any]:
+    if isinstance(entry, RunContinued):
+        return {"because": "continued", "incarnation": entry.number}
+    return {"because": "restarted", "incarnation": entry.number, "delay": entry.delay, "error": entry.error}
+
+
+def _end(entry: Entry) -> dict[str, Any] | None:
     if isinstance(entry, RunCompleted):
         return {"status": RunStatus.COMPLETED, "output": entry.output}
     if isinstance(entry, RunFailed):

@@ -10,15 +10,16 @@ from trunkline.authoring.agent_ref import AgentRef
 from trunkline.authoring.context import Context, Frame
 from trunkline.authoring.handlers import Body, Handler, read_handler
 from trunkline.authoring.instance import InstanceView, StateType, Upcast
-from trunkline.authoring.names import check_event_type, check_path
+from trunkline.authoring.names import check_event_type, check_path, restart_policy
+from trunkline.authoring.renewing import ContinueAsNew
 from trunkline.authoring.signatures import scope_of_caller
 from trunkline.domain.codec import digest
 from trunkline.domain.errors import BadDeclaration, BadInput
 from trunkline.domain.events import CloudEvent, parse_event
 from trunkline.domain.journal import RunStarted
-from trunkline.domain.specs import AgentSpec, ModelSettings, ScheduleSpec, Subscription
+from trunkline.domain.specs import AgentSpec, ModelSettings, RestartPolicy, ScheduleSpec, Subscription
 from trunkline.domain.status import OnBusy
-from trunkline.engine.replay import RunDriver, RunResult
+from trunkline.engine.replay import Continuation, RunDriver, RunResult
 
 if TYPE_CHECKING:
     from trunkline.authoring.app import App
@@ -49,6 +50,7 @@ class Agent(AgentRef[I, O]):
         body: Callable[[ModelSettings], Body] | None = None,
         schedules: tuple[ScheduleSpec, ...] = (),
         timeout: float | None = None,
+        restart: str | RestartPolicy = "temporary",
     ) -> None:
         super().__init__(name, description, main.input, main.output)
         self.app = app
@@ -61,6 +63,7 @@ class Agent(AgentRef[I, O]):
         self._body = body
         self._schedules = schedules
         self._timeout = timeout
+        self._restart = restart_policy(f"agent {name!r}", restart)
         self._spec: AgentSpec | None = None
         self._code = ""
 
@@ -78,7 +81,7 @@ class Agent(AgentRef[I, O]):
         It is announced by workers and kept by runs. Whether code fits a run is for a replay to find out.
         """
         if not self._code:
-            spec = self.spec.model_dump(mode="json", exclude={"model", "description"})
+            spec = self.spec.model_dump(mode="json", exclude={"model", "description", "restart"})
             self._code = digest([self.app.version, spec])[:12]
         return self._code
 
@@ -131,8 +134,10 @@ class Agent(AgentRef[I, O]):
 
         return declare
 
-    async def coroutine(self, driver: RunDriver, view: InstanceView, model: ModelSettings | None = None) -> RunResult:
-        """One run: the handler that it is for, from the recorded input to the result's JSON.
+    async def coroutine(
+        self, driver: RunDriver, view: InstanceView, model: ModelSettings | None = None
+    ) -> RunResult | Continuation:
+        """One run: the handler that it is for, from the recorded input to the result's JSON, or to its next beginning.
 
         ``model`` is what a model-driven agent's run began with; without it, it is what this code declares.
 
@@ -143,10 +148,15 @@ class Agent(AgentRef[I, O]):
         started = driver.started
         handler = self._handler(started)
         event = event_of(started)
-        frame = Frame(view, self.state, event)
+        frame = Frame(view, self.state, event, handler.input)
+        driver.hopeless = True
         value = handler.input.decode(_input_of(started, event, handler))
+        driver.hopeless = False
         fn = self._body(model) if self._body and model and handler is self._main else handler.fn
-        output = handler.output.encode(await fn(Context(driver, frame), value))
+        try:
+            output = handler.output.encode(await fn(Context(driver, frame), value))
+        except ContinueAsNew as anew:
+            return Continuation(anew.input, frame.changed_state(), tuple(frame.said))
         return RunResult(
             output=output,
             state=frame.changed_state(),
@@ -175,6 +185,7 @@ class Agent(AgentRef[I, O]):
             state_version=self.state.version,
             on_busy=self._on_busy,
             timeout=self._timeout,
+            restart=self._restart,
             subscriptions=tuple(self._subscriptions()),
             schedules=self._schedules,
             tools=self._tools,

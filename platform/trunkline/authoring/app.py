@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from trunkline.authoring.agent import Agent
 from trunkline.authoring.agent_ref import AgentRef
@@ -18,13 +18,13 @@ from trunkline.authoring.signatures import scope_of_caller
 from trunkline.authoring.timetable import Schedule, timetable
 from trunkline.authoring.tool import AsyncTool, SyncTool, Tool, make_tool
 from trunkline.authoring.tool_context import ToolContext
-from trunkline.authoring.typed import AgentDecorator, ToolDecorator
+from trunkline.authoring.typed import AgentDecorator, EffectName, OnBusyName, RestartName, ToolDecorator
 from trunkline.domain import codec
 from trunkline.domain.durations import Duration
 from trunkline.domain.errors import BadDeclaration
 from trunkline.domain.ids import check_name
-from trunkline.domain.specs import AgentSpec, ModelSettings, RetryPolicy, ToolSpec
-from trunkline.domain.status import Effect, OnBusy
+from trunkline.domain.specs import AgentSpec, ModelSettings, RestartPolicy, RetryPolicy, ToolSpec
+from trunkline.domain.status import Effect, OnBusy, Restart
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,9 +32,6 @@ T = TypeVar("T")
 O = TypeVar("O")  # noqa: E741
 
 MOST_STATE_VERSIONS = 1000
-
-EffectName = Literal["pure", "idempotent", "unsafe"]
-OnBusyName = Literal["queue", "reject", "interrupt"]
 
 
 class App:
@@ -152,6 +149,7 @@ class App:
         schedule: Schedule | Sequence[Schedule] = (),
         timeout: Duration | None = None,
         on_busy: OnBusyName | OnBusy = "queue",
+        restart: RestartName | Restart | RestartPolicy = "temporary",
         description: str = "",
         state_version: int = 1,
     ) -> AgentDecorator:
@@ -163,8 +161,10 @@ class App:
         in a list) the clock starts runs. The handler's declared type then decides what it gets: a ``Tick``, which says
         when it was due, or, declared as ``None``, nothing; a type that cannot take a ``Tick`` is refused. ``on_busy``
         says what a request does to an instance that is busy with another run. A run that has not ended ``timeout``
-        after it began is cancelled. ``Context[State]`` gives its instances a state; count ``state_version`` up when
-        states that are recorded do not fit any more, and bring them over with ``agent.upcast``.
+        after it began is cancelled; ``restart`` says whether one that failed is begun again ("transient"), one that
+        returned as well ("permanent"), or neither ("temporary"); a ``RestartPolicy`` also says how often.
+        ``Context[State]`` gives its instances a state; count ``state_version`` up when states that are recorded do not
+        fit any more, and bring them over with ``agent.upcast``.
 
         Raises:
             BadName: the name cannot stand in a subject.
@@ -195,6 +195,7 @@ class App:
                 state_version=state_version,
                 schedules=times,
                 timeout=limit,
+                restart=restart,
             )
             return self._declare(agent)
 
@@ -218,6 +219,7 @@ class App:
         retries: int | RetryPolicy = 3,
         pool: str = "default",
         on_busy: OnBusyName | OnBusy = "queue",
+        restart: RestartName | Restart | RestartPolicy = "temporary",
         description: str = "",
         extra: dict[str, Any] | None = None,
     ) -> Agent[str, str]: ...
@@ -240,6 +242,7 @@ class App:
         retries: int | RetryPolicy = 3,
         pool: str = "default",
         on_busy: OnBusyName | OnBusy = "queue",
+        restart: RestartName | Restart | RestartPolicy = "temporary",
         description: str = "",
         extra: dict[str, Any] | None = None,
     ) -> Agent[str, O]: ...
@@ -261,6 +264,7 @@ class App:
         retries: int | RetryPolicy = 3,
         pool: str = "default",
         on_busy: OnBusyName | OnBusy = "queue",
+        restart: RestartName | Restart | RestartPolicy = "temporary",
         description: str = "",
         extra: dict[str, Any] | None = None,
     ) -> Agent[Any, Any]:
@@ -268,7 +272,8 @@ class App:
 
         ``max_turns`` bounds the model calls of a run; of these ``max_repairs`` may ask again because an answer did not
         fit ``output``. ``timeout`` and ``retries`` are for one call; ``run_timeout`` is as ``timeout`` of ``agent``.
-        ``pool`` names the LLM workers that take it. ``extra`` goes to the provider as it is.
+        ``pool`` names the LLM workers that take it. ``extra`` goes to the provider as it is; ``on_busy`` and
+        ``restart`` are as for ``agent``.
 
         Raises:
             BadName: name or pool cannot stand in a subject.
@@ -292,7 +297,7 @@ class App:
         )
         policy = check_choice(what, "on_busy", OnBusy, on_busy)
         limit = None if run_timeout is None else check_duration(what, "run_timeout", run_timeout)
-        terms: dict[str, Any] = {"on_busy": policy, "timeout": limit, "description": description}
+        terms: dict[str, Any] = {"on_busy": policy, "timeout": limit, "restart": restart, "description": description}
         return self._declare(model_agent(self, name, settings, tools=tools, output=output, **terms))
 
     # --- signals and sensors ----------------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ from trunkline.authoring.branching import Branching
 from trunkline.authoring.instance import InstanceView, StateType
 from trunkline.authoring.local_call import LocalCall, known_result, local_name, result_of
 from trunkline.authoring.names import check_duration, retry_policy
-from trunkline.authoring.schema import reason_of
+from trunkline.authoring.renewing import Renewing
+from trunkline.authoring.schema import Shape, reason_of
 from trunkline.authoring.signals import APPROVAL, Approval, SignalType
 from trunkline.authoring.signatures import scope_of_caller
 from trunkline.authoring.tool import Tool
@@ -51,10 +52,11 @@ class Frame:
     The state is read when it is first asked for: most runs never do, and then it cannot have changed.
     """
 
-    __slots__ = ("_state", "_states", "_touched", "event", "said", "view")
+    __slots__ = ("_state", "_states", "_touched", "event", "input", "said", "view")
 
-    def __init__(self, view: InstanceView, states: StateType, event: CloudEvent | None) -> None:
+    def __init__(self, view: InstanceView, states: StateType, event: CloudEvent | None, input: Shape[Any]) -> None:  # noqa: A002
         self.view = view
+        self.input = input
         self.event = event
         self.said: list[dict[str, Any]] = []
         self._states = states
@@ -80,7 +82,7 @@ class Frame:
         return self._states.changed(self.view.state, self._state) if self._touched else None
 
 
-class Context(Branching, Generic[S]):
+class Context(Branching, Renewing, Generic[S]):
     """One run, seen from its handler. ``S`` is the type of the instance's state: a model whose fields have defaults."""
 
     def __init__(self, driver: RunDriver, frame: Frame, key: str | None = None) -> None:

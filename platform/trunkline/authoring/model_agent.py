@@ -13,7 +13,7 @@ from trunkline.authoring.model_loop import ModelLoop
 from trunkline.authoring.schema import Shape
 from trunkline.authoring.toolbox import Toolbox
 from trunkline.domain.errors import BadDeclaration
-from trunkline.domain.specs import ModelSettings
+from trunkline.domain.specs import ModelSettings, RestartPolicy
 from trunkline.domain.status import OnBusy
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def model_agent(
     output: Any,
     on_busy: OnBusy,
     timeout: float | None,
+    restart: str | RestartPolicy,
     description: str,
 ) -> Agent[Any, Any]:
     """An agent that takes text, and returns what its model answers. A run may take ``timeout`` seconds.
@@ -53,6 +54,7 @@ def model_agent(
         main=Handler(fn=body(settings), input=Shape(str, target=target), output=answer.shape),
         on_busy=on_busy,
         timeout=timeout,
+        restart=restart,
         description=description or inspect.cleandoc(settings.instructions).partition("\n")[0],
         tools=toolbox.names,
         model=settings,

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import takewhile
 
 from trunkline.authoring.agent import InstanceView
 from trunkline.authoring.app import App
 from trunkline.domain.errors import Diverged
+from trunkline.domain.incarnation import BEGINNINGS
 from trunkline.domain.journal import Entry, RunStarted
 from trunkline.domain.specs import ModelSettings
 from trunkline.engine.fold import InstanceState, fold
@@ -35,24 +35,31 @@ class Replayed:
 
 
 def replay(
-    app: App, view: InstanceView, run: str, journal: Sequence[Entry], model: ModelSettings | None = None
+    app: App,
+    view: InstanceView,
+    run: str,
+    journal: Sequence[Entry],
+    *,
+    model: ModelSettings | None = None,
+    onto: InstanceState | None = None,
 ) -> Replayed:
-    """Replay ``run`` with the code of ``app``. ``view`` is its instance as it was before ``journal``, which is the
-    whole journal, or what is behind a snapshot. A run of which nothing is recorded yet fits any code with its agent.
-    ``model`` is what a model-driven agent's run began with; without it, it is what ``app`` declares.
+    """Replay the latest incarnation of ``run`` with the code of ``app``. ``view`` says which instance it is; what it
+    was is folded from ``journal``, which is the whole journal, or what is behind a snapshot that came to ``onto``. A
+    run of which nothing is recorded yet fits any code with its agent. ``model`` is what a model-driven agent's run
+    began with; without it, it is what ``app`` declares.
     """
     verdict = Replayed(run, view.agent, view.key)
     agent = app.agents.get(view.agent)
     if agent is None:
         return replace(verdict, difference=f"{app!r} has no agent {view.agent!r}")
-    onto = InstanceState(view.state, view.conversation)
-    before = fold(takewhile(lambda entry: not (isinstance(entry, RunStarted) and entry.run == run), journal), onto)
-    entries = [entry for entry in journal if entry.run == run]
-    if not entries:
+    begins = (RunStarted, *BEGINNINGS)
+    place = max((n for n, one in enumerate(journal, 1) if one.run == run and isinstance(one, begins)), default=0)
+    then = fold(journal[:place], onto).runs.get(run)
+    if then is None:
         return verdict
-    then = replace(view, state=before.state, conversation=before.conversation)
+    body = partial(agent.coroutine, view=replace(view, state=then.state, conversation=then.conversation), model=model)
     try:
-        RunDriver.replay(entries, partial(agent.coroutine, view=then, model=model), agent=agent.name).close()
+        RunDriver.replay([one for one in journal[place:] if one.run == run], body, agent.name, then.life).close()
     except Diverged as error:
         return replace(verdict, difference=str(error.fields["difference"]))
     return verdict

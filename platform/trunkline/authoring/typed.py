@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from trunkline.authoring.agent import Agent
 from trunkline.authoring.context import Context
@@ -32,6 +32,11 @@ class ToolDecorator(Protocol):
     def __call__(self, fn: Callable[Concatenate[ToolContext, P], R], /) -> SyncTool[P, R]: ...
     @overload
     def __call__(self, fn: Callable[P, R], /) -> SyncTool[P, R]: ...
+
+
+EffectName = Literal["pure", "idempotent", "unsafe"]
+OnBusyName = Literal["queue", "reject", "interrupt"]
+RestartName = Literal["permanent", "transient", "temporary"]
 
 
 class AgentDecorator(Protocol):

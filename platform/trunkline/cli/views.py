@@ -60,6 +60,7 @@ def run(found: Body) -> None:
             ("handler", found.get("handler")),
             ("status", found["status"]),
             ("waits", found.get("waits_because")),
+            ("restarts", found.get("restarts")),
             ("parked", found.get("parked_reason")),
             ("because", found.get("parked_detail")),
             ("input", found.get("input")),

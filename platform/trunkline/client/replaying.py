@@ -11,6 +11,7 @@ from trunkline.authoring.instance import InstanceView
 from trunkline.authoring.replaying import Replayed, replay
 from trunkline.domain.errors import JournalCorrupt
 from trunkline.domain.specs import ModelSettings
+from trunkline.engine.fold import InstanceState
 from trunkline.store import definitions, history, journal, runs
 from trunkline.store.database import Database
 from trunkline.store.history import History
@@ -74,7 +75,6 @@ def _unless_removed(instance: str, whole: journal.Journal | JournalCorrupt) -> H
 def _verdict(app: App, run: runs.Run, past: History | JournalCorrupt | None, model: ModelSettings | None) -> Replayed:
     if isinstance(past, JournalCorrupt):
         return Replayed(run.id, run.agent, run.key, str(past))
-    snapshot = past.snapshot if past else None
-    state, said = (snapshot.state, snapshot.conversation) if snapshot else (None, [])
-    view = InstanceView(run.tenant, run.agent, run.key, state, said)
-    return replay(app, view, run.id, [row.entry for row in past.rows] if past else [], model)
+    onto = InstanceState.of(past.snapshot) if past and past.snapshot else None
+    view = InstanceView(run.tenant, run.agent, run.key)
+    return replay(app, view, run.id, [row.entry for row in past.rows] if past else [], model=model, onto=onto)

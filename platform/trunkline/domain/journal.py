@@ -6,6 +6,9 @@ the time that the handler sees (``ctx.now()``), in seconds since the epoch by Po
 *Deliveries* come from outside the handler and are applied one at a time, in journal order: ``RunStarted``,
 ``StepCompleted``, ``StepFailed``, ``SignalReceived``, ``CancelRequested``, ``RunResumed``. All other entries are what
 the handler did in answer; they stand right behind the delivery that caused them, and a replay must produce them again.
+
+``RunContinued`` and ``RunRestarted`` end one incarnation of the run's handler and begin the next: a replay begins
+behind the last of them.
 """
 
 from __future__ import annotations
@@ -62,11 +65,12 @@ class RunStarted(Entry):
     code: str = ""
     parent: dict[str, Any] | None = None  # {"tenant", "agent", "key", "run", "step", "path"} of the asking run
     deadline: float | None = None  # when it is cancelled if it has not ended: the nearest of its own and its parent's
+    restart: bool = True  # false where a supervisor of the asker's own decides, and not the agent's policy
 
 
 @dataclass(frozen=True, slots=True)
 class RunCompleted(Entry):
-    """The handler returned. Only here do state and conversation change."""
+    """The handler returned. Only where a handler ends do state and conversation change."""
 
     TYPE: ClassVar[str] = "RunCompleted"
 
@@ -77,11 +81,46 @@ class RunCompleted(Entry):
 
 @dataclass(frozen=True, slots=True)
 class RunFailed(Entry):
-    """The handler raised."""
+    """The handler raised. ``error`` holds what it raised as ``cause``, where there is more to say.
+
+    State and conversation change only where it had returned, and may not be begun again so often.
+    """
 
     TYPE: ClassVar[str] = "RunFailed"
 
     error: dict[str, Any]
+    state: Any = None
+    conversation: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RunContinued(Entry):
+    """The handler asked to be begun anew, with another input."""
+
+    TYPE: ClassVar[str] = "RunContinued"
+
+    input: Any
+    at: float
+    number: int  # of the incarnation that begins; the first is 1
+    state: Any = None  # as of RunCompleted
+    conversation: list[dict[str, Any]] = field(default_factory=list)
+    signals: list[dict[str, Any]] = field(default_factory=list)  # untaken: {"name", "data", "at", "message_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunRestarted(Entry):
+    """The handler raised (``error``) or returned, and is begun again with its input, after ``delay`` seconds."""
+
+    TYPE: ClassVar[str] = "RunRestarted"
+
+    at: float
+    number: int
+    delay: float
+    restarts: list[float]  # the times of those that count, this one included
+    error: dict[str, Any] | None = None
+    state: Any = None  # what it returned with, as of RunCompleted
+    conversation: list[dict[str, Any]] = field(default_factory=list)
+    signals: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +258,8 @@ _REQUIRED = object()
 ENTRY_TYPES: dict[str, type[Entry]] = {
     entry.TYPE: entry
     for entry in (
-        RunStarted, RunCompleted, RunFailed, RunCancelled, RunParked, RunResumed, CancelRequested,
+        RunStarted, RunCompleted, RunFailed, RunCancelled, RunContinued, RunRestarted, RunParked, RunResumed,
+        CancelRequested,
         StepScheduled, StepStarted, StepRetried, StepCompleted, StepFailed, StepCancelled, SignalReceived,
     )
 }  # fmt: skip

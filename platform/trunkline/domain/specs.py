@@ -116,6 +116,7 @@ class AgentSpec(Spec):
     state_version: int = Field(default=1, ge=1)
     on_busy: OnBusy = OnBusy.QUEUE
     timeout: float | None = Field(default=None, gt=0, description="seconds from a run's start to its deadline")
+    restart: RestartPolicy = Field(default=RestartPolicy(), description="whether its runs begin again at their end")
     subscriptions: tuple[Subscription, ...] = ()
     schedules: tuple[ScheduleSpec, ...] = ()
     tools: tuple[str, ...] = ()

@@ -14,7 +14,9 @@ from trunkline.domain.journal import (
     Entry,
     RunCancelled,
     RunCompleted,
+    RunContinued,
     RunFailed,
+    RunRestarted,
     RunStarted,
     StepCancelled,
     StepCompleted,
@@ -63,6 +65,7 @@ class AuditedRun:
     """What the journal says of one run. ``whole`` is false when its beginning was removed."""
 
     whole: bool = True
+    number: int = 1  # of its incarnation; of a run that is not whole it is not known before the next begins
     status: RunStatus | None = None
     output: Any = None
     steps: dict[str, AuditedStep] = field(default_factory=dict)
@@ -85,13 +88,17 @@ class Audit:
         self.shortened: set[str] = set()
         self._tenant = tenant
 
-    def read(self, instance: str, journal: Sequence[Recorded], *, removed: int = 0, covered: int = 0) -> None:
+    def read(
+        self, instance: str, journal: Sequence[Recorded], *, removed: int = 0, covered: int = 0, held: str = ""
+    ) -> None:
         """Look through the journal of one instance. Its versions up to ``removed`` are gone; up to ``covered`` a
-        snapshot stands for it, and the runs behind that are whole.
+        snapshot stands for it, and the runs behind that are whole, but for the one that it holds as open (``held``).
         """
         version, epoch, writer = removed, 0, 0
         if removed:
             self.shortened.add(instance)
+            if held:
+                self.runs.setdefault(held, AuditedRun(whole=False))
         for recorded in journal:
             where = f"instance {instance}, version {recorded.version}"
             if recorded.version != version + 1:
@@ -136,6 +143,8 @@ class Audit:
             yield f"{entry.TYPE} of run {entry.run}, which has not begun"
         elif run.status is not None:
             yield f"{entry.TYPE} after the end of run {entry.run}"
+        elif isinstance(entry, RunContinued | RunRestarted):
+            yield from _begun_anew(run, entry)
         elif type(entry) in _RUN_ENDS:
             run.status = _RUN_ENDS[type(entry)]
             run.output = entry.output if isinstance(entry, RunCompleted) else None
@@ -143,6 +152,14 @@ class Audit:
                 yield f"run {entry.run} ended with open steps: {', '.join(run.open)}"
         else:
             yield from _step(run, entry, recorded.at, self._tenant)
+
+
+def _begun_anew(run: AuditedRun, entry: RunContinued | RunRestarted) -> Iterator[str]:
+    if entry.number != run.number + 1 and (run.whole or run.number > 1):
+        yield f"run {entry.run} goes to incarnation {entry.number} from {run.number}"
+    if run.open:
+        yield f"run {entry.run} began anew with open steps: {', '.join(run.open)}"
+    run.number = entry.number
 
 
 def _step(run: AuditedRun, entry: Entry, at: float, tenant: str) -> Iterator[str]:

@@ -142,9 +142,9 @@ class Loop:
 
     # --- running ----------------------------------------------------------------------------------------------------
 
-    def begin(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def begin(self, coroutine: Coroutine[Any, Any, Any], path: str = "") -> None:
         """Make ``coroutine`` the main branch; ``run`` starts it."""
-        self.main = Branch(self, "", coroutine, None)
+        self.main = Branch(self, path, coroutine, None)
         self.ready.append(self.main)
 
     def open(self, path: str, coroutine: Coroutine[Any, Any, Any], parent: Branch | None) -> Branch:

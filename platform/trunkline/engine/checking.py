@@ -8,22 +8,27 @@ from typing import TYPE_CHECKING, NoReturn
 from trunkline.domain.errors import Diverged
 from trunkline.domain.journal import (
     DELIVERIES,
+    CancelRequested,
     Entry,
     RunCancelled,
+    RunCompleted,
     RunFailed,
     RunParked,
     RunResumed,
+    SignalReceived,
     StepRetried,
     StepScheduled,
     StepStarted,
 )
 from trunkline.engine.difference import difference, same
+from trunkline.engine.restart import as_it_ended
 
 if TYPE_CHECKING:
     from trunkline.engine.replay import RunDriver
 
 _NOTES = frozenset({StepRetried, StepStarted, RunParked, RunResumed})
 _DELIVERIES = frozenset(DELIVERIES)
+_BEFORE_THE_BEGINNING = _NOTES | {SignalReceived, CancelRequested}  # what may come between two incarnations
 
 
 class Check:
@@ -35,14 +40,17 @@ class Check:
         self._parked = False
 
     def apply(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Go through all entries after ``RunStarted``, and return the commands that are new.
+        """Go through all entries behind the one that began this incarnation, and return the commands that are new.
 
         Raises:
             Diverged: the handler does something else; the driver is closed.
         """
-        self._await_commands()
+        if self.driver.life.number == 1:
+            self._begin()
         for entry in entries:
             kind = type(entry)
+            if not self.driver.begun and kind not in _BEFORE_THE_BEGINNING and not self._ended_outside(entry):
+                self._begin()
             if kind in _NOTES:
                 self._parked = kind is RunParked or (self._parked and kind is not RunResumed)
                 self.driver.deliver(entry)
@@ -51,17 +59,26 @@ class Check:
             elif kind in _DELIVERIES:
                 self.driver.deliver(entry)
                 self._await_commands()
-            elif self._parked and isinstance(entry, RunCancelled | RunFailed):
+            elif self._ended_outside(entry):
                 self.driver.abandon()  # a parked run may be ended from outside
             else:
                 self._diverge(entry, None)
+        if not self.driver.begun:
+            self._begin()
         return self.expected[::-1]
+
+    def _begin(self) -> None:
+        self.driver.start()
+        self._await_commands()
+
+    def _ended_outside(self, entry: Entry) -> bool:
+        return self._parked and isinstance(entry, RunCancelled | RunFailed)
 
     def _await_commands(self) -> None:
         self.expected = self.driver.take_commands()[::-1]
 
     def _match(self, recorded: Entry, now: Entry) -> None:
-        if not same(recorded, now):
+        if not same(_own(recorded, now), now):
             self._diverge(recorded, now)
         if isinstance(recorded, StepScheduled):
             open_ = self.driver.open_steps.get(recorded.key)
@@ -72,3 +89,11 @@ class Check:
         text = difference(recorded, now, self.driver.open_steps)
         self.driver.close()
         raise Diverged(run=recorded.run, difference=text)
+
+
+def _own(recorded: Entry, now: Entry) -> Entry:
+    """What the handler itself came to, where the journal says of its end why it was not begun again."""
+    if not isinstance(recorded, RunFailed):
+        return recorded
+    failure = as_it_ended(recorded)
+    return now if failure is None and isinstance(now, RunCompleted) else failure or recorded

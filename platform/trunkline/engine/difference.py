@@ -11,7 +11,9 @@ from trunkline.domain.journal import (
     Entry,
     RunCancelled,
     RunCompleted,
+    RunContinued,
     RunFailed,
+    RunRestarted,
     SignalReceived,
     StepCancelled,
     StepCompleted,
@@ -20,6 +22,12 @@ from trunkline.domain.journal import (
 )
 
 _SHORT = 120  # characters of a value
+
+_PLAIN: dict[type[Entry], str] = {
+    CancelRequested: "a request to cancel the run",
+    RunRestarted: "a restart of the run",
+    RunCancelled: "the cancelled end of the run",
+}
 
 
 def same(recorded: Entry, now: Entry) -> bool:
@@ -58,14 +66,14 @@ def describe(entry: Entry | None) -> str:
             told = f"the cancellation of step {entry.key}"
         case SignalReceived():
             told = f"signal {entry.name!r}"
-        case CancelRequested():
-            told = "a request to cancel the run"
         case RunCompleted():
             told = f"the end of the run with output {_short(entry.output)}"
         case RunFailed():
             told = f"the failure of the run ({entry.error.get('type')}: {entry.error.get('message')})"
-        case RunCancelled():
-            told = "the cancelled end of the run"
+        case RunContinued():
+            told = f"the end of the incarnation, and the next with input {_short(entry.input)}"
+        case CancelRequested() | RunRestarted() | RunCancelled():
+            told = _PLAIN[type(entry)]
     return told
 
 

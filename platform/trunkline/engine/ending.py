@@ -8,7 +8,8 @@ from typing import Any
 
 from trunkline.domain import errors
 from trunkline.domain.codec import printable, roundtrip
-from trunkline.domain.journal import Entry, RunCancelled, RunCompleted, RunFailed
+from trunkline.domain.incarnation import carried
+from trunkline.domain.journal import Entry, RunCancelled, RunCompleted, RunContinued, RunFailed, SignalReceived
 
 MAX_MESSAGE = 2000  # characters
 
@@ -22,6 +23,15 @@ class RunResult:
     conversation: Sequence[Any] = ()  # the messages that the run added
 
 
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """What a body returns to be begun anew with ``input``; all else as in ``RunResult``."""
+
+    input: Any
+    state: Any = None
+    conversation: Sequence[Any] = ()
+
+
 def returned(run: str, agent: str, result: RunResult) -> Entry:
     """The end of a run whose handler returned; it has failed when that cannot be journalled."""
     try:
@@ -32,6 +42,24 @@ def returned(run: str, agent: str, result: RunResult) -> Entry:
             conversation=roundtrip(list(result.conversation), what=f"the conversation of {agent}"),
         )
     except Exception as unusable:  # noqa: BLE001 — what the handler returned is its own affair
+        return raised(run, unusable)
+
+
+def continued(
+    run: str, agent: str, result: Continuation, *, at: float, number: int, signals: Sequence[SignalReceived]
+) -> Entry:
+    """The end of an incarnation whose handler asked for another, which is the ``number``th."""
+    try:
+        return RunContinued(
+            run,
+            input=roundtrip(result.input, what=f"the input of {agent}"),
+            at=at,
+            number=number,
+            state=roundtrip(result.state, what=f"the state of {agent}"),
+            conversation=roundtrip(list(result.conversation), what=f"the conversation of {agent}"),
+            signals=carried(signals),
+        )
+    except Exception as unusable:  # noqa: BLE001 — what the handler asked for is its own affair
         return raised(run, unusable)
 
 

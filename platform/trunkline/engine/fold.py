@@ -6,12 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from trunkline.domain.incarnation import BEGINNINGS, Incarnation
 from trunkline.domain.journal import (
+    CancelRequested,
     Entry,
     RunCancelled,
     RunCompleted,
+    RunContinued,
     RunFailed,
     RunParked,
+    RunRestarted,
     RunResumed,
     RunStarted,
     StepCancelled,
@@ -21,7 +25,9 @@ from trunkline.domain.journal import (
     StepScheduled,
     StepStarted,
 )
+from trunkline.domain.snapshot import HeldRun, Snapshot
 from trunkline.domain.status import RunStatus
+from trunkline.domain.usage import Usage
 
 
 @dataclass(slots=True)
@@ -37,26 +43,36 @@ class FoldedStep:
 class FoldedRun:
     """A run as its entries tell it. Of an ended run only ``started`` and ``status`` are kept.
 
-    ``state`` and ``conversation`` are the instance's as of the run's start; ``entries`` are what a replay needs.
+    ``life`` is the handler's latest incarnation; ``state`` and ``conversation`` are the instance's as it began, and
+    ``entries`` those behind its beginning. ``late`` says that the run was told that its deadline has passed.
     """
 
     started: RunStarted
+    life: Incarnation
     state: Any
     conversation: list[dict[str, Any]]
     entries: list[Entry] = field(default_factory=list)
     status: RunStatus = RunStatus.RUNNING
     parked: str = ""
     open_steps: dict[str, FoldedStep] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+    late: bool = False
 
     def copy(self) -> FoldedRun:
         """A copy that may be folded on."""
         steps = {key: replace(step) for key, step in self.open_steps.items()}
-        return replace(self, entries=list(self.entries), open_steps=steps)
+        return replace(self, entries=list(self.entries), open_steps=steps, usage=replace(self.usage))
 
     def end(self, status: RunStatus) -> None:
         """Forget what only an open run needs."""
         self.status, self.parked = status, ""
         self.state, self.conversation, self.entries, self.open_steps = None, [], [], {}
+        self.life, self.usage, self.late = Incarnation(self.started), Usage(), False
+
+    def begin_anew(self, entry: RunContinued | RunRestarted, state: Any, conversation: list[dict[str, Any]]) -> None:
+        """Forget what the handler did before."""
+        self.life = self.life.next(entry)
+        self.state, self.conversation, self.entries, self.open_steps = state, list(conversation), [], {}
 
 
 @dataclass(slots=True)
@@ -72,6 +88,28 @@ class InstanceState:
         """Runs that have not ended, in the order in which they started."""
         return [run for run in self.runs.values() if not run.status.ended]
 
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> InstanceState:
+        """What ``snapshot`` holds."""
+        state, held = cls(snapshot.state, snapshot.conversation), snapshot.held
+        if held is not None:
+            run = FoldedRun(held.started, held.life, snapshot.state, list(snapshot.conversation))
+            run.usage, run.late = held.usage, held.late
+            state.runs[held.started.run] = run
+        return state
+
+    def snapshot(self, version: int) -> Snapshot | None:
+        """This as a snapshot, if it can be one: without an open run, or with one that just began anew."""
+        if not self.open_runs:
+            return Snapshot(version, self.state, self.conversation)
+        first = self.open_runs[0]
+        if len(self.open_runs) > 1 or first.life.number == 1 or first.entries:
+            return None
+        if first.state != self.state or len(first.conversation) != len(self.conversation):
+            return None  # an event's handler has ended since
+        held = HeldRun(first.started, first.life, first.usage, first.late)
+        return Snapshot(version, first.state, first.conversation, held)
+
 
 _ENDS = {RunCompleted: RunStatus.COMPLETED, RunFailed: RunStatus.FAILED, RunCancelled: RunStatus.CANCELLED}
 
@@ -84,7 +122,8 @@ def fold(entries: Iterable[Entry], onto: InstanceState | None = None) -> Instanc
     state = InstanceState() if onto is None else _copy(onto)
     for entry in entries:
         if isinstance(entry, RunStarted):
-            state.runs[entry.run] = FoldedRun(entry, state.state, list(state.conversation))
+            state.runs[entry.run] = FoldedRun(entry, Incarnation(entry), state.state, list(state.conversation))
+            continue
         run = state.runs.get(entry.run)
         if run is not None and not run.status.ended:
             run.entries.append(entry)
@@ -104,15 +143,21 @@ def _apply(state: InstanceState, run: FoldedRun, entry: Entry) -> None:
         run.status, run.parked = RunStatus.PARKED, entry.reason
     elif isinstance(entry, RunResumed):
         run.status, run.parked = RunStatus.RUNNING, ""
+    elif isinstance(entry, CancelRequested) and run.started.deadline is not None:
+        run.late = run.late or entry.at >= run.started.deadline
     elif type(entry) in _ENDS:
         run.end(_ENDS[type(entry)])
-    if isinstance(entry, RunCompleted):
+    if isinstance(entry, RunCompleted | RunFailed | RunContinued | RunRestarted):
         state.conversation.extend(entry.conversation)
         if entry.state is not None:
             state.state = entry.state
+    if isinstance(entry, BEGINNINGS):
+        run.begin_anew(entry, state.state, state.conversation)
 
 
 def _apply_step(run: FoldedRun, entry: Entry) -> None:
+    if isinstance(entry, StepCompleted | StepFailed):
+        run.usage.add(entry.usage)
     if isinstance(entry, StepScheduled):
         run.open_steps[entry.key] = FoldedStep(entry)
     elif isinstance(entry, StepCompleted | StepFailed | StepCancelled):

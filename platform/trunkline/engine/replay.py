@@ -17,7 +17,10 @@ The driving rules:
 7. A member that fails ends its group and cancels the others, as a race's winner does. Cancelling a branch closes it,
    and cancels the steps that it had asked for; meanwhile its ``ctx`` calls raise ``ContextClosed``. What is open when
    the run ends is cancelled first. A request to cancel closes all branches but the main one, and is raised there.
-8. Awaiting what is not of this run raises ``NotDurable`` at that await. A handler that asks for more than 10,000 steps
+8. A handler may be begun anew, as the run's next incarnation: by a driver of its own, whose steps' keys begin with the
+   incarnation's number (``@2/tool:refund#1``), and which has the signals that nobody had taken. After a restart it
+   sleeps first. Before it has begun only signals and a request to cancel may come.
+9. Awaiting what is not of this run raises ``NotDurable`` at that await. A handler that asks for more than 10,000 steps
    between two deliveries, or waits for what cannot come any more, fails.
 """
 
@@ -25,12 +28,13 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 from trunkline.domain import errors
-from trunkline.domain.errors import BadDeclaration, ContextClosed, NotDurable, TooManySteps, WaitsForItself
+from trunkline.domain.errors import ContextClosed, NotDurable, TooManySteps, WaitsForItself
+from trunkline.domain.incarnation import Incarnation, latest
 from trunkline.domain.journal import (
     CancelRequested,
     Entry,
@@ -43,15 +47,16 @@ from trunkline.domain.journal import (
     StepRetried,
     StepStarted,
 )
+from trunkline.domain.status import Effect
 from trunkline.engine.branches import LIMIT, Branch, Closing, Loop
 from trunkline.engine.checking import Check
-from trunkline.engine.ending import RunResult, raised, returned
-from trunkline.engine.groups import Gather, Map, Race, Within, check_members, discard
+from trunkline.engine.ending import Continuation, RunResult, continued, raised, returned
+from trunkline.engine.joining import Joining
 from trunkline.engine.ledger import Ledger
 from trunkline.engine.solitude import come_back, leave
 from trunkline.engine.step import OpenStep, Recorded, Step, as_json, fresh
 
-__all__ = ["OpenStep", "RunDriver", "RunResult", "Step"]
+__all__ = ["Continuation", "OpenStep", "RunDriver", "RunResult", "Step"]
 
 T = TypeVar("T")
 
@@ -60,28 +65,38 @@ Body = Callable[["RunDriver"], Coroutine[Any, Any, Any]]
 _REFUSALS = 1000  # ctx calls that a closing branch may try
 
 
-class RunDriver:
-    """One run in memory. ``body`` is called once, with the driver; its coroutine returns a ``RunResult``."""
+class RunDriver(Joining):
+    """One incarnation of a run in memory. ``body`` is called once, with the driver; its coroutine returns a
+    ``RunResult``, or a ``Continuation``.
 
-    __slots__ = ("_body", "_closed", "_ledger", "_loop", "_refused", "agent", "ended", "started")
+    ``unsafe`` is the key of a step that has begun, and whose effect may not repeat; ``hopeless`` is set by a body that
+    cannot but fail, as often as it is begun.
+    """
 
-    def __init__(self, started: RunStarted, body: Body, *, agent: str) -> None:
+    __slots__ = ("_body", "_closed", "_ledger", "_loop", "_refused", "agent", "ended", "hopeless", "life", "started",
+                 "unsafe")  # fmt: skip
+
+    def __init__(self, started: RunStarted | Incarnation, body: Body, *, agent: str) -> None:
+        self.life = Incarnation(started) if isinstance(started, RunStarted) else started
         # The handler may change the input that it gets, and must not change the journal by it.
-        self.started = replace(started, input=fresh(started.input))
+        self.started = replace(self.life.started, input=fresh(self.life.started.input))
         self.agent = agent
-        self.ended = False
+        self.ended = self.hopeless = False
+        self.unsafe = ""
         self._body = body
         self._closed = False
         self._refused = 0
-        self._ledger = Ledger(started.run, started.at)
+        self._ledger = Ledger(self.started.run, self.started.at)
         self._loop = Loop(agent, self._ledger)
+        for signal in self.life.signals:
+            self._ledger.answer(signal)  # nobody waits yet: it is kept
 
     # --- for the worker ---------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Run the handler until it waits or ends."""
         try:
-            self._loop.begin(self._body(self))
+            self._loop.begin(self._delayed() if self.life.delay else self._body(self), self.life.prefix)
         except Exception as error:  # noqa: BLE001 — it is the handler's
             self._end(raised(self.started.run, error))
         else:
@@ -103,19 +118,23 @@ class RunDriver:
         return commands
 
     @classmethod
-    def replay(cls, entries: Sequence[Entry], body: Body, agent: str) -> RunDriver:
-        """The driver as it was after ``entries``, which are all of one run's from ``RunStarted`` on.
+    def replay(cls, entries: Sequence[Entry], body: Body, agent: str, life: Incarnation | None = None) -> RunDriver:
+        """The driver as it was after ``entries``: all of one run's from ``RunStarted`` on, or those of its incarnation
+        ``life`` without the one that began it.
 
         Raises:
             Diverged: the code does something else than the journal has; the text says what.
         """
-        started = entries[0]
-        if not isinstance(started, RunStarted):
-            raise TypeError(f"a run's journal begins with RunStarted, not with {started.TYPE}")
-        driver = cls(started, body, agent=agent)
-        driver.start()
-        driver._ledger.commands = Check(driver).apply(entries[1:])
+        if life is None:
+            life, entries = latest(entries)
+        driver = cls(life, body, agent=agent)
+        driver._ledger.commands = Check(driver).apply(entries)
         return driver
+
+    @property
+    def begun(self) -> bool:
+        """Whether the handler was started."""
+        return self._loop.main is not None or self.ended or self._closed
 
     @property
     def open_steps(self) -> Mapping[str, OpenStep]:
@@ -184,38 +203,6 @@ class RunDriver:
         step.done = self._ledger.ask(step, name, args, options, payload)
         return step
 
-    def gather(self, members: Sequence[Awaitable[Any]]) -> Step[tuple[Any, ...]]:
-        """All values, in order. The first failure (in journal order) cancels the other members, and is raised."""
-        branch, key = self._group("gather", members)
-        return Gather(self._loop, key, members, branch)
-
-    def map(
-        self, apply: Callable[[Any], Awaitable[Any]], items: Sequence[Any], concurrency: int | None = None
-    ) -> Step[list[Any]]:
-        """``apply(item)`` for each item in a branch of its own, ``concurrency`` of them at a time; fails as gather."""
-        if concurrency is not None and concurrency < 1:
-            raise BadDeclaration(what="ctx.map", reason="concurrency is below 1", fix="Pass concurrency=1 or more.")
-        branch, key = self._group("map", ())
-        return Map(self._loop, key, apply, items, width=concurrency or len(items), parent=branch)
-
-    def race(self, members: Sequence[Awaitable[Any]]) -> Race:
-        """What the first member that is done gives or raises; the others are cancelled. ``winner`` is its place."""
-        if not members:
-            raise BadDeclaration(what="ctx.race", reason="it has nothing to race", fix="Pass at least one step.")
-        branch, key = self._group("race", members)
-        return Race(self._loop, key, members, branch)
-
-    def within(self, limit: float, member: Awaitable[T]) -> Step[T]:
-        """What ``member`` gives or raises, or ``TimedOut`` after ``limit`` seconds; then it is cancelled."""
-        branch, key = self._group("within", (member,))
-        timer: Step[None] = self.schedule("sleep", "timeout", options={"delay": limit})
-        return Within(self._loop, key, member, timer, limit=limit, parent=branch)
-
-    def branch(self, name: str, coroutine: Coroutine[Any, Any, T]) -> Step[T]:
-        """``coroutine`` as a branch of its own; the keys of its steps begin with ``name`` and its occurrence."""
-        parent, key = self._group(name, (coroutine,))
-        return self._loop.open(f"{key}/", coroutine, parent)
-
     @property
     def now(self) -> float:
         """Seconds since the epoch: the time of the last delivery."""
@@ -245,21 +232,10 @@ class RunDriver:
             raise NotDurable(agent=self.agent, what="something that runs beside it and uses ctx")
         raise ContextClosed
 
-    def _group(self, name: str, members: Sequence[Any]) -> tuple[Branch, str]:
-        try:
-            branch = self._loop.current
-            if branch is None or branch.closing:
-                branch = self._refuse()
-            check_members(name, members)
-            self._loop.spend(len(members) + 1)
-            return branch, branch.group_key(name)
-        except BaseException:
-            discard(members)
-            raise
-
     # --- deliveries -------------------------------------------------------------------------------------------------
 
     def _completed(self, entry: StepCompleted) -> bool:
+        self._note_unsafe(entry.key)
         step = self._ledger.take(entry.key)
         if step is None:
             return False
@@ -267,6 +243,7 @@ class RunDriver:
         return self._settled(step, entry.at)
 
     def _failed(self, entry: StepFailed) -> bool:
+        self._note_unsafe(entry.key)
         step = self._ledger.take(entry.key)
         if step is None:
             return False
@@ -295,7 +272,13 @@ class RunDriver:
         open_ = self._ledger.open.get(entry.key)
         if open_ is not None:
             open_.started = entry
+            self._note_unsafe(entry.key)
         return open_ is not None
+
+    def _note_unsafe(self, key: str) -> None:
+        open_ = self._ledger.open.get(key)
+        if open_ is not None and open_.scheduled.options.get("effect") == Effect.UNSAFE:
+            self.unsafe = key
 
     def _noted(self, _: RunParked | RunResumed) -> bool:
         return True
@@ -313,6 +296,11 @@ class RunDriver:
 
     # --- driving ----------------------------------------------------------------------------------------------------
 
+    async def _delayed(self) -> Any:
+        """The handler, after the restart's delay: a sleep like any other."""
+        await self.schedule("sleep", "restart", options={"delay": self.life.delay})
+        return await self._body(self)
+
     def _settled(self, step: Recorded[Any], at: float) -> bool:
         self._ledger.now = at
         self._loop.settle(step)
@@ -321,6 +309,9 @@ class RunDriver:
 
     def _go_on(self, cancel: errors.RunCancelled | None = None) -> None:
         loop = self._loop
+        if cancel is not None and loop.main is None:
+            self._end(raised(self.started.run, cancel))  # it had not begun
+            return
         loop.room = LIMIT
         outside = leave()
         try:
@@ -338,9 +329,16 @@ class RunDriver:
             self._end(raised(run, TooManySteps(agent=self.agent, limit=LIMIT)))
         elif main is not None and main.done:
             error, main.error = main.error, None  # it holds frames, and they hold this driver
-            self._end(returned(run, self.agent, main.value) if error is None else raised(run, error))
+            self._end(self._returned(main.value) if error is None else raised(run, error))
         elif not self._ledger.open:
             self._end(raised(run, WaitsForItself(agent=self.agent)))
+
+    def _returned(self, value: Any) -> Entry:
+        run, life = self.started.run, self.life
+        if isinstance(value, Continuation):
+            left = self.leftover_signals()
+            return continued(run, self.agent, value, at=self.now, number=life.number + 1, signals=left)
+        return returned(run, self.agent, value)
 
     def _end(self, entry: Entry) -> None:
         self._loop.close_all()

@@ -1,13 +1,20 @@
-"""Whether what has ended is begun again: the kind of restart, and its intensity."""
+"""Whether what has ended is begun again: the kind of restart, its intensity, and what a run's journal says of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from trunkline.domain.codec import printable
+from trunkline.domain.incarnation import Incarnation, carried
+from trunkline.domain.journal import RunCompleted, RunFailed, RunRestarted, SignalReceived
 from trunkline.domain.specs import RestartPolicy
 from trunkline.domain.status import Restart
+from trunkline.engine.ending import MAX_MESSAGE
 from trunkline.engine.retry import backoff
+
+EXHAUSTED = "RestartsExhausted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +51,61 @@ def restart(
         return Exhausted(len(recent), policy.within)
     nth = len(recent) + 1 if failed else 1
     return Again(backoff(policy.base, policy.cap, nth, f"{seed}:{now}"), (*recent, now))
+
+
+def concluded(
+    end: RunCompleted | RunFailed,
+    life: Incarnation,
+    policy: RestartPolicy,
+    *,
+    now: float,
+    signals: Sequence[SignalReceived] = (),
+    unsafe: str = "",
+) -> RunCompleted | RunFailed | RunRestarted:
+    """What the journal says where a handler came to ``end`` in the incarnation ``life``: that, or its restart, or why
+    there is none.
+
+    ``signals`` are those that no wait took; ``unsafe`` is the key of a step that began in this incarnation, and whose
+    effect may not repeat.
+    """
+    error = end.error if isinstance(end, RunFailed) else None
+    failed = error is not None
+    verdict = restart(policy, failed=failed, restarts=life.restarts, now=now, seed=life.started.seed)
+    if verdict is None:
+        return end
+    if failed and unsafe:
+        why = f"not begun again, because step {unsafe} had an effect that may not repeat"
+        return _failed(end, str((error or {}).get("type")), why)
+    if isinstance(verdict, Exhausted):
+        return _failed(end, EXHAUSTED, str(verdict))
+    completed = end if isinstance(end, RunCompleted) else None
+    return RunRestarted(
+        end.run,
+        at=now,
+        number=life.number + 1,
+        delay=verdict.delay,
+        restarts=list(verdict.restarts),
+        error=error,
+        state=completed.state if completed else None,
+        conversation=completed.conversation if completed else [],
+        signals=carried(signals),
+    )
+
+
+def _failed(end: RunCompleted | RunFailed, type_: str, why: str) -> RunFailed:
+    """The failure of a run that is not begun again: with its last error, or with what its handler returned with."""
+    if isinstance(end, RunCompleted):
+        error: dict[str, Any] = {"type": type_, "message": why, "retryable": False, "cause": None}
+        return RunFailed(end.run, error=error, state=end.state, conversation=end.conversation)
+    last = f"{end.error.get('type')}: {end.error.get('message')}"
+    message = f"{end.error.get('message')} ({why})" if type_ != EXHAUSTED else f"{why}; the last error was {last}"
+    error = {"type": type_, "message": printable(message, MAX_MESSAGE), "retryable": False, "cause": end.error}
+    return RunFailed(end.run, error=error)
+
+
+def as_it_ended(recorded: RunFailed) -> RunFailed | None:
+    """The failure that the handler itself came to; ``None`` where it had returned."""
+    if "cause" not in recorded.error:
+        return recorded
+    cause = recorded.error["cause"]
+    return None if cause is None else RunFailed(recorded.run, error=cause)

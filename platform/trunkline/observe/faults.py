@@ -34,7 +34,7 @@ Point = Literal[
     # the dispatch
     "step-scheduled",  # StepScheduled is committed; not published
     "item-published",  # the work item was given to the bus, which may not have it yet
-    "run-completed",  # the run's end is committed; the parent was not woken
+    "run-completed",  # the run's end is committed, and the parent was not woken; or the next incarnation has not begun
     # the permit
     "permit-asked",  # the owner was asked; nothing is recorded
     "permit-recorded",  # StepStarted is committed; no "go" was sent

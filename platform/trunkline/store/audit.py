@@ -68,14 +68,21 @@ async def audit(db: Database, tenant: str, effects: Iterable[Begun] | None = Non
                 check.violations.append(str(kept))
                 continue
             rows = [Recorded(row.version, row.epoch, row.entry, row.writer, row.at) for row in kept.rows]
-            check.read(instance, rows, removed=kept.removed, covered=kept.covered)
-            check.violations += _wrong_snapshot(instance, kept, pasts.get(instance))
+            past = pasts.get(instance)
+            check.read(instance, rows, removed=kept.removed, covered=kept.covered, held=_held(past))
+            check.violations += _wrong_snapshot(instance, kept, past)
     check.compare_replies()
     found = await _against_runs(db, tenant, check, count)
     if effects is None:
         return found
     outside = EffectsAudit(check, list(effects))
     return replace(found, violations=found.violations + outside.violations, repeated=dict(outside.repeated))
+
+
+def _held(past: History | JournalCorrupt | None) -> str:
+    """The open run that the snapshot holds, if it does."""
+    snapshot = past.snapshot if isinstance(past, History) else None
+    return snapshot.held.started.run if snapshot and snapshot.held else ""
 
 
 def _wrong_snapshot(instance: str, kept: Journal, past: History | JournalCorrupt | None) -> list[str]:
@@ -87,12 +94,11 @@ def _wrong_snapshot(instance: str, kept: Journal, past: History | JournalCorrupt
         return [f"instance {instance}: its snapshot at version {kept.covered} is not usable"]
     if kept.removed or snapshot.version != kept.covered:
         return []
-    come_to = fold(row.entry for row in kept.rows if row.version <= kept.covered)
+    come_to = fold(row.entry for row in kept.rows if row.version <= kept.covered).snapshot(kept.covered)
     wrong = f"instance {instance}: its snapshot at version {kept.covered} is not what its journal comes to"
-    if come_to.open_runs:
+    if come_to is None:
         return [f"{wrong}: a run was open"]
-    same = (come_to.state, come_to.conversation) == (snapshot.state, snapshot.conversation)
-    return [] if same else [wrong]
+    return [] if come_to == snapshot else [wrong]
 
 
 async def _against_runs(db: Database, tenant: str, check: Audit, instances: int) -> Findings:

@@ -34,6 +34,7 @@ class RunChange:
     definition: int = 0
     code: str = ""
     deadline: float | None = None
+    restarted: bool = False
 
 
 @dataclass(slots=True)

@@ -37,7 +37,7 @@ _TAKEN: Kinds = {"t_k": Ints, "t_seq": BigInts}
 _RUNS: Kinds = {
     "r_k": Ints, "r_id": Ids, "r_status": Texts, "r_output": Texts, "r_error": Texts, "r_usage": Texts, "r_cost": Texts,
     "r_parked_reason": Texts, "r_parked_detail": Texts, "r_next_actions": Texts, "r_definition": Texts, "r_code": Texts,
-    "r_deadline": Texts, "r_first": Texts, "r_last": Texts, "r_started": Bools, "r_ended": Bools,
+    "r_deadline": Texts, "r_first": Texts, "r_last": Texts, "r_started": Bools, "r_ended": Bools, "r_restarted": Bools,
 }  # fmt: skip
 _TIMERS: Kinds = {"s_k": Ints, "s_run": Ids, "s_step": Texts, "s_delay": Floats}
 _DONE: Kinds = {"d_k": Ints, "d_instance": Ids, "d_run": Ids, "d_step": Texts}
@@ -222,6 +222,7 @@ def _run_row(append: Append, change: RunChange) -> Row:
         str(append.expected + len(append.entries)) if change.ended else None,
         change.started or None,
         change.ended or None,
+        change.restarted or None,
     )
 
 

@@ -36,7 +36,7 @@ class History:
 
     def fold(self) -> InstanceState:
         """What the instance comes to."""
-        onto = InstanceState(self.snapshot.state, self.snapshot.conversation) if self.snapshot else None
+        onto = InstanceState.of(self.snapshot) if self.snapshot else None
         return fold((row.entry for row in self.rows), onto)
 
 

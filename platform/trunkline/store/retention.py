@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from trunkline.domain.errors import JournalCorrupt, RetentionRefused, TookTooLong
 from trunkline.domain.ids import FIRST_ID
-from trunkline.domain.snapshot import MOST_BYTES, Snapshot
+from trunkline.domain.snapshot import MOST_BYTES
 from trunkline.store import history
 from trunkline.store.arrays import Ids
 from trunkline.store.database import Connection, Database
@@ -56,6 +56,14 @@ where ended_at < clock_timestamp() - %(age)s * interval '1 second'
 order by ended_at, id limit %(limit)s
 """
 
+# Open runs that a snapshot holds: only those began below it.
+_HELD = """
+select r.id::text, r.instance::text from runs r join snapshots s on s.instance = r.instance
+where r.status in ('running', 'waiting', 'parked') and r.first_version <= s.version and s.version > s.floor
+  and s.instance > %(after)s::uuid
+order by r.instance limit %(limit)s
+"""
+
 _INSTANCES = """
 select r.instance::text, bool_or(r.last_version > coalesce(s.version, 0))
 from runs r left join snapshots s on s.instance = r.instance
@@ -68,14 +76,19 @@ on conflict (instance) do update set version = excluded.version, body = excluded
 where excluded.version >= snapshots.version
 """
 
+# Open runs stand in no way: what is below a snapshot is of ended runs, or of one that the snapshot holds. Of that one
+# only what is old enough goes.
 _SHORTEN = """
 with targets as (
     select s.instance, s.floor, least(s.version, s.floor + %(each)s, (
         select min(k.first_version) - 1 from (
             select r.first_version from runs r
             where r.instance = s.instance and r.first_version is not null
-              and (r.ended_at is null or r.ended_at >= clock_timestamp() - %(age)s * interval '1 second')
-            order by r.created_at limit 1000) as k)) as upto
+              and r.ended_at >= clock_timestamp() - %(age)s * interval '1 second'
+            order by r.created_at limit 1000) as k), (
+        select min(j.version) - 1 from journal j join runs h on h.id = j.run
+        where j.instance = s.instance and j.version > s.floor and j.version <= s.floor + %(each)s
+          and h.ended_at is null and j.recorded_at >= clock_timestamp() - %(age)s * interval '1 second')) as upto
     from snapshots s where s.instance = any(%(instances)s) order by s.instance for update of s
 ),
 gone as (
@@ -157,6 +170,15 @@ async def ended(db: Database, age: float, limit: int, *, after: Old | None = Non
         return [Old(*row) for row in await cursor.fetchall()]
 
 
+async def lasting(db: Database, limit: int, *, after: str = FIRST_ID) -> list[tuple[str, str]]:
+    """(run, instance) of the next open runs whose handlers have begun anew, and left entries below a snapshot; go on
+    with the last instance as ``after``.
+    """
+    async with db.connection() as connection:
+        cursor = await connection.execute(_HELD, {"after": after, "limit": limit})
+        return [(run, instance) for run, instance in await cursor.fetchall()]
+
+
 async def remember(db: Database, runs: Sequence[str]) -> list[str]:
     """Write a snapshot for every instance of ``runs`` that needs one to be shortened, and has no run open.
 
@@ -177,12 +199,11 @@ async def remember(db: Database, runs: Sequence[str]) -> list[str]:
 
 
 async def _remember(db: Database, instance: str, past: History) -> bool:
-    """The journal's end is a moment at which no run is open, or there is no snapshot to be had now."""
-    folded = past.fold()
-    if folded.open_runs or not past.rows:
+    """The journal's end is a moment at which no run is open, or one begins anew; or there is no snapshot to be had."""
+    snapshot = past.fold().snapshot(past.rows[-1].version) if past.rows else None
+    if snapshot is None:
         return False
-    version = past.rows[-1].version
-    body = Snapshot(version, folded.state, folded.conversation).encode(instance)
+    version, body = snapshot.version, snapshot.encode(instance)
     if len(body) > MOST_BYTES:
         return False
     async with _removing(db, "snapshots") as connection:

@@ -41,6 +41,7 @@ class Run:
     started_at: float | None
     ended_at: float | None
     deadline: float | None
+    restarts: int
     waits_because: str  # an agent is paused: its own, so that it does not begin, or that of a run that it asked
 
 
@@ -62,7 +63,7 @@ _ROW = """
 select id::text, tenant, instance::text, agent, key, status, handler, definition, code, {values}, error, usage,
        cost_usd::float8, parked_reason, parked_detail, coalesce(next_actions, '[]'), coalesce(parent_run::text, ''),
        extract(epoch from created_at)::float8, extract(epoch from started_at)::float8,
-       extract(epoch from ended_at)::float8, extract(epoch from deadline)::float8,
+       extract(epoch from ended_at)::float8, extract(epoch from deadline)::float8, restarts,
        coalesce((select 'its agent is paused: ' || p.reason from pauses p
                  where runs.status = 'accepted' and p.tenant = runs.tenant and p.agent = runs.agent),
                 ({asked}), '')

@@ -133,6 +133,7 @@ runs = Table(
     _time("started_at", null=True),
     _time("ended_at", null=True),
     _time("deadline", null=True),
+    _number("restarts", Integer),
     PrimaryKeyConstraint("id"),
     CheckConstraint(
         "status in ('accepted', 'running', 'waiting', 'parked', 'completed', 'failed', 'cancelled')",

@@ -103,12 +103,13 @@ changed as (
         first_version = coalesce(r.first_version, c.first::bigint),
         last_version = coalesce(c.last::bigint, r.last_version),
         started_at = case when c.started then coalesce(r.started_at, now()) else r.started_at end,
-        ended_at = case when c.ended then now() else r.ended_at end
+        ended_at = case when c.ended then now() else r.ended_at end,
+        restarts = r.restarts + case when c.restarted then 1 else 0 end
     from unnest(%(r_k)s, %(r_id)s, %(r_status)s, %(r_output)s, %(r_error)s, %(r_usage)s, %(r_cost)s,
                 %(r_parked_reason)s, %(r_parked_detail)s, %(r_next_actions)s, %(r_definition)s, %(r_code)s,
-                %(r_deadline)s, %(r_first)s, %(r_last)s, %(r_started)s, %(r_ended)s)
+                %(r_deadline)s, %(r_first)s, %(r_last)s, %(r_started)s, %(r_ended)s, %(r_restarted)s)
         as c(k, id, status, output, error, usage, cost, parked_reason, parked_detail, next_actions, definition, code,
-             deadline, first, last, started, ended)
+             deadline, first, last, started, ended, restarted)
     join passed p using (k)
     where r.id = any(%(r_id)s) and r.id = c.id and r.instance = p.id
 )""",

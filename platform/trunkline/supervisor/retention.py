@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import NoReturn
 
 from trunkline.domain.errors import ErasureRefused, RetentionRefused, TookTooLong
+from trunkline.domain.ids import FIRST_ID
 from trunkline.observe import faults, logs, metrics
 from trunkline.settings import Settings
 from trunkline.store import erasure, retention
@@ -68,7 +69,9 @@ class Retention:
             Unreachable: Postgres is away.
         """
         async for page in self._pages():
-            await self._forget(page)
+            await self._forget([old.run for old in page])
+        async for lasting in self._lasting():
+            await self._shorten(lasting)
         after: int | None = 0
         while after is not None:
             began = time.monotonic()
@@ -84,14 +87,23 @@ class Retention:
             yield page
             last = page[-1]
 
-    async def _forget(self, page: list[Old]) -> None:
+    async def _lasting(self) -> AsyncIterator[list[str]]:
+        """Runs that do not end, and begin anew instead."""
+        after = FIRST_ID
+        while page := await retention.lasting(self._db, PAGE, after=after):
+            yield [run for run, _ in page]
+            after = page[-1][1]
+
+    async def _forget(self, runs: list[str]) -> None:
         """The journals' beginnings, and then the runs that were in them."""
-        runs = [old.run for old in page]
+        await self._shorten(runs)
+        await self._removed("runs", retention.forget_runs(self._db, runs))
+
+    async def _shorten(self, runs: list[str]) -> None:
         instances = await retention.remember(self._db, runs)
         each = max(self._batch // max(len(instances), 1), 1)
         while instances and await self._removed("journal", retention.shorten(self._db, instances, self._age, each)):
             await faults.reach("journal-shortened")
-        await self._removed("runs", retention.forget_runs(self._db, runs))
 
     @staticmethod
     async def _removed(what: str, removing: Awaitable[int]) -> int:

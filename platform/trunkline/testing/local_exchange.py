@@ -174,6 +174,9 @@ class LocalExchange:
     async def _work(self) -> bool:
         """Carry out the first step that can be carried out now."""
         for run in self._live:
+            if not run.driver.begun:
+                self._after(run, run.begin())
+                return True
             for key, open_ in run.driver.open_steps.items():
                 kind = open_.scheduled.kind
                 if kind == StepKind.AGENT and key not in run.asking:

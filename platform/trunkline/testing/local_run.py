@@ -13,10 +13,21 @@ from trunkline.authoring.context import CANCEL_RUN
 from trunkline.domain.errors import Diverged
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import derived_id
-from trunkline.domain.journal import Entry, RunCancelled, RunCompleted, RunFailed, RunStarted, StepScheduled
+from trunkline.domain.incarnation import Incarnation
+from trunkline.domain.journal import (
+    Entry,
+    RunCancelled,
+    RunCompleted,
+    RunContinued,
+    RunFailed,
+    RunRestarted,
+    RunStarted,
+    StepScheduled,
+)
 from trunkline.domain.status import RunStatus, StepKind
 from trunkline.engine.difference import difference
-from trunkline.engine.replay import RunDriver, RunResult
+from trunkline.engine.replay import Continuation, RunDriver, RunResult
+from trunkline.engine.restart import concluded
 from trunkline.testing.outcome import RunOutcome
 
 
@@ -58,7 +69,7 @@ class LocalRun:
     def start(self, view: InstanceView) -> list[Entry]:
         """Begin with the instance as it is now, and return what the handler did."""
         self.before = self.after = view
-        self.driver = RunDriver(self.started, self._body(), agent=self.agent.name)
+        self.driver = RunDriver(Incarnation(self.started), self._body(), agent=self.agent.name)
         self.outcome.journal.append(self.started)
         self.driver.start()
         return self._take()
@@ -69,7 +80,7 @@ class LocalRun:
         Raises:
             Diverged: the run is forgetful, and its handler did something else than it did before.
         """
-        if self.forgetful and not self.driver.ended:
+        if self.forgetful and self.driver.begun and not self.driver.ended:
             self._forget()
         if not self.driver.deliver(entry):
             return []
@@ -94,38 +105,66 @@ class LocalRun:
             self.driver.close()
             raise Diverged(run=self.started.run, difference=difference(None, more[0]))
 
-    def _body(self) -> Callable[[RunDriver], Coroutine[Any, Any, RunResult]]:
+    def _body(self) -> Callable[[RunDriver], Coroutine[Any, Any, RunResult | Continuation]]:
         view = replace(self.before, conversation=list(self.before.conversation))
         return partial(self.agent.coroutine, view=view)
 
     def _take(self) -> list[Entry]:
-        commands = self.driver.take_commands()
-        self.outcome.journal.extend(commands)
-        for command in commands:
-            if isinstance(command, StepScheduled):
-                self._scheduled(command)
-            else:
-                self._note_end(command)
-        return commands
+        taken: list[Entry] = []
+        while commands := [self._as_recorded(command) for command in self.driver.take_commands()]:
+            taken += commands
+            self.outcome.journal.extend(commands)
+            for command in commands:
+                if isinstance(command, StepScheduled):
+                    self._scheduled(command)
+                elif isinstance(command, RunContinued | RunRestarted):
+                    self._begin_anew(command)
+                else:
+                    self._note_end(command)
+        return taken
+
+    def _as_recorded(self, command: Entry) -> Entry:
+        """What an agent worker would journal: the end of a run may be its restart instead."""
+        driver = self.driver
+        if not isinstance(command, RunCompleted | RunFailed) or self.started.handler or driver.hopeless:
+            return command
+        policy, left = self.agent.spec.restart, driver.leftover_signals()
+        return concluded(command, driver.life, policy, now=driver.now, signals=left, unsafe=driver.unsafe)
+
+    def _begin_anew(self, entry: RunContinued | RunRestarted) -> None:
+        self._change(entry.state, entry.conversation)
+        self.before = self.after
+        self.driver = RunDriver(self.driver.life.next(entry), self._body(), agent=self.agent.name)
+        if isinstance(entry, RunRestarted):
+            self.driver.start()
+
+    def begin(self) -> list[Entry]:
+        """Begin the next incarnation, which is still to begin, and return what the handler did."""
+        self.driver.start()
+        return self._take()
 
     def _note_end(self, command: Entry) -> None:
         outcome = self.outcome
         if isinstance(command, RunCompleted):
             self._completed(command)
         elif isinstance(command, RunFailed):
+            self._change(command.state, command.conversation)
             outcome.status, outcome.error = RunStatus.FAILED, command.error
         elif isinstance(command, RunCancelled):
             outcome.status = RunStatus.CANCELLED
             outcome.error = {"type": "Cancelled", "message": command.reason, "retryable": False}
 
     def _completed(self, entry: RunCompleted) -> None:
-        before = self.after
-        state = before.state if entry.state is None else entry.state
-        conversation = [*before.conversation, *entry.conversation]
-        self.after = InstanceView(before.tenant, before.agent, before.key, state, conversation)
+        self._change(entry.state, entry.conversation)
         self.reply = entry.output
         self.outcome.status = RunStatus.COMPLETED
         self.outcome.value = entry.output if self.started.handler else self.agent.output.decode(entry.output)
+
+    def _change(self, state: Any, said: list[dict[str, Any]]) -> None:
+        """Record what a handler leaves of its instance."""
+        before = self.after
+        state, conversation = before.state if state is None else state, [*before.conversation, *said]
+        self.after = InstanceView(before.tenant, before.agent, before.key, state, conversation)
 
     def _scheduled(self, step: StepScheduled) -> None:
         if step.kind == StepKind.EMIT and step.name != CANCEL_RUN:

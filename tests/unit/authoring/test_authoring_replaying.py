@@ -45,24 +45,24 @@ async def test_other_instructions_would_ask_another_prompt_but_not_of_a_run_that
     journal = await recorded()
     new, begun_with = desk("the new way"), OLD.agents["triage"].spec.model
     assert "prompt_digest" in replay(new, VIEW, journal[0].run, journal).difference
-    assert replay(new, VIEW, journal[0].run, journal, begun_with).fits
+    assert replay(new, VIEW, journal[0].run, journal, model=begun_with).fits
 
 
 async def test_a_tool_that_the_agent_does_not_use_any_more_is_still_carried_out() -> None:
     journal, begun_with = await recorded(), OLD.agents["triage"].spec.model
-    assert replay(desk("new", listed=False), VIEW, journal[0].run, journal, begun_with).fits
+    assert replay(desk("new", listed=False), VIEW, journal[0].run, journal, model=begun_with).fits
 
 
 async def test_a_tool_that_is_gone_is_found_before_it_is_deployed() -> None:
     journal, begun_with = await recorded(), OLD.agents["triage"].spec.model
-    assert "tool:refund" in replay(desk("new", there=False), VIEW, journal[0].run, journal, begun_with).difference
+    assert "tool:refund" in replay(desk("new", there=False), VIEW, journal[0].run, journal, model=begun_with).difference
 
 
 async def test_a_definition_that_was_recorded_without_its_tools_takes_those_of_the_code() -> None:
     journal, spec = await recorded(), OLD.agents["triage"].spec
     assert spec.model is not None
     earlier = spec.model.model_copy(update={"tools": None, "answer": None})
-    assert replay(desk("new"), VIEW, journal[0].run, journal, earlier).fits
+    assert replay(desk("new"), VIEW, journal[0].run, journal, model=earlier).fits
 
 
 async def test_the_model_is_told_no_tool_of_the_app_that_its_definition_does_not_have() -> None:

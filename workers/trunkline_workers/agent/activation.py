@@ -16,6 +16,7 @@ from typing import Any
 
 from trunkline.authoring.agent import Agent, InstanceView
 from trunkline.domain.deadlines import nearest
+from trunkline.domain.incarnation import Incarnation
 from trunkline.domain.journal import Entry, RunStarted
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
@@ -24,7 +25,7 @@ from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.observe import logs
 from trunkline.store.append import RunChange
 from trunkline.store.leases import Lease
-from trunkline_workers.agent import commands, lateness, mail, outcomes, parking, reissuing
+from trunkline_workers.agent import commands, incarnations, lateness, mail, outcomes, parking, reissuing
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.outcomes import StepResult
@@ -94,7 +95,7 @@ class Activation:
     def start(self, letter: Mail, turn: Turn) -> Live:
         """Begin the run that a request or an event asks for."""
         started = self._started(letter)
-        live = Live(started, None, last_at=started.at)
+        live = Live(started, None, Incarnation(started), last_at=started.at)
         self.runs[live.run] = live
         lateness.begin(self, started, turn)
         turn.entries.append(started)
@@ -127,18 +128,21 @@ class Activation:
 
     def follow(self, live: Live, turn: Turn) -> None:
         """Carry over what the handler did since the last delivery."""
-        driver = self._driver(live)
         while True:
+            driver = self._driver(live)
             for command in driver.take_commands():
-                turn.entries.append(command)
-                commands.HANDLERS[type(command)](self, live, command, turn)
+                entry = incarnations.as_recorded(self, live, command)
+                turn.entries.append(entry)
+                commands.HANDLERS[type(entry)](self, live, entry, turn)
+            if live.driver is not driver:
+                continue
             if not turn.immediate:
                 break
-            entry = turn.immediate.pop(0)
-            if entry.key in live.pending:
-                live.settled(entry.key)
-                turn.entries.append(entry)
-                driver.deliver(entry)
+            failed = turn.immediate.pop(0)
+            if failed.key in live.pending:
+                live.settled(failed.key)
+                turn.entries.append(failed)
+                driver.deliver(failed)
         if live.run in self.runs:
             self._mark_waiting(live, driver, turn)
         elif live.main:
@@ -303,6 +307,7 @@ class Activation:
             definition=self.office.definitions.current(self.agent.name),
             code=self.agent.code,
             parent=letter.body.get("parent"),
+            restart=letter.body.get("restart") is not False,
             deadline=nearest(letter.body.get("deadline"), None if timeout is None else now + timeout),
         )
 

@@ -13,7 +13,9 @@ from trunkline.domain.journal import (
     Entry,
     RunCancelled,
     RunCompleted,
+    RunContinued,
     RunFailed,
+    RunRestarted,
     StepCancelled,
     StepCompleted,
     StepFailed,
@@ -25,6 +27,7 @@ from trunkline.observe import faults
 from trunkline.store.append import ApprovalAsked, TimerSet
 from trunkline_workers.agent import watching
 from trunkline_workers.agent.ending import end
+from trunkline_workers.agent.incarnations import begin_anew
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.turn import Turn
 
@@ -69,6 +72,9 @@ def run_completed(activation: Activation, live: Live, entry: RunCompleted, turn:
 
 
 def run_failed(activation: Activation, live: Live, entry: RunFailed, turn: Turn) -> None:
+    if entry.state is not None:
+        activation.state = entry.state
+    activation.conversation.extend(entry.conversation)
     end(activation, live, turn, RunStatus.FAILED, error=entry.error)
 
 
@@ -249,4 +255,6 @@ HANDLERS: dict[type[Entry], Callable[[Activation, Live, Any, Turn], None]] = {
     RunCompleted: run_completed,
     RunFailed: run_failed,
     RunCancelled: run_cancelled,
+    RunContinued: begin_anew,
+    RunRestarted: begin_anew,
 }

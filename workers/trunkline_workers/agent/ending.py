@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trunkline.domain import deadlines, letters
-from trunkline.domain.journal import RunCancelled, RunFailed, RunStarted
+from trunkline.domain.journal import RunCancelled, RunFailed, RunStarted, SignalReceived
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.observe import faults
@@ -38,21 +39,7 @@ def end(
     if live.usage.calls:
         change.usage, change.cost_usd = live.usage.body(), live.usage.cost_usd
     _answer_parent(activation, live.started, turn, status, output=output, error=error)
-    for leftover in live.driver.leftover_signals() if live.driver else ():
-        turn.dead.append(
-            DeadLetter(
-                tenant=activation.lease.tenant,
-                source="mailbox",
-                reason="the run ended without waiting for it",
-                subject=f"{activation.lease.agent}/{activation.lease.key}",
-                body={
-                    "kind": EnvelopeKind.SIGNAL,
-                    "run": live.run,
-                    "message_id": leftover.message_id,
-                    "body": {"name": leftover.name, "data": leftover.data},
-                },
-            )
-        )
+    bury(activation, live, live.driver.leftover_signals() if live.driver else (), turn)
     _discard_early(activation, live.run, turn)
     remember(activation, turn)
     _tell(activation, live.run, status, turn)
@@ -95,6 +82,25 @@ def end_unstarted(
     _discard_early(activation, letter.run, turn)
     remember(activation, turn)
     _tell(activation, letter.run, status, turn)
+
+
+def bury(activation: Activation, live: Live, signals: Sequence[SignalReceived], turn: Turn) -> None:
+    """Signals that no wait took, and that nobody will wait for any more."""
+    for leftover in signals:
+        turn.dead.append(
+            DeadLetter(
+                tenant=activation.lease.tenant,
+                source="mailbox",
+                reason="the run ended without waiting for it",
+                subject=f"{activation.lease.agent}/{activation.lease.key}",
+                body={
+                    "kind": EnvelopeKind.SIGNAL,
+                    "run": live.run,
+                    "message_id": leftover.message_id,
+                    "body": {"name": leftover.name, "data": leftover.data},
+                },
+            )
+        )
 
 
 def _discard_early(activation: Activation, run: str, turn: Turn) -> None:

@@ -12,7 +12,6 @@ from trunkline.domain.journal import CancelRequested, RunStarted
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import RunStatus, StepKind
 from trunkline.domain.work import Outcome
-from trunkline.engine.fold import FoldedRun
 from trunkline.store.append import TimerSet
 from trunkline_workers.agent.ending import end_unstarted, taken_from_queue
 from trunkline_workers.agent.live import Live
@@ -63,12 +62,6 @@ def told_first(activation: Activation, reply: Outcome, turn: Turn) -> None:
     deadline = live.started.deadline
     if deadline is not None and deadline <= activation.office.clock.now():
         _cancel(activation, live, turn)
-
-
-def was_told(run: FoldedRun) -> bool:
-    """Whether the journal says that the run was told of its deadline."""
-    deadline = run.started.deadline
-    return deadline is not None and any(isinstance(one, CancelRequested) and one.at >= deadline for one in run.entries)
 
 
 def _cancel(activation: Activation, live: Live, turn: Turn) -> None:

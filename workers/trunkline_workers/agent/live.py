@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from trunkline.domain.journal import Entry, RunStarted, StepCompleted, StepFailed, StepScheduled
+from trunkline.domain.incarnation import Incarnation
+from trunkline.domain.journal import RunStarted, StepScheduled
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import RunStatus
+from trunkline.domain.usage import Usage
 from trunkline.engine.replay import RunDriver
 
 
@@ -24,44 +24,15 @@ class Permit:
 
 
 @dataclass(slots=True)
-class Usage:
-    """What the run's model calls have used so far."""
-
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float = 0.0
-
-    def add(self, usage: dict[str, Any] | None) -> None:
-        if usage:
-            self.calls += 1
-            self.input_tokens += int(usage.get("input_tokens") or 0)
-            self.output_tokens += int(usage.get("output_tokens") or 0)
-            self.cost_usd += float(usage.get("cost_usd") or 0.0)
-
-    @classmethod
-    def of(cls, entries: Iterable[Entry]) -> Usage:
-        total = cls()
-        for entry in entries:
-            if isinstance(entry, StepCompleted | StepFailed):
-                total.add(entry.usage)
-        return total
-
-    def body(self) -> dict[str, Any]:
-        return {
-            "model_calls": self.calls,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "cost_usd": round(self.cost_usd, 9),
-        }
-
-
-@dataclass(slots=True)
 class Live:
-    """``parked`` is the reason while the run waits for repair; ``held`` is mail that it will take afterwards."""
+    """``parked`` is the reason while the run waits for repair; ``held`` is mail that it will take afterwards.
+
+    ``started`` is the run's own beginning, ``life`` what its handler lives now.
+    """
 
     started: RunStarted
     driver: RunDriver | None
+    life: Incarnation
     status: RunStatus = RunStatus.RUNNING
     parked: str = ""
     held: list[Mail] = field(default_factory=list)

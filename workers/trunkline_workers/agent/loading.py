@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from trunkline.authoring.instance import version_of
 from trunkline.domain.errors import Diverged
 from trunkline.domain.journal import StepRetried, StepScheduled
-from trunkline.domain.status import RunStatus, StepKind
+from trunkline.domain.status import StepKind
 from trunkline.engine.fold import FoldedRun
 from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.store.history import History
-from trunkline_workers.agent import lateness, parking, reissuing, watching
+from trunkline_workers.agent import parking, reissuing, watching
 from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
-from trunkline_workers.agent.live import Live, Usage
+from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.parking import DIVERGED
 from trunkline_workers.agent.turn import Turn
 
@@ -62,10 +62,9 @@ def _unreadable(activation: Activation, state: Any, objection: str) -> Exception
 
 
 def _known(activation: Activation, run: FoldedRun) -> Live:
-    live = Live(run.started, None, status=RunStatus.RUNNING, parked=run.parked, usage=Usage.of(run.entries))
+    live = Live(run.started, None, run.life, parked=run.parked, usage=run.usage, late=run.late)
     live.pending = {key: step.scheduled for key, step in run.open_steps.items()}
-    live.last_at = max((getattr(entry, "at", 0.0) for entry in run.entries), default=run.started.at)
-    live.late = lateness.was_told(run)
+    live.last_at = max([run.life.started.at, *(getattr(entry, "at", 0.0) for entry in run.entries)])
     activation.runs[live.run] = live
     return live
 
@@ -74,7 +73,7 @@ def _replayed(activation: Activation, live: Live, run: FoldedRun) -> str:
     """Replay the run. Returns the difference, where it has diverged."""
     body = activation.body(run.started, run.state, run.conversation)
     try:
-        live.driver = RunDriver.replay(run.entries, body, agent=activation.agent.name)
+        live.driver = RunDriver.replay(run.entries, body, activation.agent.name, run.life)
     except Diverged as error:
         return str(error)
     return ""

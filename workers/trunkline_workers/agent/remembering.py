@@ -1,4 +1,5 @@
-"""Snapshots: written in the commit that leaves an instance without an open run, when its journal has grown enough.
+"""Snapshots: written in a commit that leaves an instance without an open run, or with one whose handler begins anew,
+when its journal has grown enough.
 
 So what an activation reads is bounded: at most as many entries as ``snapshot_after`` says, or as the conversation has
 messages (which is read in any case), and those of the runs since. Each snapshot costs what the whole conversation does;
@@ -9,9 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trunkline.domain.snapshot import MOST_BYTES, Snapshot
+from trunkline.domain.snapshot import MOST_BYTES, HeldRun, Snapshot
 from trunkline.observe import logs, metrics
 from trunkline.store.append import SnapshotMade
+from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.turn import Turn
 
 if TYPE_CHECKING:
@@ -20,15 +22,19 @@ if TYPE_CHECKING:
 log = logs.get("activation")
 
 
-def remember(activation: Activation, turn: Turn) -> None:
-    """Call it behind the entry that ends a run: the snapshot is as of that entry, whatever else the turn begins."""
+def remember(activation: Activation, turn: Turn, anew: Live | None = None) -> None:
+    """Call it behind the entry that ends a run, or with which the run ``anew`` begins anew: the snapshot is as of that
+    entry, whatever else the turn begins.
+    """
     version = activation.version_after(turn)
     due = max(activation.office.settings.snapshot_after, len(activation.conversation))
-    if activation.runs or version - activation.covered < due:
+    if version - activation.covered < due or any(live is not anew for live in activation.runs.values()):
         return
+    held = None if anew is None else HeldRun(anew.started, anew.life, anew.usage, anew.late)
     activation.covered = version
     # Encoded at once: a run that begins later in this turn may change what it is made of.
-    body = Snapshot(version, activation.state, activation.conversation).encode(activation.lease.instance)
+    snapshot = Snapshot(version, activation.state, activation.conversation, held)
+    body = snapshot.encode(activation.lease.instance)
     if len(body) > MOST_BYTES:
         log.warning("too large for a snapshot", instance=activation.lease.instance, size=len(body), limit=MOST_BYTES)
         return
