@@ -30,6 +30,7 @@ from trunkline.domain.errors import (
 if TYPE_CHECKING:
     from trunkline.authoring.agent import Agent
     from trunkline.authoring.app import App
+    from trunkline.authoring.children import Child, Ended
     from trunkline.authoring.context import Context
     from trunkline.authoring.probing import Happened, NotHappened
     from trunkline.authoring.signals import Approval, SignalType
@@ -51,10 +52,12 @@ __all__ = [
     "BadDeclaration",
     "BadInput",
     "BadOutput",
+    "Child",
     "Client",
     "CloudEvent",
     "Context",
     "Cron",
+    "Ended",
     "Every",
     "Happened",
     "ModelFailed",
@@ -84,10 +87,12 @@ _ROOMS = {
     "App": "authoring.app",
     "Approval": "authoring.signals",
     "At": "authoring.timetable",
+    "Child": "authoring.children",
     "Client": "client.client",
     "CloudEvent": "domain.events",
     "Context": "authoring.context",
     "Cron": "authoring.timetable",
+    "Ended": "authoring.children",
     "Every": "authoring.timetable",
     "Happened": "authoring.probing",
     "NotHappened": "authoring.probing",

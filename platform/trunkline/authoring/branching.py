@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar, overload
 
 from trunkline.domain.durations import Duration, seconds
@@ -76,6 +76,10 @@ class Branching:
             BadDeclaration: ``concurrency`` is below 1.
         """
         return self._driver.map(function, list(items), concurrency)
+
+    def apart(self, name: str, coroutine: Coroutine[Any, Any, A]) -> Step[A]:
+        """``coroutine`` as a branch of its own, under ``name``: what steps that take several others are made of."""
+        return self._driver.branch(name, coroutine)
 
     def within(self, timeout: Duration, awaitable: Awaitable[A], /) -> Step[A]:
         """What a step (or a coroutine of steps) gives, if it gives it within ``timeout``; else it is cancelled.
