@@ -18,6 +18,7 @@ from trunkline.domain.errors import (
     NoAnswer,
     NotDurable,
     NotJson,
+    RestartsExhausted,
     RunCancelled,
     RunFailedError,
     StepError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from trunkline.authoring.context import Context
     from trunkline.authoring.probing import Happened, NotHappened
     from trunkline.authoring.signals import Approval, SignalType
+    from trunkline.authoring.team import Member
     from trunkline.authoring.timetable import At, Cron, Every
     from trunkline.authoring.tool import Tool
     from trunkline.authoring.tool_context import ToolContext
@@ -60,12 +62,14 @@ __all__ = [
     "Ended",
     "Every",
     "Happened",
+    "Member",
     "ModelFailed",
     "NoAnswer",
     "NotDurable",
     "NotHappened",
     "NotJson",
     "RestartPolicy",
+    "RestartsExhausted",
     "RetryPolicy",
     "RunCancelled",
     "RunFailedError",
@@ -95,6 +99,7 @@ _ROOMS = {
     "Ended": "authoring.children",
     "Every": "authoring.timetable",
     "Happened": "authoring.probing",
+    "Member": "authoring.team",
     "NotHappened": "authoring.probing",
     "RestartPolicy": "domain.specs",
     "RetryPolicy": "domain.specs",

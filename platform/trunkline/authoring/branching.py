@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar, overload
 
 from trunkline.domain.durations import Duration, seconds
@@ -66,6 +66,14 @@ class Branching:
             BadDeclaration: there are none, or one of them is neither from ``ctx`` nor a coroutine.
         """
         return self._driver.race(awaitables)
+
+    def first(self, steps: Sequence[Step[Any]], /) -> Step[None]:
+        """Go on as soon as one of ``steps`` is done, well or badly. Unlike a race it cancels none of them.
+
+        Raises:
+            BadDeclaration: one of them cannot be awaited here.
+        """
+        return self._driver.first(steps)
 
     def map(self, function: Callable[[A], Awaitable[B]], items: Iterable[A], *, concurrency: int = 16) -> Step[list[B]]:
         """``function`` for every item, at most ``concurrency`` at once; the results are in the order of the items.

@@ -46,7 +46,7 @@ from trunkline.domain.journal import (
 from trunkline.engine.branches import LIMIT, Branch, Closing, Loop
 from trunkline.engine.checking import Check
 from trunkline.engine.ending import RunResult, raised, returned
-from trunkline.engine.groups import Gather, Map, Race, Within, check_members, discard
+from trunkline.engine.groups import First, Gather, Map, Race, Within, check_members, discard
 from trunkline.engine.ledger import Ledger
 from trunkline.engine.solitude import come_back, leave
 from trunkline.engine.step import OpenStep, Recorded, Step, as_json, fresh
@@ -204,6 +204,10 @@ class RunDriver:
             raise BadDeclaration(what="ctx.race", reason="it has nothing to race", fix="Pass at least one step.")
         branch, key = self._group("race", members)
         return Race(self._loop, key, members, branch)
+
+    def first(self, members: Sequence[Step[Any]]) -> Step[None]:
+        """Done as soon as one of ``members`` is; the others go on."""
+        return First(self._loop, self._group("first", members)[1], members)
 
     def within(self, limit: float, member: Awaitable[T]) -> Step[T]:
         """What ``member`` gives or raises, or ``TimedOut`` after ``limit`` seconds; then it is cancelled."""

@@ -13,7 +13,6 @@ from trunkline.domain.journal import RunStarted
 from trunkline.store.audit import audit
 from trunkline.testing import Exchange, ExchangeFactory
 
-
 UNHURRIED = {"reconcile_every": 600.0}  # seconds
 
 
