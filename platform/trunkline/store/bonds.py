@@ -47,13 +47,13 @@ LETTERS = f"""
     returning tenant, agent, instance
 """  # noqa: S608 — a constant of ours
 
-# A bond of a run that is unknown is settled, too; one whose watcher has ended just goes.
+# A bond of a run that is unknown is settled, too. What somebody else holds, that one sees to.
 _SETTLE = f"""
 with due as (
     select b.tenant, b.run, b.kind, b.watcher, b.step, r.agent, r.key, r.status, r.output, r.error
     from bonds b left join runs r on r.id = b.run and r.tenant = b.tenant
     where b.run = any(%(runs)s) and (r.id is null or r.ended_at is not null)
-    order by b.tenant, b.run, b.kind, b.watcher, b.step for update of b
+    order by b.tenant, b.run, b.kind, b.watcher, b.step for update of b skip locked
 ),
 parted as (
     delete from bonds b using due d

@@ -79,6 +79,22 @@ async def test_it_outlives_the_workers_of_both(exchange: ExchangeFactory) -> Non
         await sound(tl)
 
 
+async def test_a_run_that_only_watches_costs_no_memory(exchange: ExchangeFactory, eventually: Any) -> None:
+    async with exchange(app, settings={"idle_after": 0.05}) as tl:
+        watched = await tl.start(worker, "wait", key="w")
+        watching = await tl.start(watcher, watched.id, key="x")
+        await tl.settle()
+        owned = "select count(*) from instances where owner is not null"
+
+        async def nobody() -> bool:
+            return bool(await value(tl._db, owned) == 0)
+
+        await eventually(nobody)
+        await tl.signal(worker, "w", "go", "hello")
+        assert (await watching.result())["output"] == "HELLO"
+        await sound(tl)
+
+
 async def test_a_cancelled_run_and_an_erased_instance_have_ended(exchange: ExchangeFactory) -> None:
     async with exchange(app) as tl:
         cancelled, erased = [await tl.start(worker, "wait", key=key) for key in ("c", "e")]

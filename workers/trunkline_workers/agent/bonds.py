@@ -43,3 +43,5 @@ class Bonds:
                     self._dispatch.wake(*address)
             except Unavailable as error:
                 log.warning("bonds are left to the supervisor: %s", error)
+            except Exception:  # this is only the quicker of two ways
+                log.exception("bonds are left to the supervisor")
