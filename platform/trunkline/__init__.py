@@ -18,6 +18,7 @@ from trunkline.domain.errors import (
     NoAnswer,
     NotDurable,
     NotJson,
+    RestartsExhausted,
     RunCancelled,
     RunFailedError,
     StepError,
@@ -30,9 +31,11 @@ from trunkline.domain.errors import (
 if TYPE_CHECKING:
     from trunkline.authoring.agent import Agent
     from trunkline.authoring.app import App
+    from trunkline.authoring.children import Child, Ended
     from trunkline.authoring.context import Context
     from trunkline.authoring.probing import Happened, NotHappened
     from trunkline.authoring.signals import Approval, SignalType
+    from trunkline.authoring.team import Member
     from trunkline.authoring.timetable import At, Cron, Every
     from trunkline.authoring.tool import Tool
     from trunkline.authoring.tool_context import ToolContext
@@ -51,18 +54,22 @@ __all__ = [
     "BadDeclaration",
     "BadInput",
     "BadOutput",
+    "Child",
     "Client",
     "CloudEvent",
     "Context",
     "Cron",
+    "Ended",
     "Every",
     "Happened",
+    "Member",
     "ModelFailed",
     "NoAnswer",
     "NotDurable",
     "NotHappened",
     "NotJson",
     "RestartPolicy",
+    "RestartsExhausted",
     "RetryPolicy",
     "RunCancelled",
     "RunFailedError",
@@ -84,12 +91,15 @@ _ROOMS = {
     "App": "authoring.app",
     "Approval": "authoring.signals",
     "At": "authoring.timetable",
+    "Child": "authoring.children",
     "Client": "client.client",
     "CloudEvent": "domain.events",
     "Context": "authoring.context",
     "Cron": "authoring.timetable",
+    "Ended": "authoring.children",
     "Every": "authoring.timetable",
     "Happened": "authoring.probing",
+    "Member": "authoring.team",
     "NotHappened": "authoring.probing",
     "RestartPolicy": "domain.specs",
     "RetryPolicy": "domain.specs",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 
 from pydantic import BaseModel
 
-from trunkline import App, Context, Tick, ToolContext
+from trunkline import App, Context, Member, Tick, ToolContext
 
 app = App("chaos", version=os.environ.get("CHAOS_VERSION", ""))
 Go = app.signal("go", str)
@@ -112,6 +113,33 @@ async def stepper(ctx: Context, steps: int) -> int:
         done = await ctx.step(add_one, done)
         await ctx.sleep(0.05)
     return done
+
+
+@app.agent("hand")
+async def hand(ctx: Context, number: int) -> int:
+    """A member of a crew: it takes its time, and fails now and then."""
+    done = await ctx.step(add_one, number)
+    await ctx.sleep(0.3)
+    if ctx.random() < 0.3:
+        raise ValueError("as it happens")
+    return await ctx.step(add_one, done)
+
+
+def beside(place: int) -> Callable[[int], int]:
+    """The number of a crew's member at this place, of that of the crew."""
+    return lambda number: number + place
+
+
+crew = app.team(
+    "crew",
+    input=int,
+    members=[Member(hand, beside(place), name=f"m{place}", restart="transient") for place in range(3)],
+    strategy="rest_for_one",
+    max_restarts=200,
+    within="10m",
+    delay=0.05,
+    longest_delay=0.2,
+)
 
 
 @app.agent("blocker")

@@ -51,7 +51,7 @@ AGENTS = [
 HANDS = ["item-received", "permit-received", "executed", "outcome-published", "item-acknowledged"]
 SUPERVISOR = [
     "worker-declared-dead", "instances-reclaimed", "schedule-accepted", "schedules-fired", "timers-fired",
-    "replies-posted", "dead-letter-kept", "journal-shortened",
+    "replies-posted", "dead-letter-kept", "journal-shortened", "bonds-settled",
 ]  # fmt: skip
 SITES = [
     *(Site(point, "agents") for point in AGENTS),

@@ -89,13 +89,20 @@ async def _do(ctx: Context[Tally], place: int, what: str, number: int, inner: An
         return await ctx.call(TOOLS[what], place, number)
     if what == "both":
         return sum(await ctx.gather(ctx.call(post, place, number), ctx.call(look, place, number)))
-    if what in ("child", "shared"):
-        return (await _ask(ctx, what, number, inner)).total
+    if what in ("child", "shared", "spawned", "tied"):
+        return await _have_done(ctx, what, number, inner)
     if what in ("wait", "patient"):
         return await ctx.wait_for(Go, timeout=30 if what == "patient" else None)
     if what == "nap":
         return await ctx.sleep(60) or 0
     return await ctx.step(local, number)
+
+
+async def _have_done(ctx: Context[Tally], what: str, number: int, inner: Any) -> int:
+    if what in ("child", "shared"):
+        return (await _ask(ctx, what, number, inner)).total
+    end = await (await ctx.spawn(errand, inner, link=what == "tied")).ended()
+    return int(end.output["total"]) if end.completed else FAILED
 
 
 def _ask(ctx: Context[Tally], what: str, number: int, inner: Any) -> Step[Told]:

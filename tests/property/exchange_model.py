@@ -100,9 +100,9 @@ class Model:
                 may = sorted(facts.may_give(what, number, inner))
                 yield f"run {one.run}: {what} {number} at {place} gave {value}, and may give {may}"
         yield from self._signals(one, seen, past)
-        for what, agent in (("child", "errand"), ("shared", "till")):
+        for kinds, agent in ((OWN, "errand"), (("shared",), "till")):
             asked = [other.run for other in ended.values() if other.parent == one.run and other.agent == agent]
-            if len(asked) != sum(part == what for part, *_ in one.plan):
+            if len(asked) != sum(part in kinds for part, *_ in one.plan):
                 yield f"run {one.run} began {asked} for {one.plan}"
 
     def _signals(self, one: Ended, seen: list[int], past: Past) -> Iterator[str]:
@@ -117,7 +117,9 @@ class Model:
     def _may_be_cancelled(self, one: Ended, ended: dict[str, Ended]) -> bool:
         asked = self.asked.get(one.run)
         if asked is not None:
-            return asked.cancelled
+            tied = any(what == "tied" for what, *_ in one.plan)
+            failed = any(other.parent == one.run and other.status == "failed" for other in ended.values())
+            return asked.cancelled or (tied and failed)
         return one.agent == "errand" and one.parent in ended and ended[one.parent].status == "cancelled"
 
     def _effects(self, effects: Sequence[Done]) -> Iterator[str]:
@@ -133,6 +135,7 @@ class Model:
 
 
 WAITS = ("wait", "patient")
+OWN = ("child", "spawned", "tied")  # runs of instances of the step's own
 
 
 @dataclass(frozen=True)
@@ -154,8 +157,8 @@ class _Facts:
         if what in WAITS:
             signals = set(self.model.asked[self.run].signals.values())
             return signals | ({FAILED} if what == "patient" and self.run in self.model.timed_out else set())
-        if what in ("child", "shared"):
-            return self._asked_run(inner if what == "child" else [["local", number, []]])
+        if what in (*OWN, "shared"):
+            return self._asked_run(inner if what in OWN else [["local", number, []]])
         return {0 if what == "nap" else number * FACTORS[what]}
 
     def _tool(self, tool: str, number: int) -> set[int]:

@@ -15,8 +15,10 @@ from trunkline.domain.ids import new_worker_id
 from trunkline.domain.work import Heartbeat, Wake
 from trunkline.store import workers
 from trunkline.store.append import Append, Appender
+from trunkline.store.append import Wake as Wakes
 from trunkline.store.group import Then
 from trunkline_workers.agent.activation import Activation
+from trunkline_workers.agent.bonds import Bonds
 from trunkline_workers.agent.colleagues import Colleagues
 from trunkline_workers.agent.conflicts import Conflicts
 from trunkline_workers.agent.definitions import Definitions
@@ -60,14 +62,15 @@ class Worker:
 
     def _make(self, app: App) -> None:
         world, line, wire = self.world, self.line, self.wire
-        self.appender = WatchedAppender(line, self)
         dispatch = Dispatch(wire, line, world.settings, self.worker_id)  # type: ignore[arg-type]
+        self.appender = WatchedAppender(line, self, dispatch.wake)
         office = Office(
             world.settings,
             self,  # type: ignore[arg-type]
             appender=self.appender,
             dispatch=dispatch,
             conflicts=Conflicts(line),
+            bonds=Bonds(line, dispatch),
             routes=Routes(line),
             pauses=Pauses(line, "default"),
             definitions=Definitions(line, world.tenant, ()),  # type: ignore[arg-type]
@@ -154,8 +157,8 @@ class Worker:
 class WatchedAppender(Appender):
     """Says when an append is settled, and tells of what somebody appended who had been declared dead before."""
 
-    def __init__(self, line: Line, worker: Worker) -> None:
-        super().__init__(line)
+    def __init__(self, line: Line, worker: Worker, wake: Wakes) -> None:
+        super().__init__(line, wake=wake)
         self._worker = worker
 
     def submit(self, append: Append, then: Then) -> None:

@@ -25,7 +25,7 @@ from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind
 from trunkline.domain.work import Outcome, Wake
 from trunkline.settings import Settings
-from trunkline.store import mailbox, reclaim, timers, workers
+from trunkline.store import bonds, mailbox, reclaim, timers, workers
 from trunkline.store.accept import accept
 from trunkline.store.database import Database
 from trunkline.store.replies import post_outcomes
@@ -255,7 +255,8 @@ class World:
         await self._wake(await timers.fire_due(self.db))
 
     async def reconcile(self) -> None:
-        """Wake what was forgotten."""
+        """Wake what was forgotten, and tell of ends that nobody told of."""
+        await self._wake((await bonds.settle_lost(self.db, 0.0, MANY, bonds.FIRST))[0])
         for find in (mailbox.untaken, reclaim.stalled):
             await self._wake(await find(self.db, 0.0, MANY))
 

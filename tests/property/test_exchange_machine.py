@@ -43,7 +43,8 @@ inner = st.lists(st.tuples(simple, numbers, st.just([])), min_size=1, max_size=2
 parts = st.one_of(
     st.tuples(simple, numbers, st.just([])),
     st.tuples(st.sampled_from(["wait", "patient", "nap", "shared", "pay", "boom"]), numbers, st.just([])),
-    st.tuples(st.just("child"), numbers, inner),
+    st.tuples(st.sampled_from(["child", "spawned"]), numbers, inner),
+    st.tuples(st.just("tied"), numbers, st.one_of(inner, st.just([("boom", 1, [])]))),
 )
 plans = st.lists(parts, min_size=1, max_size=4)
 

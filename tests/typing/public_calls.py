@@ -7,7 +7,20 @@ from typing import Any, reveal_type
 
 from pydantic import BaseModel
 
-from trunkline import App, Approval, Client, CloudEvent, Context, Cron, Every, RetryPolicy, Tick, ToolContext, testing
+from trunkline import (
+    App,
+    Approval,
+    Client,
+    CloudEvent,
+    Context,
+    Cron,
+    Every,
+    Member,
+    RetryPolicy,
+    Tick,
+    ToolContext,
+    testing,
+)
 
 
 class Receipt(BaseModel):
@@ -158,6 +171,25 @@ async def every_method(ctx: Context) -> None:
     reveal_type(ctx.emit("order.seen", {"id": "o"}, subject="o"))  # -> Step[None]
     reveal_type(ctx.cancel_run("why"))  # -> Step[None]
     reveal_type(ctx.keyed("final").call(refund, "o", 5))  # -> Step[Receipt]
+
+
+async def supervised(ctx: Context) -> None:
+    reveal_type(ctx.spawn(triage, "?", on_parent_end="continue", link=True))  # -> Step[Child[Verdict]]
+    child = await ctx.spawn(triage, "?", key="k")
+    reveal_type(child.result())  # -> Step[Verdict]
+    reveal_type(child.ended())  # -> Step[Ended]
+    reveal_type(child.cancel("why"))  # -> Step[None]
+    reveal_type(child.run)  # -> str
+    reveal_type(ctx.link(child))  # -> Step[None]
+    reveal_type(await ctx.monitor(child))  # -> Ended
+    reveal_type(ctx.monitor("a run's id"))  # -> Step[Ended]
+    reveal_type(ctx.first([child.ended(), ctx.sleep("1h")]))  # -> Step[None]
+
+
+reveal_type(Member(triage, "?", restart="transient"))  # -> Member[str]
+members = [Member(triage, lambda topic: f"about {topic}", name="first"), Member(triage, "?", name="second")]
+reveal_type(app.team("news", members=members, input=str))  # -> Agent[str, dict[str, Any]]
+reveal_type(app.team("any", members=members, strategy="rest_for_one"))  # -> Agent[Any, dict[str, Any]]
 
 
 async def several(ctx: Context) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trunkline import App, Context, ToolContext
+from trunkline import App, Context, Member, ToolContext
 
 app = App("support")
 
@@ -27,6 +27,10 @@ async def wrong(ctx: Context) -> None:
     ctx.call(plain, "o")  # refused: not a tool
     ctx.ask(orders, 5)  # refused: the input is text
     ctx.ask(plain, "o")  # refused: not an agent
+    ctx.spawn(orders, 5)  # refused: the input is text
+    ctx.spawn(orders, "o", on_parent_end="dies")  # refused: no such choice
+    ctx.monitor(5)  # refused: neither a child nor an id
+    Member(orders, 5)  # refused: the input is text
     ctx.step(plain, 5)  # refused: the argument is text
     ctx.sleep(None)  # refused: not a duration
     await refund(order_id="o")  # refused: an argument is missing

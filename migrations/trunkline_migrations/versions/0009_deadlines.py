@@ -1,4 +1,4 @@
-"""A run's row shows its deadline, and whoever asked finds the runs that it still waits for."""
+"""A run's row shows its deadline."""
 
 from __future__ import annotations
 
@@ -9,14 +9,8 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-UP = """
-alter table runs add column deadline timestamptz;
-create index runs_asked on runs (parent_run) where parent_run is not null and ended_at is null;
-"""
-DOWN = """
-drop index runs_asked;
-alter table runs drop column deadline;
-"""
+UP = "alter table runs add column deadline timestamptz"
+DOWN = "alter table runs drop column deadline"
 
 
 def upgrade() -> None:

@@ -247,6 +247,8 @@ class Entrance:
         await faults.reach("instance-erased")
         for letter in erased.letters:
             self.wake(letter)
+        for address in erased.told:
+            self._wake(*address)
         if erased.owner and self.bus is not None and self.bus.connected:
             wake = Wake(tenant=tenant, agent=agent, instance=erased.instance, anew=True)
             self.bus.send(self.bus.subjects.worker_wake(erased.owner), dumps(wake))
@@ -276,9 +278,12 @@ class Entrance:
 
     def wake(self, letter: Envelope) -> None:
         """Say that there is mail. Without NATS the supervisor will."""
+        self._wake(letter.tenant, letter.agent, letter.instance)
+
+    def _wake(self, tenant: str, agent: str, instance: str) -> None:
         if self.bus is not None and self.bus.connected:
-            wake = Wake(tenant=letter.tenant, agent=letter.agent, instance=letter.instance)
-            self.bus.publish_soon(self.bus.subjects.inbox(letter.tenant, letter.agent), dumps(wake))
+            wake = Wake(tenant=tenant, agent=agent, instance=instance)
+            self.bus.publish_soon(self.bus.subjects.inbox(tenant, agent), dumps(wake))
 
 
 def request(

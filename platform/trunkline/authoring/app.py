@@ -15,6 +15,7 @@ from trunkline.authoring.names import check_choice, check_duration, check_event_
 from trunkline.authoring.schedules import CronSpec, SensorLike, check_schedule
 from trunkline.authoring.signals import SignalType
 from trunkline.authoring.signatures import scope_of_caller
+from trunkline.authoring.teams import Teams
 from trunkline.authoring.timetable import Schedule, timetable
 from trunkline.authoring.tool import AsyncTool, SyncTool, Tool, make_tool
 from trunkline.authoring.tool_context import ToolContext
@@ -34,7 +35,7 @@ O = TypeVar("O")  # noqa: E741
 MOST_STATE_VERSIONS = 1000
 
 
-class App:
+class App(Teams):
     """One program. ``agents``, ``tools``, ``signals`` and ``sensors`` are what it has declared, by name."""
 
     def __init__(self, name: str, *, version: str = "") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar, overload
 
 from trunkline.domain.durations import Duration, seconds
@@ -67,6 +67,14 @@ class Branching:
         """
         return self._driver.race(awaitables)
 
+    def first(self, steps: Sequence[Step[Any]], /) -> Step[None]:
+        """Go on as soon as one of ``steps`` is done, well or badly. Unlike a race it cancels none of them.
+
+        Raises:
+            BadDeclaration: one of them cannot be awaited here.
+        """
+        return self._driver.first(steps)
+
     def map(self, function: Callable[[A], Awaitable[B]], items: Iterable[A], *, concurrency: int = 16) -> Step[list[B]]:
         """``function`` for every item, at most ``concurrency`` at once; the results are in the order of the items.
 
@@ -76,6 +84,10 @@ class Branching:
             BadDeclaration: ``concurrency`` is below 1.
         """
         return self._driver.map(function, list(items), concurrency)
+
+    def apart(self, name: str, coroutine: Coroutine[Any, Any, A]) -> Step[A]:
+        """``coroutine`` as a branch of its own, under ``name``: what steps that take several others are made of."""
+        return self._driver.branch(name, coroutine)
 
     def within(self, timeout: Duration, awaitable: Awaitable[A], /) -> Step[A]:
         """What a step (or a coroutine of steps) gives, if it gives it within ``timeout``; else it is cancelled.

@@ -36,14 +36,14 @@ def check_tool(tool: Any) -> None:
     raise BadDeclaration(what="ctx.call", reason=f"{tool!r} is not a tool", fix=fix)
 
 
-def check_agent(agent: Any) -> None:
+def check_agent(agent: Any, what: str = "ctx.ask") -> None:
     """Raises ``BadDeclaration`` for what is not an agent."""
     if isinstance(agent, AgentRef):
         return
     fix = "Pass what @app.agent or app.llm_agent returned"
     if isinstance(agent, Tool):
         fix = f"It is a tool: write ctx.call({agent.name}, argument)"
-    raise BadDeclaration(what="ctx.ask", reason=f"{agent!r} is not an agent", fix=fix)
+    raise BadDeclaration(what=what, reason=f"{agent!r} is not an agent", fix=fix)
 
 
 def tool_step(ctx: Context[Any], tool: Tool[Any, R], arguments: dict[str, Any]) -> Step[R]:

@@ -15,7 +15,6 @@ from typing_extensions import TypeVar
 
 from trunkline.authoring import calls
 from trunkline.authoring.agent_ref import AgentRef
-from trunkline.authoring.branching import Branching
 from trunkline.authoring.instance import InstanceView, StateType
 from trunkline.authoring.local_call import LocalCall, known_result, local_name, result_of
 from trunkline.authoring.names import check_duration, retry_policy
@@ -23,6 +22,7 @@ from trunkline.authoring.renewing import Renewing
 from trunkline.authoring.schema import Shape, reason_of
 from trunkline.authoring.signals import APPROVAL, Approval, SignalType
 from trunkline.authoring.signatures import scope_of_caller
+from trunkline.authoring.supervising import Supervising
 from trunkline.authoring.tool import Tool
 from trunkline.domain import codec
 from trunkline.domain.approvals import signal_name
@@ -82,7 +82,7 @@ class Frame:
         return self._states.changed(self.view.state, self._state) if self._touched else None
 
 
-class Context(Branching, Renewing, Generic[S]):
+class Context(Supervising, Renewing, Generic[S]):
     """One run, seen from its handler. ``S`` is the type of the instance's state: a model whose fields have defaults."""
 
     def __init__(self, driver: RunDriver, frame: Frame, key: str | None = None) -> None:
@@ -105,7 +105,7 @@ class Context(Branching, Renewing, Generic[S]):
         arguments = tool.bind(args, kwargs)
         if not tool.spec.needs_approval:
             return calls.tool_step(self, tool, arguments)
-        return self._driver.branch(f"approved:{tool.name}", calls.approved(self, tool, arguments))
+        return self.apart(f"approved:{tool.name}", calls.approved(self, tool, arguments))
 
     def ask(
         self,
@@ -310,10 +310,6 @@ class Context(Branching, Renewing, Generic[S]):
         """When this run is cancelled if it has not ended by then (UTC)."""
         deadline = self._driver.started.deadline
         return None if deadline is None else datetime.fromtimestamp(deadline, UTC)
-
-    @property
-    def run_id(self) -> str:
-        return self._driver.started.run
 
     # --- what must be the same on every replay ----------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -91,6 +91,9 @@ def retry_policy(what: str, retries: int | RetryPolicy, base: float = 0.2) -> Re
         BadDeclaration: it is neither, or out of range.
     """
     return retries if isinstance(retries, RetryPolicy) else checked(what, RetryPolicy, retries=retries, base=base)
+
+
+RestartName = Literal["permanent", "transient", "temporary"]
 
 
 def restart_policy(what: str, value: str | Restart | RestartPolicy) -> RestartPolicy:

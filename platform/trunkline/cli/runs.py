@@ -44,6 +44,18 @@ def show(run: RunId, as_json: AsJson = False) -> None:
         views.run(found)
 
 
+@app.command("tree")
+def tree(run: RunId, as_json: AsJson = False) -> None:
+    """Show a run with all that it spawned and asked for, and how these stand."""
+    from trunkline.cli import output, remote, views
+
+    found = remote.get(f"/v1/runs/{remote.segment(run)}/tree")
+    if as_json:
+        output.document(found)
+    else:
+        views.tree(found)
+
+
 @app.command("cancel")
 def cancel(
     run: RunId,

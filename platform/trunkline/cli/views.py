@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trunkline.access.transcript import RunEvent
@@ -22,6 +22,22 @@ def runs(page: Body) -> None:
     )
     table(("RUN", "AGENT", "KEY", "STATUS", "ACCEPTED", "WHY"), rows, empty="There are no such runs.")
     _more(page)
+
+
+def tree(found: Body) -> None:
+    """A run and its descendants, each behind as much space as there are generations before it."""
+    for depth, each in _generations(found, 0):
+        error = each.get("error") or {}
+        because = f"  {error.get('type')}: {error.get('message')}" if error else f"  {each['parked_reason']}".rstrip()
+        say(f"{'  ' * depth}{each['agent']}/{cut(each['key'], 40)}  {each['status']}  {each['id']}{because}")
+    if found["more"]:
+        say("There are more.", "dim")
+
+
+def _generations(node: Body, depth: int) -> Iterator[tuple[int, Body]]:
+    yield depth, node
+    for child in node["children"]:
+        yield from _generations(child, depth + 1)
 
 
 def replayed(found: Body) -> None:

@@ -84,6 +84,12 @@ class Run(Generic[O]):
             if page["next"] is None:
                 return entries
 
+    async def tree(self) -> dict[str, Any]:
+        """Its row with those of all that it spawned and asked for, and of what these did, as ``children``: at most
+        1,000 runs in 20 generations; ``more`` says that there are others.
+        """
+        return await self._transport.tree(self.id)
+
     async def signal(self, signal: SignalType[Any] | str, data: Any = None, *, idempotency_key: str = "") -> None:
         """Give it a named message.
 

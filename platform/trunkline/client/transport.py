@@ -12,7 +12,7 @@ from trunkline.access.following import Following
 from trunkline.access.transcript import RunEvent
 from trunkline.client.http import Http, segment
 from trunkline.domain.events import CloudEvent
-from trunkline.store import approvals, dead_letters, definitions, instances, journal, runs, schedules, workers
+from trunkline.store import approvals, dead_letters, definitions, family, instances, journal, runs, schedules, workers
 from trunkline.store.database import Database
 
 PAGE = 1000  # journal entries
@@ -28,6 +28,7 @@ class Transport(Protocol):
     async def ended(self, run: str, seconds: float) -> dict[str, Any]: ...
     def events(self, run: str) -> AsyncIterator[RunEvent]: ...
     async def journal(self, run: str, after: int) -> dict[str, Any]: ...
+    async def tree(self, run: str) -> dict[str, Any]: ...
     async def signal_run(self, run: str, name: str, data: Any, idempotency_key: str) -> None: ...
     async def signal_instance(self, agent: str, key: str, name: str, data: Any, idempotency_key: str) -> None: ...
     async def cancel(self, run: str, reason: str, idempotency_key: str) -> None: ...
@@ -74,6 +75,10 @@ class OverHttp:
     async def journal(self, run: str, after: int) -> dict[str, Any]:
         page: dict[str, Any] = await self._http.get(f"{_run(run)}/journal", after=after)
         return page
+
+    async def tree(self, run: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self._http.get(f"{_run(run)}/tree")
+        return found
 
     async def signal_run(self, run: str, name: str, data: Any, idempotency_key: str) -> None:
         await self._http.post(f"{_run(run)}/signals/{segment(name)}", data, idempotency_key=idempotency_key)
@@ -154,6 +159,9 @@ class Straight:
         await runs.get(self.db, self.tenant, run)
         rows = await journal.read_run(self.db, self.tenant, run, after=after, limit=PAGE)
         return {"items": [row.as_json() for row in rows], "next": rows[-1].version if len(rows) == PAGE else None}
+
+    async def tree(self, run: str) -> dict[str, Any]:
+        return await family.tree(self.db, self.tenant, run)
 
     async def signal_run(self, run: str, name: str, data: Any, idempotency_key: str) -> None:
         await self.entrance.signal_run(self.tenant, run, name, data, idempotency_key=idempotency_key)

@@ -322,6 +322,10 @@ class NoAnswer(TrunklineError):
     """The model of agent {agent!r} gave no acceptable answer in {attempts} attempts; the last one: {reason}."""
 
 
+class RestartsExhausted(TrunklineError):
+    """{what} was {how}. Its last end: {type}: {message}"""
+
+
 class RunFailedError(TrunklineError):
     """Run {run} ended as {status}: {type}: {message}"""
 

@@ -34,6 +34,8 @@ class StepKind(StrEnum):
     SLEEP = "sleep"  # a timer
     WAIT = "wait"  # a signal (ctx.wait_for, ctx.approve)
     EMIT = "emit"  # an event on the bus; complete as soon as it is recorded
+    SPAWN = "spawn"  # another instance, which goes on by itself; complete as soon as it is recorded
+    MONITOR = "monitor"  # the end of a run
 
 
 class Effect(StrEnum):
@@ -58,6 +60,30 @@ class Restart(StrEnum):
     PERMANENT = "permanent"  # always
     TRANSIENT = "transient"  # after a failure
     TEMPORARY = "temporary"  # never
+
+
+class BondKind(StrEnum):
+    """What the end of a run does to whoever is bound to it."""
+
+    MONITOR = "monitor"  # a step of the watcher's is answered
+    LINK = "link"  # the watcher is cancelled, unless the run completed
+    STOP = "stop"  # the watcher is cancelled
+
+
+class OnParentEnd(StrEnum):
+    """What becomes of a spawned run when the one that spawned it ends."""
+
+    STOP = "stop"  # it is cancelled
+    CONTINUE = "continue"  # it goes on, with its parent's deadline
+    ORPHAN = "orphan"  # it never was a child
+
+
+class Strategy(StrEnum):
+    """Which members of a team are begun again when one fails, in the words of OTP's supervisors."""
+
+    ONE_FOR_ONE = "one_for_one"  # that one
+    ONE_FOR_ALL = "one_for_all"  # all of them
+    REST_FOR_ONE = "rest_for_one"  # that one, and those that were started after it
 
 
 class EnvelopeKind(StrEnum):

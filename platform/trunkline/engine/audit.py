@@ -57,7 +57,7 @@ class AuditedStep:
     ended_at: float | None = None
     completed: bool = False
     value: Any = None
-    asked: str = ""  # the instance that an "agent" step asks
+    asked: str = ""  # the instance that an "agent" or "spawn" step is for
 
 
 @dataclass(slots=True)
@@ -124,6 +124,15 @@ class Audit:
                     continue
                 self.violations += _reply(run_id, key, step, child)
 
+    def spawned(self) -> dict[str, tuple[str, str, str]]:
+        """The runs that others spawned, each with the spawning run, the step's key, and the instance that it is of."""
+        return {
+            child_run_id(run, key): (run, key, step.asked)
+            for run, one in self.runs.items()
+            for key, step in one.steps.items()
+            if step.kind == StepKind.SPAWN
+        }
+
     def steps_by_key(self) -> dict[str, AuditedStep]:
         """All steps by the idempotency key of their effects."""
         return {derived_id("step", run, key): step for run, one in self.runs.items() for key, step in one.steps.items()}
@@ -180,7 +189,7 @@ def _step(run: AuditedRun, entry: Entry, at: float, tenant: str) -> Iterator[str
 
 def _asked(entry: StepScheduled, tenant: str) -> AuditedStep:
     step = AuditedStep(entry.kind, entry.name, str(entry.options.get("effect") or ""))
-    if entry.kind == StepKind.AGENT:
+    if entry.kind in (StepKind.AGENT, StepKind.SPAWN):
         step.asked = instance_id(tenant, str(entry.options.get("agent")), str(entry.options.get("key")))
     return step
 

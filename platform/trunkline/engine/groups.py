@@ -61,6 +61,27 @@ class Race(Group[Any]):
         return self.members[self.winner].result()
 
 
+class First(Group[None]):
+    """Done when the first member is, well or badly; unlike a race it leaves the others to go on."""
+
+    __slots__ = ()
+
+    def __init__(self, loop: Loop, key: str, members: Sequence[Step[Any]]) -> None:
+        super().__init__(loop, key)
+        self.hold(list(members))
+
+    def member_done(self, member: Step[Any]) -> None:  # noqa: ARG002 — that there is one is all that counts
+        for other in self.members:  # a member that goes on for long must not remember each of these
+            if other.waiter is self:
+                other.waiter = None
+            elif type(other.waiter) is list and self in other.waiter:
+                other.waiter.remove(self)
+        self.loop.settle(self)
+
+    def _value(self) -> None:
+        return None
+
+
 class Within(Race):
     """A race of one member against a timer of ``limit`` seconds, which raises ``TimedOut`` if it wins."""
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from trunkline.domain.errors import BadDeclaration
 from trunkline.engine.branches import Branch, Loop
-from trunkline.engine.groups import Gather, Map, Race, Within, check_members, discard
+from trunkline.engine.groups import First, Gather, Map, Race, Within, check_members, discard
 from trunkline.engine.step import Step
 
 T = TypeVar("T")
@@ -40,6 +40,10 @@ class Joining:
             raise BadDeclaration(what="ctx.race", reason="it has nothing to race", fix="Pass at least one step.")
         branch, key = self._group("race", members)
         return Race(self._loop, key, members, branch)
+
+    def first(self, members: Sequence[Step[Any]]) -> Step[None]:
+        """Done as soon as one of ``members`` is; the others go on."""
+        return First(self._loop, self._group("first", members)[1], members)
 
     def within(self, limit: float, member: Awaitable[T]) -> Step[T]:
         """What ``member`` gives or raises, or ``TimedOut`` after ``limit`` seconds; then it is cancelled."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from trunkline.domain.ids import derived_id
+from trunkline.domain.ids import child_run_id, derived_id
 from trunkline.domain.journal import Entry, SignalReceived, StepCancelled, StepCompleted, StepScheduled
 from trunkline.engine.signals import Signals
 from trunkline.engine.step import OpenStep, Recorded
 
+IDLE = frozenset({"sleep", "wait", "monitor"})  # kinds of steps that a run may wait for outside memory
+
 
 class Ledger:
-    """``busy`` counts the open steps that are neither sleeps nor waits."""
+    """``busy`` counts the open steps that are not of an ``IDLE`` kind."""
 
     __slots__ = ("busy", "commands", "now", "open", "run", "signals")
 
@@ -24,12 +26,17 @@ class Ledger:
         self.signals = Signals()
 
     def ask(self, step: Recorded[Any], name: str, args: Any, options: dict[str, Any] | None, payload: Any) -> bool:
-        """Record that the handler asks for ``step``; true when it is complete at once: an emit, or an early signal."""
+        """Record that the handler asks for ``step``; true when it is complete at once: an emit, a spawn, or an early
+        signal.
+        """
         kind, key = step.kind, step.key
         scheduled = StepScheduled(self.run, key, kind, name, args, {} if options is None else options)
         self.commands.append(scheduled)
         if kind == "emit":
             self._complete(step, derived_id("emit", self.run, key), self.now)
+            return True
+        if kind == "spawn":
+            self._complete(step, child_run_id(self.run, key), self.now)
             return True
         if kind == "wait":
             signal = self.signals.take(name)
@@ -37,7 +44,7 @@ class Ledger:
                 self._complete(step, signal.data, signal.at)
                 return True
             self.signals.wait(name, step)
-        elif kind != "sleep":
+        elif kind not in IDLE:
             self.busy += 1
         self.open[key] = OpenStep(scheduled, step, payload)
         return False
@@ -50,7 +57,7 @@ class Ledger:
         step = open_.handle
         if step.kind == "wait":
             self.signals.forget(step)
-        elif step.kind != "sleep":
+        elif step.kind not in IDLE:
             self.busy -= 1
         return step
 

@@ -6,8 +6,8 @@ The driving rules:
    journal order; between two of them the handler runs until every branch waits. An outcome of a step that is not open
    is ignored.
 2. What the handler does in between are commands, in the order of its ``ctx`` calls: ``StepScheduled``,
-   ``StepCancelled``, the ``StepCompleted`` of a wait that a signal answered or of an emit, and the run's end. They are
-   journalled right behind the delivery that caused them.
+   ``StepCancelled``, the ``StepCompleted`` of a wait that a signal answered, of an emit or a spawn, and the run's end.
+   They are journalled right behind the delivery that caused them.
 3. On replay each command must be the one that the journal has at that place; else ``Diverged``. Those that the journal
    does not have yet are new.
 4. A step's key is fixed when it is asked for: the branch's path, the kind, the name, and the occurrence in the branch
@@ -143,7 +143,7 @@ class RunDriver(Joining):
 
     @property
     def waiting(self) -> bool:
-        """Whether only sleeps and signals are waited for."""
+        """Whether only sleeps, signals and the ends of other runs are waited for."""
         return bool(self._ledger.open) and not self._ledger.busy
 
     def payload(self, step_key: str) -> Any:

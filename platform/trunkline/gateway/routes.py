@@ -16,7 +16,7 @@ from trunkline.domain.status import RunStatus
 from trunkline.gateway import streams
 from trunkline.gateway.desk import Desk
 from trunkline.gateway.paths import Key
-from trunkline.store import instances, journal, runs
+from trunkline.store import family, instances, journal, runs
 
 router = APIRouter(prefix="/v1")
 
@@ -79,6 +79,15 @@ async def show_run(request: Request, run: str, wait: Wait = 0) -> Response:
     """One run: its status, and when it is parked the reason and the actions that would free it."""
     desk = desk_of(request)
     return as_json(asdict(await desk.following.ended(desk.tenant(request), run, wait)))
+
+
+@router.get("/runs/{run}/tree")
+async def show_tree(request: Request, run: str) -> Response:
+    """A run with all that it spawned and asked for, and what these did, as `children`: at most 1,000 runs in 20
+    generations; `more` says that there are others.
+    """
+    desk = desk_of(request)
+    return as_json(await family.tree(desk.db, desk.tenant(request), run))
 
 
 @router.get("/runs/{run}/journal")

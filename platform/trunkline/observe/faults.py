@@ -53,6 +53,7 @@ Point = Literal[
     "instances-reclaimed",  # free; nobody was woken
     "schedule-accepted",  # runs of due schedules are written; nothing is committed
     "schedules-fired",  # they are committed, and the schedules have moved on; nobody was woken
+    "bonds-settled",  # who was bound to ended runs has mail; nobody was woken
     "timers-fired",  # due timers are mail; nobody was woken
     "replies-posted",  # a departed worker's outcomes are mail; they still lie on the bus
     "dead-letter-kept",  # kept in Postgres; the advisory is not acknowledged

@@ -15,21 +15,25 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import psycopg
 
 from trunkline.domain.errors import AppendRefused, Fenced, TrunklineError
 from trunkline.observe import faults, logs, metrics
-from trunkline.store.changes import Append, ApprovalAsked, DeadLetter, RunChange, SnapshotMade, TimerSet
+from trunkline.store.changes import Append, ApprovalAsked, BondMade, DeadLetter, RunChange, SnapshotMade, TimerSet
 from trunkline.store.database import Connection, Database, Unreachable
 from trunkline.store.failures import passes, reason, rolled_back
 from trunkline.store.group import Group, Item, Then
 from trunkline.store.sql import SESSION, Statement, append_statement, standing_statement
 
-__all__ = ["Append", "AppendStats", "Appender", "ApprovalAsked", "DeadLetter", "RunChange", "SnapshotMade", "TimerSet"]
+__all__ = [
+    "Append", "AppendStats", "Appender", "ApprovalAsked", "BondMade", "DeadLetter", "RunChange", "SnapshotMade",
+    "TimerSet",
+]  # fmt: skip
 
 log = logs.get("store")
 
@@ -52,12 +56,16 @@ class AppendStats:
     waiting: int = 0
 
 
-class Appender:
-    """Takes up to ``max_batch`` appends into one commit."""
+Wake = Callable[[str, str, str], None]  # tenant, agent, instance
 
-    def __init__(self, db: Database, *, max_batch: int = 512) -> None:
+
+class Appender:
+    """Takes up to ``max_batch`` appends into one commit. ``wake`` is told whom it wrote to because a run ended."""
+
+    def __init__(self, db: Database, *, max_batch: int = 512, wake: Wake | None = None) -> None:
         self.stats = AppendStats()
         self._db = db
+        self._wake = wake
         self._max_batch = max_batch
         self._queue: deque[Item] = deque()
         self._group: list[Item] = []
@@ -189,10 +197,11 @@ class Appender:
             try:
                 connection = await self._connected()
                 await faults.reach("commit-begun")
-                passed = await _numbers(connection, statement, group)
+                answer = await _execute(connection, statement, group)
                 await faults.reach("commit-sent")
+                passed = {row[0] for row in answer if row[0]}
                 if uncertain and len(passed) < len(group.chains) and group.entries:
-                    passed |= await _numbers(connection, standing_statement(), group)
+                    passed |= {row[0] for row in await _execute(connection, standing_statement(), group)}
             except (psycopg.Error, OSError) as error:
                 if not passes(error):
                     raise
@@ -201,7 +210,13 @@ class Appender:
                 delay = min(delay * 2, _MAX_DELAY)
             else:
                 self._count(group, passed, time.perf_counter() - began)
+                self._wake_told(answer)
                 return passed
+
+    def _wake_told(self, answer: Sequence[tuple[Any, ...]]) -> None:
+        if self._wake is not None:
+            for address in {tuple(row[1:]) for row in answer if not row[0]}:
+                self._wake(*address)
 
     async def _pause(self, error: BaseException, delay: float) -> None:
         self.stats.retries += 1
@@ -292,8 +307,8 @@ def fenced(append: Append) -> Fenced:
     return Fenced(instance=append.instance, epoch=append.epoch, head=append.expected)
 
 
-async def _numbers(connection: Connection, statement: Statement, group: Group) -> set[int]:
+async def _execute(connection: Connection, statement: Statement, group: Group) -> list[tuple[Any, ...]]:
     parameters = [group.parameters[name] for name in statement.names]
     cursor = psycopg.AsyncRawCursor(connection)
     await cursor.execute(statement.text, parameters, prepare=True, binary=True)
-    return {row[0] for row in await cursor.fetchall()}
+    return await cursor.fetchall()

@@ -30,6 +30,11 @@ select m.kind, m.agent, m.key from mailbox m
 where m.tenant = %s and m.taken_at is null and m.kind in ('reply', 'timer', 'cancel', 'resolve')
   and not exists (select from runs r where r.instance = m.instance and r.status = 'parked')
 """
+_BONDS = """
+select b.kind, b.agent, b.key, b.run::text
+from bonds b left join runs r on r.id = b.run left join runs w on w.id = b.watcher
+where b.tenant = %s and (r.id is null or r.ended_at is not null or w.id is null or w.ended_at is not null)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,7 @@ async def _against_runs(db: Database, tenant: str, check: Audit, instances: int)
     async with db.connection() as connection:
         rows = await (await connection.execute(_RUNS, [tenant])).fetchall()
         letters = await (await connection.execute(_UNTAKEN, [tenant])).fetchall()
+        bonds = await (await connection.execute(_BONDS, [tenant])).fetchall()
     violations, unfinished = list(check.violations), []
     for run, status, agent, key, instance in rows:
         told = check.runs.get(run)
@@ -118,5 +124,11 @@ async def _against_runs(db: Database, tenant: str, check: Audit, instances: int)
             unfinished.append(f"run {run} of {agent}/{key} is {status}")
     known = {row[0] for row in rows}
     violations += [f"run {run} is in a journal, and was never accepted" for run in check.runs if run not in known]
+    violations += [
+        f"run {run}, step {key}: the run {child} that it spawned was never accepted"
+        for child, (run, key, instance) in check.spawned().items()
+        if child not in known and instance not in check.shortened
+    ]
+    unfinished += [f"a {kind} of {agent}/{key} to run {run} outlived one of the two" for kind, agent, key, run in bonds]
     unfinished += [f"a {kind} for {agent}/{key} was not taken" for kind, agent, key in letters]
     return Findings(instances, len(rows), violations, unfinished, {})

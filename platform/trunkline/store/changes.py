@@ -8,7 +8,7 @@ from typing import Any
 
 from trunkline.domain.journal import Entry
 from trunkline.domain.mail import Envelope
-from trunkline.domain.status import RunStatus
+from trunkline.domain.status import BondKind, RunStatus
 
 
 @dataclass(slots=True)
@@ -61,6 +61,18 @@ class ApprovalAsked:
 
 
 @dataclass(slots=True)
+class BondMade:
+    """When ``run`` ends, ``watcher`` (a run of the instance of ``agent`` and ``key``) is told, as ``kind`` says."""
+
+    run: str
+    kind: BondKind
+    watcher: str
+    agent: str
+    key: str
+    step: str = ""  # the monitor's
+
+
+@dataclass(slots=True)
 class DeadLetter:
     """Something that cannot be handled. ``body`` is JSON; make text of what is not (``dead_letters.readable``)."""
 
@@ -86,8 +98,9 @@ class Append:
     """One owner's entries for one instance, at the head that it expects.
 
     ``taken`` are mailbox seqs that are settled with it; ``mail`` is posted (and its runs accepted), ``timers`` are set
-    and then ``timers_done`` removed, and likewise ``approvals`` and (by id) ``approvals_done``. ``snapshot``
-    takes the place of an older one. ``progress`` is false for what a takeover does before it gets anywhere.
+    and then ``timers_done`` removed, and likewise ``approvals`` and (by id) ``approvals_done``, and ``bonds`` and (by
+    watcher and step) the monitors in ``bonds_done``. ``snapshot`` takes the place of an older one. ``progress`` is
+    false for what a takeover does before it gets anywhere.
     """
 
     instance: str
@@ -104,6 +117,8 @@ class Append:
     timers_done: Sequence[tuple[str, str]] = ()
     approvals: Sequence[ApprovalAsked] = ()
     approvals_done: Sequence[str] = ()
+    bonds: Sequence[BondMade] = ()
+    bonds_done: Sequence[tuple[str, str]] = ()
     dead: Sequence[DeadLetter] = ()
     snapshot: SnapshotMade | None = None
     progress: bool = True

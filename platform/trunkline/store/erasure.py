@@ -18,6 +18,7 @@ from trunkline.domain.ids import instance_id
 from trunkline.domain.letters import answer, cancel_asked
 from trunkline.domain.mail import Envelope
 from trunkline.domain.snapshot import Snapshot
+from trunkline.store import bonds
 from trunkline.store.accept import accept_in
 from trunkline.store.database import Connection, Database
 from trunkline.store.permitted import permitted
@@ -55,6 +56,8 @@ where r.instance = %(id)s and r.ended_at is null
     where e.instance = s.instance and e.version > s.version and e.run = s.run
       and e.type in ('StepCompleted', 'StepFailed', 'StepCancelled') and e.body->>'key' = s.body->>'key')
 """
+
+_ITS = "select id::text from runs where instance = %s and ended_at is null"
 
 # One statement, so that all of it sees the same mail and the same runs: what is accepted meanwhile belongs to whoever
 # comes next. Of its runs only ids and times stay, for those who hold the ids.
@@ -114,7 +117,7 @@ _UNPURGED = "select instance::text, version from tombstones where purged_at is n
 @dataclass(frozen=True, slots=True)
 class Erased:
     """``erased_at`` in seconds since the epoch; ``purged``: the last of its journal is deleted. ``owner`` held it, and
-    ``letters`` are to others that are to be woken.
+    ``letters`` are to others that are to be woken; so are ``told`` (tenant, agent, instance), who watched its runs.
     """
 
     instance: str
@@ -122,6 +125,7 @@ class Erased:
     purged: bool
     owner: str = ""
     letters: tuple[Envelope, ...] = ()
+    told: tuple[bonds.Address, ...] = ()
 
 
 async def erase(db: Database, tenant: str, agent: str, key: str) -> Erased:
@@ -140,7 +144,7 @@ async def erase(db: Database, tenant: str, agent: str, key: str) -> Erased:
         async with db.connection() as connection:
             row = await (await connection.execute(_BURIED, [id_])).fetchone()
         assert row is not None
-        found = Erased(id_, found.erased_at, row[1], found.owner, found.letters)
+        found = Erased(id_, found.erased_at, row[1], found.owner, found.letters, found.told)
     return found
 
 
@@ -165,6 +169,7 @@ async def _erase(connection: Connection, schema: str, tenant: str, agent: str, k
         return await _buried(connection, id_, agent, key)
     head, epoch, owner = row
     children = await (await connection.execute(_PRIVATE, {"id": id_})).fetchall()
+    its = [run for [run] in await (await connection.execute(_ITS, [id_])).fetchall()]
     parameters = {
         "id": id_, "text": id_, "tenant": tenant, "subject": f"{agent}/{key}", "head": head, "epoch": epoch + 1,
         "error": dumps(ERASED).decode(), "snapshot": Snapshot(head, None, []).encode(id_).decode(),
@@ -178,9 +183,10 @@ async def _erase(connection: Connection, schema: str, tenant: str, agent: str, k
             letter = cancel_asked(run, step, tenant=tenant, agent=asked, key=its_key, reason=reason)
             await accept_in(connection, [letter], schema=schema)
             letters.append(letter)
+    told = await bonds.part(connection, its)
     await _purge(connection, id_, head, BATCH)
     found = await _buried(connection, id_, agent, key)
-    return Erased(id_, found.erased_at, found.purged, owner or "", tuple(letters))
+    return Erased(id_, found.erased_at, found.purged, owner or "", tuple(letters), tuple(told))
 
 
 async def _buried(connection: Connection, id_: str, agent: str, key: str) -> Erased:

@@ -14,9 +14,9 @@ from hashlib import sha256
 from typing import Any
 
 from trunkline.domain.codec import dumps
-from trunkline.domain.ids import new_id
+from trunkline.domain.ids import instance_id, new_id
 from trunkline.store.arrays import Array, BigInts, Bools, Floats, Ids, Ints, Texts
-from trunkline.store.changes import Append, ApprovalAsked, RunChange
+from trunkline.store.changes import Append, ApprovalAsked, BondMade, RunChange
 from trunkline.store.post import columns, encode, moment
 from trunkline.store.sql import Part
 
@@ -46,6 +46,11 @@ _APPROVALS: Kinds = {
     "a_digest": Texts, "a_timeout": Texts,
 }  # fmt: skip
 _APPROVALS_DONE: Kinds = {"o_k": Ints, "o_id": Ids}
+_BONDS: Kinds = {
+    "b_k": Ints, "b_run": Ids, "b_kind": Texts, "b_watcher": Ids, "b_step": Texts, "b_instance": Ids, "b_agent": Texts,
+    "b_key": Texts,
+}  # fmt: skip
+_BONDS_DONE: Kinds = {"u_k": Ints, "u_watcher": Ids, "u_step": Texts}
 _DEAD: Kinds = {
     "x_k": Ints, "x_id": Ids, "x_tenant": Texts, "x_source": Texts, "x_reason": Texts, "x_detail": Texts,
     "x_subject": Texts, "x_body": Texts, "x_attempts": Ints,
@@ -73,6 +78,8 @@ class Item:
             or append.timers_done
             or append.approvals
             or append.approvals_done
+            or append.bonds
+            or append.bonds_done
             or append.dead
             or append.snapshot
         )
@@ -100,9 +107,10 @@ class Group:
         self._more = [(k, item) for k, chain in enumerate(self.chains, 1) for item in chain if not item.plain]
         if self._more:
             self._add(Part.TAKEN, _TAKEN, ((k, seq) for k, item in self._more for seq in item.append.taken))
-            self._add(Part.RUNS, _RUNS, self._runs())
+            self._changes()
             self._timers()
             self._approvals()
+            self._bonds()
             self._add(Part.DEAD, _DEAD, self._dead())
             self._mail()
             self._add(Part.SNAPSHOTS, _SNAPSHOTS, self._snapshots())
@@ -127,6 +135,13 @@ class Group:
             self.parts |= Part.ENTRIES
             self.parameters.update(e_k=fences, e_version=versions, e_run=runs, e_type=types, e_body=bodies)
         return len(versions)
+
+    def _changes(self) -> None:
+        self._add(Part.RUNS, _RUNS, self._runs())
+        ended = [change.run for _, item in self._more for change in item.append.runs if change.ended]
+        if ended:
+            self.parts |= Part.ENDS
+            self.parameters["z_run"] = Ids(ended)
 
     def _runs(self) -> Iterator[Row]:
         newest: dict[tuple[int, str], Row] = {}
@@ -157,6 +172,18 @@ class Group:
             newest.update({(k, id_): None for id_ in item.append.approvals_done})
         self._add(Part.APPROVALS, _APPROVALS, ((k, *_approval_row(one)) for (k, _), one in newest.items() if one))
         self._add(Part.APPROVALS_DONE, _APPROVALS_DONE, (key for key, one in newest.items() if one is None))
+
+    def _bonds(self) -> None:
+        newest: dict[tuple[int, str, str, str, str], BondMade] = {}
+        for k, item in self._more:
+            newest.update({(k, one.watcher, one.step, one.run, one.kind): one for one in item.append.bonds})
+            done = set(item.append.bonds_done)
+            newest = {key: one for key, one in newest.items() if key[0] != k or (one.watcher, one.step) not in done}
+        self._add(
+            Part.BONDS, _BONDS, ((key[0], *_bond_row(self.chains[key[0] - 1], one)) for key, one in newest.items())
+        )
+        done_rows = dict.fromkeys((k, *done) for k, item in self._more for done in item.append.bonds_done)
+        self._add(Part.BONDS_DONE, _BONDS_DONE, done_rows)
 
     def _dead(self) -> Iterator[Row]:
         for k, item in self._more:
@@ -230,6 +257,12 @@ def _approval_row(asked: ApprovalAsked) -> Row:
     """The columns of ``_APPROVALS`` after the first."""
     timeout = None if asked.timeout is None else repr(asked.timeout)
     return asked.id, asked.key, asked.run, asked.step, asked.name, _json(asked.subject), asked.digest, timeout
+
+
+def _bond_row(chain: list[Item], bond: BondMade) -> Row:
+    """The columns of ``_BONDS`` after the first."""
+    instance = instance_id(chain[0].append.tenant, bond.agent, bond.key)
+    return bond.run, str(bond.kind), bond.watcher, bond.step, instance, bond.agent, bond.key
 
 
 def _json(value: Any) -> bytes | None:

@@ -151,7 +151,31 @@ Index(
 )
 
 Index("runs_ended", runs.c.ended_at, runs.c.id, postgresql_where=text("ended_at is not null"))
-Index("runs_asked", runs.c.parent_run, postgresql_where=text("parent_run is not null and ended_at is null"))
+Index(
+    "runs_of_parent",
+    runs.c.parent_run,
+    runs.c.created_at,
+    runs.c.id,
+    postgresql_where=text("parent_run is not null"),
+)
+
+bonds = Table(
+    "bonds",
+    metadata,
+    _text("tenant"),
+    _id("run"),
+    _text("kind"),
+    _id("watcher"),
+    _text("step"),
+    _id("instance"),
+    _text("agent"),
+    _text("key"),
+    _time("created_at"),
+    PrimaryKeyConstraint("tenant", "run", "kind", "watcher", "step"),
+    CheckConstraint("kind in ('monitor', 'link', 'stop')", name="bonds_kind_check"),
+)
+Index("bonds_of_run", bonds.c.run)
+Index("bonds_of_watcher", bonds.c.watcher)
 
 timers = Table(
     "timers",

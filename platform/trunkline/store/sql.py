@@ -13,6 +13,7 @@ from enum import Flag
 from functools import cache
 
 from trunkline.domain.journal import SCHEMA_VERSION
+from trunkline.store.bonds import LETTERS
 from trunkline.store.post import COLUMNS, PARAMETERS
 
 
@@ -29,6 +30,9 @@ class Part(Flag):
     APPROVALS = 128
     APPROVALS_DONE = 256
     SNAPSHOTS = 512
+    BONDS = 1024
+    BONDS_DONE = 2048
+    ENDS = 4096  # of runs; only together with RUNS
 
 
 SESSION = {
@@ -112,6 +116,7 @@ changed as (
              deadline, first, last, started, ended, restarted)
     join passed p using (k)
     where r.id = any(%(r_id)s) and r.id = c.id and r.instance = p.id
+    returning r.id, r.tenant, r.agent, r.key, r.status, r.output, r.error, c.ended
 )""",
     Part.TIMERS: """
 timed as (
@@ -145,6 +150,36 @@ decided as (
     from unnest(%(o_k)s, %(o_id)s) as o(k, id) join passed p using (k)
     where a.id = any(%(o_id)s) and a.id = o.id and a.instance = p.id
 )""",
+    Part.BONDS: """
+bound as (
+    insert into bonds (tenant, run, kind, watcher, step, instance, agent, key)
+    select p.tenant, b.run, b.kind, b.watcher, b.step, b.instance, b.agent, b.key
+    from unnest(%(b_k)s, %(b_run)s, %(b_kind)s, %(b_watcher)s, %(b_step)s, %(b_instance)s, %(b_agent)s, %(b_key)s)
+        as b(k, run, kind, watcher, step, instance, agent, key)
+    join passed p using (k)
+    order by b.run, b.kind, b.watcher, b.step
+    on conflict do nothing
+)""",
+    Part.BONDS_DONE: """
+unbound as (
+    delete from bonds b
+    using unnest(%(u_k)s, %(u_watcher)s, %(u_step)s) as u(k, watcher, step) join passed p using (k)
+    where b.watcher = any(%(u_watcher)s) and b.watcher = u.watcher and b.step = u.step and b.kind = 'monitor'
+      and b.tenant = p.tenant
+)""",
+    # Who is bound to a run that ends is told, and who has ended is told no more.
+    Part.ENDS: f"""
+parted as (
+    delete from bonds b using changed c
+    where b.run = any(%(z_run)s) and b.run = c.id and b.tenant = c.tenant and c.ended
+    returning b.tenant, b.run, b.kind, b.watcher, b.step, b.instance, b.agent, b.key,
+              c.agent as of_agent, c.key as of_key, c.status, c.output, c.error
+),
+unwatched as (
+    delete from bonds b using changed c
+    where b.watcher = any(%(z_run)s) and b.watcher = c.id and b.tenant = c.tenant and c.ended
+),
+told as ({LETTERS})""",  # noqa: S608 — a constant of ours
     Part.DEAD: """
 buried as (
     insert into dead_letters (id, tenant, source, reason, detail, subject, body, attempts)
@@ -194,9 +229,14 @@ class Statement:
 
 @cache
 def append_statement(parts: Part) -> Statement:
-    """Writes the parts that ``parts`` names; answers with the numbers of the fences that passed."""
+    """Writes the parts that ``parts`` names; answers with the numbers of the fences that passed, and (with 0 for a
+    number) with tenant, agent and instance of those who were told of runs that ended.
+    """
     ctes = [_FENCE, *(sql for part, sql in _PARTS.items() if part in parts)]
-    return Statement("with" + ",".join(ctes) + "\nselect k::int from passed")
+    answer = "\nselect k::int, null::text, null::text, null::text from passed"
+    if Part.ENDS in parts:
+        answer += "\nunion all select 0, tenant, agent, instance::text from told"
+    return Statement("with" + ",".join(ctes) + answer)
 
 
 @cache

@@ -45,8 +45,13 @@ from timers where tenant = %(tenant)s and due_at <= clock_timestamp() order by d
 """
 
 
+_BONDS = """
+select b.agent, b.key, 'it was not told of the end of run ' || b.run
+from bonds b join runs r on r.id = b.run where b.tenant = %(tenant)s and r.ended_at is not null limit %(limit)s
+"""
+
 # One statement, so that what moves on meanwhile is seen before or after it did, and not missed in between.
-_MOVING = f"({_MAIL}) union all ({_STEPS}) union all ({_TIMERS})"
+_MOVING = f"({_MAIL}) union all ({_STEPS}) union all ({_TIMERS}) union all ({_BONDS})"
 
 
 async def moving(db: Database, tenant: str, *, steps: bool = True, limit: int = 5) -> list[str]:

@@ -1,5 +1,5 @@
 """Wakes what was forgotten: mail that nobody took, and runs that nobody drives. A lost wake costs latency, never
-data.
+data. And tells those whom nobody told of the end of a run that they are bound to.
 
 The same instance is woken again after ever longer delays (its mail may wait behind a long run, or for an app that is
 not deployed), and no subject of INBOX is given more wakes than ``BACKLOG``.
@@ -15,9 +15,9 @@ from typing import NoReturn
 from trunkline.bus import stored
 from trunkline.bus.connection import Bus
 from trunkline.domain.ids import FIRST_ID
-from trunkline.observe import logs, metrics
+from trunkline.observe import faults, logs, metrics
 from trunkline.settings import Settings
-from trunkline.store import mailbox, reclaim
+from trunkline.store import bonds, mailbox, reclaim
 from trunkline.store.database import Database
 from trunkline.supervisor.patience import Patience
 from trunkline.supervisor.supervise import rest
@@ -29,6 +29,7 @@ PAGE = 1000
 BACKLOG = 5000
 QUEUES = ("EVENTS", "INBOX", "WORK", "REPLY")
 LONGEST_DELAY = 30.0  # seconds
+BONDS = 5000  # of them one look goes through at most; the next goes on from there
 
 
 class Reconcile:
@@ -37,6 +38,7 @@ class Reconcile:
     def __init__(self, db: Database, bus: Bus, settings: Settings) -> None:
         self._db, self._bus, self._settings = db, bus, settings
         self._patience = Patience(settings.reconcile_every, LONGEST_DELAY)
+        self._bonds = bonds.FIRST
 
     async def run(self) -> NoReturn:
         while True:
@@ -51,7 +53,7 @@ class Reconcile:
         """
         waiting = Counter(await stored.subjects(self._bus, "INBOX"))
         await self._measure()
-        woken = still = 0
+        woken, still = await self._settle(), 0
         async for page in self._forgotten():
             still += len(page)
             woken += await wake(self._bus, [address for address in page if self._is_due(address, waiting)])
@@ -61,6 +63,12 @@ class Reconcile:
             metrics.reconciled.inc(woken)
             log.info("woken again", instances=woken)
         return woken
+
+    async def _settle(self) -> int:
+        """Tell of ends that were committed together with the bond, by somebody who died before the second look."""
+        told, self._bonds = await bonds.settle_lost(self._db, self._settings.reconcile_after, BONDS, self._bonds)
+        await faults.reach("bonds-settled")
+        return await wake(self._bus, told)
 
     async def _measure(self) -> None:
         """How far whoever reads the streams is behind."""

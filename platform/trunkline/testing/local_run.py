@@ -10,7 +10,7 @@ from typing import Any
 
 from trunkline.authoring.agent import Agent, InstanceView
 from trunkline.authoring.context import CANCEL_RUN
-from trunkline.domain.errors import Diverged
+from trunkline.domain.errors import Diverged, TrunklineError
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import derived_id
 from trunkline.domain.incarnation import Incarnation
@@ -29,6 +29,12 @@ from trunkline.engine.difference import difference
 from trunkline.engine.replay import Continuation, RunDriver, RunResult
 from trunkline.engine.restart import concluded
 from trunkline.testing.outcome import RunOutcome
+
+
+class NeedsExchange(TrunklineError):
+    """The handler of agent {agent!r} uses {what}, and testing.run knows one run and those that it asks for. Test it
+    with the fixture exchange: async with exchange(app) as tl.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +173,8 @@ class LocalRun:
         self.after = InstanceView(before.tenant, before.agent, before.key, state, conversation)
 
     def _scheduled(self, step: StepScheduled) -> None:
+        if step.kind in (StepKind.SPAWN, StepKind.MONITOR):
+            raise NeedsExchange(agent=self.agent.name, what=f"ctx.{step.kind}")
         if step.kind == StepKind.EMIT and step.name != CANCEL_RUN:
             self.outcome.emitted.append(self._event(step))
         limit = step.options.get("delay" if step.kind == StepKind.SLEEP else "timeout")

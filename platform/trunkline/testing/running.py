@@ -62,6 +62,7 @@ async def run(
         BadInput, NotJson: the input does not fit the agent.
         UnknownFake: ``tools`` names what is no tool.
         ScriptExhausted, Stuck, Endless: the script, signals or approvals are not enough for the run to end.
+        NeedsExchange: the handler spawns or monitors runs, or is a team.
         Diverged: with ``crashes``, the handler did something else than it did before; the error says what.
     """
     every = [agent.app, *(app for app in apps if app is not agent.app)]

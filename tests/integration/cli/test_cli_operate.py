@@ -59,6 +59,15 @@ async def clumsy(ctx: Context, word: str) -> str:
     raise ValueError(word)
 
 
+@app.agent("foreman")
+async def foreman(ctx: Context, depth: int) -> str:
+    """Spawns one like itself, down to the last, who does badly."""
+    if not depth:
+        return await ctx.ask(clumsy, "oh no")
+    end = await (await ctx.spawn(foreman, depth - 1, key=f"at {depth}")).ended()
+    return end.status
+
+
 @dataclass(frozen=True)
 class Done:
     """What a command left."""
@@ -152,6 +161,25 @@ async def test_a_run_is_cancelled(trunkline: Trunkline) -> None:
     while done.json["status"] != "cancelled":
         done = await trunkline("runs", "show", run, "--json")
     assert "CancelRequested" in (await trunkline("journal", run)).out
+
+
+async def test_a_run_is_shown_with_its_children(trunkline: Trunkline) -> None:
+    run = (await trunkline("run", "foreman", "2", "--key", "top", "--json")).json["run_id"]
+    shown = await trunkline("runs", "show", run, "--json")
+    while shown.json["status"] != "completed":
+        shown = await trunkline("runs", "show", run, "--json")
+    root = (await trunkline("runs", "tree", run, "--json")).json
+    assert (root["id"], root["key"], root["status"], root["more"]) == (run, "top", "completed", False)
+    [middle] = root["children"]
+    [lowest] = middle["children"]
+    [asked] = lowest["children"]
+    assert [one["key"] for one in (middle, lowest)] == ["at 2", "at 1"]
+    assert (asked["agent"], asked["status"], asked["children"]) == ("clumsy", "failed", [])
+    lines = (await trunkline("runs", "tree", run)).out.splitlines()
+    assert [len(line) - len(line.lstrip()) for line in lines[:4]] == [0, 2, 4, 6]
+    assert "ValueError: oh no" in " ".join(lines[3:])
+    unknown = await trunkline("runs", "tree", "nothing")
+    assert unknown.status == 1
 
 
 async def test_an_event_wakes_the_agent(trunkline: Trunkline) -> None:

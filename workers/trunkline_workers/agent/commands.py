@@ -25,7 +25,7 @@ from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind, RunStatus, StepKind
 from trunkline.observe import faults
 from trunkline.store.append import ApprovalAsked, TimerSet
-from trunkline_workers.agent import watching
+from trunkline_workers.agent import bonding, watching
 from trunkline_workers.agent.ending import end
 from trunkline_workers.agent.incarnations import begin_anew
 from trunkline_workers.agent.live import Live
@@ -34,7 +34,8 @@ from trunkline_workers.agent.turn import Turn
 if TYPE_CHECKING:
     from trunkline_workers.agent.activation import Activation
 
-CANCEL_RUN = "trunkline.cancel"  # what ctx.cancel_run() emits; see trunkline.authoring.context
+# What ctx.cancel_run(), child.cancel() and ctx.link() emit; see trunkline.authoring.context.
+CANCEL_RUN, CANCEL_CHILD, LINK = "trunkline.cancel", "trunkline.cancel-child", "trunkline.link"
 
 
 def scheduled(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -> None:
@@ -46,7 +47,7 @@ def scheduled(activation: Activation, live: Live, step: StepScheduled, turn: Tur
 
 
 def completed(_: Activation, live: Live, entry: StepCompleted, turn: Turn) -> None:
-    """The handler's own completion of a wait (a signal was there) or an emit: its timer, if any, is off."""
+    """The handler's own completion of a wait (a signal was there), an emit or a spawn: its timer, if any, is off."""
     _put_away(live, live.settled(entry.key), turn)
 
 
@@ -56,7 +57,9 @@ def cancelled(activation: Activation, live: Live, entry: StepCancelled, turn: Tu
     _put_away(live, step, turn)
     if step.kind in (StepKind.SLEEP, StepKind.WAIT):
         return
-    if step.kind == StepKind.LOCAL:
+    if step.kind == StepKind.MONITOR:
+        turn.bonds_done.append((live.run, step.key))
+    elif step.kind == StepKind.LOCAL:
         turn.after.append(partial(activation.stop_local, live.run, step.key))
     elif step.kind == StepKind.AGENT:
         _cancel_asked(activation, live, step, turn)
@@ -170,8 +173,9 @@ def _deadline(live: Live) -> dict[str, float]:
 
 def _emit(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -> None:
     """The subscribed agents' copies are mailbox rows of this commit; the copy on the bus is for outsiders."""
-    if step.name == CANCEL_RUN:
-        _cancel_current(activation, live, step, turn)
+    internal = _INTERNAL.get(step.name)
+    if internal is not None:
+        internal(activation, live, step, turn)
         return
     tenant, dispatch = activation.lease.tenant, activation.office.dispatch
     event = CloudEvent(
@@ -238,6 +242,12 @@ def has_timer(step: StepScheduled) -> bool:
     return step.kind == StepKind.SLEEP or (step.kind == StepKind.WAIT and step.options.get("timeout") is not None)
 
 
+_INTERNAL: dict[str, Callable[[Activation, Live, StepScheduled, Turn], None]] = {
+    CANCEL_RUN: _cancel_current,
+    CANCEL_CHILD: bonding.cancel,
+    LINK: bonding.link,
+}
+
 _SCHEDULED: dict[StepKind, Callable[[Activation, Live, StepScheduled, Turn], None]] = {
     StepKind.LOCAL: _work,
     StepKind.TOOL: _work,
@@ -246,6 +256,8 @@ _SCHEDULED: dict[StepKind, Callable[[Activation, Live, StepScheduled, Turn], Non
     StepKind.SLEEP: _timer,
     StepKind.WAIT: _wait,
     StepKind.EMIT: _emit,
+    StepKind.SPAWN: bonding.spawn,
+    StepKind.MONITOR: bonding.monitor,
 }
 
 HANDLERS: dict[type[Entry], Callable[[Activation, Live, Any, Turn], None]] = {

@@ -52,12 +52,14 @@ def passed(activation: Activation, letter: Mail, turn: Turn) -> None:
 
 
 def told_first(activation: Activation, reply: Outcome, turn: Turn) -> None:
-    """An asked run has ended, perhaps because of the deadline that it had from this one. A run whose time has passed
-    hears of that first: it is cancelled, whichever of the two letters is read first.
+    """An asked or spawned run has ended, perhaps because of the deadline that it had from this one. A run whose time
+    has passed hears of that first: it is cancelled, whichever of the two letters is read first.
     """
     live = activation.runs.get(reply.run)
     step = live.driver.open_steps.get(reply.step) if live and live.driver else None
-    if live is None or step is None or live.late or live.parked or step.scheduled.kind != StepKind.AGENT:
+    if live is None or step is None or live.late or live.parked:
+        return
+    if step.scheduled.kind not in (StepKind.AGENT, StepKind.MONITOR):
         return
     deadline = live.started.deadline
     if deadline is not None and deadline <= activation.office.clock.now():

@@ -13,7 +13,7 @@ from trunkline.domain.status import StepKind
 from trunkline.engine.fold import FoldedRun
 from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.store.history import History
-from trunkline_workers.agent import parking, reissuing, watching
+from trunkline_workers.agent import bonding, parking, reissuing, watching
 from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.parking import DIVERGED
@@ -113,6 +113,7 @@ def _go_on(activation: Activation, live: Live, run: FoldedRun, turn: Turn) -> No
     if live.parked:
         reissuing.resume(activation, live, turn, by="the code fits the journal again")
     activation.follow(live, turn)
+    bonding.take_up(activation, live)
     late = {entry.key for entry in run.entries if isinstance(entry, StepRetried) and entry.delay}
     for step in list(live.driver.open_steps.values()):
         if StepKind(step.scheduled.kind) in REISSUED and step.scheduled.key in live.versions:

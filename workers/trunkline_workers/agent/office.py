@@ -16,6 +16,7 @@ from trunkline.domain.status import RunStatus
 from trunkline.observe import metrics
 from trunkline.settings import Settings
 from trunkline.store.append import Appender
+from trunkline_workers.agent.bonds import Bonds
 from trunkline_workers.agent.colleagues import Colleagues
 from trunkline_workers.agent.conflicts import Conflicts
 from trunkline_workers.agent.definitions import Definitions
@@ -65,6 +66,7 @@ class Office:
         appender: Appender,
         dispatch: Dispatch,
         conflicts: Conflicts,
+        bonds: Bonds,
         routes: Routes,
         pauses: Pauses,
         definitions: Definitions,
@@ -75,6 +77,7 @@ class Office:
         self.appender = appender
         self.dispatch = dispatch
         self.conflicts = conflicts
+        self.bonds = bonds
         self.definitions = definitions
         self.colleagues = colleagues
         self.clock = clock

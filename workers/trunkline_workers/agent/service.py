@@ -19,6 +19,7 @@ from trunkline.store.append import Appender
 from trunkline.store.deployments import Kind
 from trunkline_workers.agent import watching
 from trunkline_workers.agent.activation import Activation
+from trunkline_workers.agent.bonds import Bonds
 from trunkline_workers.agent.colleagues import Colleagues
 from trunkline_workers.agent.conflicts import Conflicts
 from trunkline_workers.agent.definitions import Definitions
@@ -142,10 +143,12 @@ class AgentWorker:
         self._router = Router(self.db, self.bus, self._settings)
         await self._router.start()
         stack.push_async_callback(self._router.stop)
-        appender = Appender(self.db)
+        self._dispatch = Dispatch(self.bus, self.db, self._settings, self.membership.worker_id)
+        bonds = Bonds(self.db, self._dispatch)
+        stack.callback(bonds.stop)
+        appender = Appender(self.db, wake=self._dispatch.wake)
         self._parts.append(appender.start())
         stack.push_async_callback(appender.close)
-        self._dispatch = Dispatch(self.bus, self.db, self._settings, self.membership.worker_id)
         pauses = Pauses(self.db, self._settings.tenant)
         await pauses.start()
         stack.push_async_callback(pauses.stop)
@@ -158,6 +161,7 @@ class AgentWorker:
             appender=appender,
             dispatch=self._dispatch,
             conflicts=conflicts,
+            bonds=bonds,
             routes=self._router.routes,
             pauses=pauses,
             definitions=self.definitions,

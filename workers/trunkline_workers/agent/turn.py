@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from trunkline.domain.journal import Entry, StepFailed
 from trunkline.domain.mail import Envelope
-from trunkline.store.append import Append, ApprovalAsked, DeadLetter, RunChange, SnapshotMade, TimerSet
+from trunkline.store.append import Append, ApprovalAsked, BondMade, DeadLetter, RunChange, SnapshotMade, TimerSet
 from trunkline.store.leases import Lease
 
 
@@ -24,6 +24,8 @@ class Turn:
     timers_done: list[tuple[str, str]] = field(default_factory=list)
     approvals: list[ApprovalAsked] = field(default_factory=list)
     approvals_done: list[str] = field(default_factory=list)
+    bonds: list[BondMade] = field(default_factory=list)
+    bonds_done: list[tuple[str, str]] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     snapshot: SnapshotMade | None = None
     immediate: list[StepFailed] = field(default_factory=list)
@@ -50,6 +52,8 @@ class Turn:
             timers_done=self.timers_done,
             approvals=self.approvals,
             approvals_done=self.approvals_done,
+            bonds=self.bonds,
+            bonds_done=self.bonds_done,
             dead=self.dead,
             snapshot=self.snapshot,
             progress=self.progress,
