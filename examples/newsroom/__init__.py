@@ -1,0 +1,1 @@
+"""The newsroom: a desk, and a team for each story."""
