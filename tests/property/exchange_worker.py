@@ -64,13 +64,14 @@ class Worker:
         world, line, wire = self.world, self.line, self.wire
         dispatch = Dispatch(wire, line, world.settings, self.worker_id)  # type: ignore[arg-type]
         self.appender = WatchedAppender(line, self, dispatch.wake)
+        self._bonds = Bonds(line, dispatch)
         office = Office(
             world.settings,
             self,  # type: ignore[arg-type]
             appender=self.appender,
             dispatch=dispatch,
             conflicts=Conflicts(line),
-            bonds=Bonds(line, dispatch),
+            bonds=self._bonds,
             routes=Routes(line),
             pauses=Pauses(line, "default"),
             definitions=Definitions(line, world.tenant, ()),  # type: ignore[arg-type]
@@ -148,6 +149,7 @@ class Worker:
         self.fuse.blow()
         self.gone = True
         await self.registry.stop()
+        await self._bonds.stop()
         ending = [*self._parts, *self.tasks]
         for task in ending:
             task.cancel()

@@ -22,8 +22,22 @@ class Node:
     children: tuple[Node, ...] = ()
 
 
-STEPS = ("tool", "local", "llm", "agent", "wait", "sleep", "emit")
-JOINS = ("seq", "gather", "race", "try", "late", "map", "shield", "cleanup", "timeout", "branch", "nested", "shared")
+STEPS = ("tool", "local", "llm", "agent", "wait", "sleep", "emit", "spawn", "monitor")
+JOINS = (
+    "seq",
+    "gather",
+    "race",
+    "try",
+    "late",
+    "map",
+    "shield",
+    "cleanup",
+    "timeout",
+    "branch",
+    "nested",
+    "shared",
+    "first",
+)
 
 names = st.sampled_from(["a", "b", "c"])
 leaves = st.one_of(
@@ -158,6 +172,20 @@ async def _shared(driver: RunDriver, node: Node, seen: list[Any]) -> Any:
     return list(await driver.gather([look(), driver.race([step, _ask(driver, node, "sleep")]), look(), *others]))
 
 
+async def _first(driver: RunDriver, node: Node, seen: list[Any]) -> Any:
+    """Waits for any of several, one after the other, and loses none; all of it against a branch."""
+
+    async def each() -> Any:
+        steps = [_ask(driver, node, kind) for kind in ("monitor", "tool", "sleep")]
+        order: list[Any] = []
+        while left := [step for step in steps if step.key not in order]:
+            await driver.first(left)
+            order += [step.key for step in left if step.done]
+        return order
+
+    return list(await driver.gather([each(), *_branches(driver, node, seen)]))
+
+
 async def _branch(driver: RunDriver, node: Node, seen: list[Any]) -> Any:
     branches = [driver.branch(node.name, coroutine) for coroutine in _branches(driver, node, seen)]
     return [await branch for branch in branches[::-1]]
@@ -199,5 +227,5 @@ _OPS = {
     **dict.fromkeys(["random", "uuid", "now"], _derived),
     "raise": _raise, "anew": _anew, "keyed": _keyed, "handles": _handles, "seq": _seq, "gather": _gather, "race": _race,
     "late": _late, "timeout": _timeout, "nested": _nested, "shared": _shared, "branch": _branch, "try": _try,
-    "shield": _shield, "cleanup": _cleanup, "map": _map,
+    "shield": _shield, "cleanup": _cleanup, "map": _map, "first": _first,
 }  # fmt: skip

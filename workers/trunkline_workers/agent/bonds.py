@@ -29,9 +29,11 @@ class Bonds:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._look(), name="bonds")
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        """What is being looked at is left to the supervisor."""
         if self._task is not None:
             self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _look(self) -> None:
         while self._runs:

@@ -145,7 +145,7 @@ class AgentWorker:
         stack.push_async_callback(self._router.stop)
         self._dispatch = Dispatch(self.bus, self.db, self._settings, self.membership.worker_id)
         bonds = Bonds(self.db, self._dispatch)
-        stack.callback(bonds.stop)
+        stack.push_async_callback(bonds.stop)
         appender = Appender(self.db, wake=self._dispatch.wake)
         self._parts.append(appender.start())
         stack.push_async_callback(appender.close)
