@@ -82,6 +82,9 @@ async def carry_out(ctx: Context[Tally], plan: Plan) -> Told:
             raise ValueError("once")
         if what == "anew":
             ctx.continue_as_new([*(("had", one, []) for one in [*seen, 0]), *plan[place + 1 :]])
+        if what == "had":
+            seen.append(number)
+            continue
         try:
             seen.append(await _do(ctx, place, what, number, inner))
         except StepError:
@@ -99,10 +102,8 @@ async def _do(ctx: Context[Tally], place: int, what: str, number: int, inner: An
         return (await _ask(ctx, what, number, inner)).total
     if what in ("wait", "patient"):
         return await ctx.wait_for(Go, timeout=30 if what == "patient" else None)
-    if what in ("had", "trip"):
-        return number if what == "had" else 0
-    if what == "nap":
-        return await ctx.sleep(60) or 0
+    if what in ("trip", "nap"):
+        return (what == "nap" and await ctx.sleep(60)) or 0
     return await ctx.step(local, number)
 
 

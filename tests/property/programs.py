@@ -25,11 +25,13 @@ class Node:
 STEPS = ("tool", "local", "llm", "agent", "wait", "sleep", "emit")
 JOINS = ("seq", "gather", "race", "try", "late", "map", "shield", "cleanup", "timeout", "branch", "nested", "shared")
 
+OTHERS = ("random", "uuid", "now", "raise", "keyed", "handles", "anew")
+
 names = st.sampled_from(["a", "b", "c"])
 leaves = st.one_of(
     st.builds(Node, st.sampled_from(STEPS), names, st.integers(0, 3)),
     st.builds(Node, st.just("wait"), names, st.integers(0, 3)),
-    st.builds(Node, st.sampled_from(["random", "uuid", "now", "raise", "keyed", "handles", "anew"]), names, st.integers(0, 3)),
+    st.builds(Node, st.sampled_from(OTHERS), names, st.integers(0, 3)),
 )
 programs = st.recursive(
     leaves,

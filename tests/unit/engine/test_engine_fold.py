@@ -97,7 +97,7 @@ def test_an_open_run_keeps_its_entries_and_an_ended_one_does_not() -> None:
         started("a"), started("b"), asked("a", "x"), SignalReceived("b", name="s", data=1, at=1.0, message_id="m"),
     ]  # fmt: skip
     folded = fold(journal)
-    assert folded.runs["a"].entries == [journal[0], journal[2]]
+    assert folded.runs["a"].entries == [journal[2]]
     assert folded.runs["b"].entries == [journal[1], journal[3]]
     ended = fold([RunCompleted("a", output=1), StepCompleted("a", key="x", value=1, at=2.0)], folded)
     assert (ended.runs["a"].entries, ended.runs["a"].open_steps) == ([], {})
