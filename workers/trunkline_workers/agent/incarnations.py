@@ -78,12 +78,13 @@ def start(activation: Activation, live: Live, turn: Turn) -> None:
 
 
 def _may_restart(live: Live) -> bool:
-    """Handlers of events pass by and are over; and what can only fail would fail again."""
-    return live.main and live.started.restart and live.driver is not None and not live.driver.hopeless
+    """Handlers of events pass by and are over; and a run whose time has passed, or that was to end, does not go on."""
+    wanted = live.main and live.started.restart and not live.late
+    return wanted and live.driver is not None and not live.driver.final
 
 
 def _tell(activation: Activation, live: Live, entry: RunRestarted) -> None:
-    metrics.restarts.labels(because="failed" if entry.error else "returned").inc()
+    metrics.restarts.labels(reason="failed" if entry.error else "returned").inc()
     error = entry.error or {}
     told = {"run": live.run, "agent": activation.agent.name, "delay": round(entry.delay, 3), "nth": len(entry.restarts)}
     if entry.error:
