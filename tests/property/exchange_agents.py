@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from trunkline import App, Context, RetryPolicy, Step, StepError
+from trunkline import App, Context, RestartPolicy, RetryPolicy, Step, StepError
 
 app = App("exchange_machine")
 Go = app.signal("go", int)
@@ -18,7 +18,9 @@ Plan = list[tuple[str, int, list[Any]]]
 FACTORS = {"local": 2, "look": 3, "post": 5, "pay": 7}
 FAILED = -1  # what a step counts that failed
 RETRIES = RetryPolicy(retries=2, base=0.01, cap=0.01)  # seconds; less than any move of the clock, as they are random
+RESTARTS = RestartPolicy(restart="transient", max_restarts=1, within=1e6, base=0.01, cap=0.01)
 TIMEOUT = 20.0  # seconds
+REPEATABLE = {"local", "look", "post", "both", "nap", "had", "trip"}  # what a restart may do again
 
 
 class Tally(BaseModel):
@@ -55,7 +57,7 @@ async def pay(place: int, number: int) -> int:
 TOOLS = {"look": look, "post": post, "pay": pay}
 
 
-@app.agent("clerk")
+@app.agent("clerk", restart=RESTARTS)
 async def clerk(ctx: Context[Tally], plan: Plan) -> Told:
     return await carry_out(ctx, plan)
 
@@ -76,6 +78,13 @@ async def carry_out(ctx: Context[Tally], plan: Plan) -> Told:
     for place, (what, number, inner) in enumerate(plan):
         if what == "boom":
             raise ValueError("as the plan says")
+        if what == "trip" and ctx.restarts == 0 and all(one in REPEATABLE for one, *_ in plan[:place]):
+            raise ValueError("once")
+        if what == "anew":
+            ctx.continue_as_new([*(("had", one, []) for one in [*seen, 0]), *plan[place + 1 :]])
+        if what == "had":
+            seen.append(number)
+            continue
         try:
             seen.append(await _do(ctx, place, what, number, inner))
         except StepError:
@@ -93,8 +102,8 @@ async def _do(ctx: Context[Tally], place: int, what: str, number: int, inner: An
         return await _have_done(ctx, what, number, inner)
     if what in ("wait", "patient"):
         return await ctx.wait_for(Go, timeout=30 if what == "patient" else None)
-    if what == "nap":
-        return await ctx.sleep(60) or 0
+    if what in ("trip", "nap"):
+        return (what == "nap" and await ctx.sleep(60)) or 0
     return await ctx.step(local, number)
 
 

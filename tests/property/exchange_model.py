@@ -159,7 +159,7 @@ class _Facts:
             return signals | ({FAILED} if what == "patient" and self.run in self.model.timed_out else set())
         if what in (*OWN, "shared"):
             return self._asked_run(inner if what in OWN else [["local", number, []]])
-        return {0 if what == "nap" else number * FACTORS[what]}
+        return {0 if what in ("nap", "anew", "trip") else number * FACTORS[what]}
 
     def _tool(self, tool: str, number: int) -> set[int]:
         may = {number * FACTORS[tool]} if self._took_place(tool) else set()

@@ -39,13 +39,13 @@ JOINS = (
     "first",
 )
 
+OTHERS = ("random", "uuid", "now", "raise", "keyed", "handles", "anew")
+
 names = st.sampled_from(["a", "b", "c"])
 leaves = st.one_of(
     st.builds(Node, st.sampled_from(STEPS), names, st.integers(0, 3)),
     st.builds(Node, st.just("wait"), names, st.integers(0, 3)),
-    st.builds(
-        Node, st.sampled_from(["random", "uuid", "now", "raise", "keyed", "handles", "anew"]), names, st.integers(0, 3)
-    ),
+    st.builds(Node, st.sampled_from(OTHERS), names, st.integers(0, 3)),
 )
 programs = st.recursive(
     leaves,

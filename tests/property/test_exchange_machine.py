@@ -40,9 +40,10 @@ orders = st.lists(places, min_size=1, max_size=5)
 numbers = st.integers(1, 9)
 simple = st.sampled_from(["local", "look", "post", "pay", "both"])
 inner = st.lists(st.tuples(simple, numbers, st.just([])), min_size=1, max_size=2)
+others = st.sampled_from(["wait", "patient", "nap", "shared", "pay", "boom", "anew", "trip"])
 parts = st.one_of(
     st.tuples(simple, numbers, st.just([])),
-    st.tuples(st.sampled_from(["wait", "patient", "nap", "shared", "pay", "boom"]), numbers, st.just([])),
+    st.tuples(others, numbers, st.just([])),
     st.tuples(st.sampled_from(["child", "spawned"]), numbers, inner),
     st.tuples(st.just("tied"), numbers, st.one_of(inner, st.just([("boom", 1, [])]))),
 )

@@ -27,11 +27,8 @@ from trunkline.engine.fold import InstanceState, fold
 
 INSTANCE = "00000000-0000-4000-8000-000000000001"
 JSON = st.recursive(st.none() | st.integers(-9, 9) | st.text(max_size=3), lambda inner: st.lists(inner, max_size=2))
-moves = st.lists(
-    st.tuples(
-        st.sampled_from(["start", "step", "complete", "fail", "cancel", "continue", "restart"]), st.integers(0, 9), JSON
-    )
-)
+MOVES = ["start", "step", "complete", "fail", "cancel", "continue", "restart"]
+moves = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 9), JSON))
 
 
 def lived(schedule: list[tuple[str, int, Any]]) -> list[Entry]:

@@ -155,6 +155,14 @@ def count(sku: str) -> int:
     return len(sku)
 
 
+@app.agent("for_ever", restart="permanent")
+async def for_ever(ctx: Context, left: int) -> Verdict:
+    reveal_type(ctx.restarts)  # -> int
+    if left == 0:
+        return await ctx.ask(triage, "?")
+    return ctx.continue_as_new(left - 1)
+
+
 async def every_method(ctx: Context) -> None:
     reveal_type(ctx)  # -> Context[Any]
     reveal_type(ctx.call(refund, "o", 5))  # -> Step[Receipt]

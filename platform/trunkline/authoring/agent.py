@@ -149,9 +149,9 @@ class Agent(AgentRef[I, O]):
         handler = self._handler(started)
         event = event_of(started)
         frame = Frame(view, self.state, event, handler.input)
-        driver.hopeless = True
+        driver.final = True
         value = handler.input.decode(_input_of(started, event, handler))
-        driver.hopeless = False
+        driver.final = False
         fn = self._body(model) if self._body and model and handler is self._main else handler.fn
         try:
             output = handler.output.encode(await fn(Context(driver, frame), value))

@@ -39,8 +39,8 @@ def replay(
     view: InstanceView,
     run: str,
     journal: Sequence[Entry],
-    *,
     model: ModelSettings | None = None,
+    *,
     onto: InstanceState | None = None,
 ) -> Replayed:
     """Replay the latest incarnation of ``run`` with the code of ``app``. ``view`` says which instance it is; what it

@@ -77,4 +77,4 @@ def _verdict(app: App, run: runs.Run, past: History | JournalCorrupt | None, mod
         return Replayed(run.id, run.agent, run.key, str(past))
     onto = InstanceState.of(past.snapshot) if past and past.snapshot else None
     view = InstanceView(run.tenant, run.agent, run.key)
-    return replay(app, view, run.id, [row.entry for row in past.rows] if past else [], model=model, onto=onto)
+    return replay(app, view, run.id, [row.entry for row in past.rows] if past else [], model, onto=onto)

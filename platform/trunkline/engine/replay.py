@@ -69,11 +69,11 @@ class RunDriver(Joining):
     """One incarnation of a run in memory. ``body`` is called once, with the driver; its coroutine returns a
     ``RunResult``, or a ``Continuation``.
 
-    ``unsafe`` is the key of a step that has begun, and whose effect may not repeat; ``hopeless`` is set by a body that
-    cannot but fail, as often as it is begun.
+    ``unsafe`` is the key of a step that has begun, and whose effect may not repeat. ``final``: the end is
+    not followed by a restart, as somebody asked for it, or as the body (which says so) can only fail again.
     """
 
-    __slots__ = ("_body", "_closed", "_ledger", "_loop", "_refused", "agent", "ended", "hopeless", "life", "started",
+    __slots__ = ("_body", "_closed", "_ledger", "_loop", "_refused", "agent", "ended", "final", "life", "started",
                  "unsafe")  # fmt: skip
 
     def __init__(self, started: RunStarted | Incarnation, body: Body, *, agent: str) -> None:
@@ -81,7 +81,7 @@ class RunDriver(Joining):
         # The handler may change the input that it gets, and must not change the journal by it.
         self.started = replace(self.life.started, input=fresh(self.life.started.input))
         self.agent = agent
-        self.ended = self.hopeless = False
+        self.ended = self.final = False
         self.unsafe = ""
         self._body = body
         self._closed = False
@@ -258,7 +258,7 @@ class RunDriver(Joining):
         return True
 
     def _cancel(self, entry: CancelRequested) -> bool:
-        self._ledger.now = entry.at
+        self._ledger.now, self.final = entry.at, True
         self._go_on(cancel=errors.RunCancelled(entry.reason))
         return True
 

@@ -40,7 +40,7 @@ runs = _counter(
     "runs", "Runs that came to this status: started, completed, failed, cancelled, parked, resumed.", "status"
 )
 run_seconds = _histogram("run_seconds", "From a run's start to its end.", _SLOW, "status")
-restarts = _counter("restarts", "Runs that were begun again, because their handler: failed, returned.", "reason")
+restarts = _counter("restarts", "Runs that were begun again, by reason: failed, returned.", "reason")
 parked = _counter("parked", "Runs that were parked, by reason.", "reason")
 steps = _counter("steps", "Steps that got their one outcome: completed, failed, cancelled.", "kind", "outcome")
 step_seconds = _histogram("step_seconds", "From a tool or model step's issue to its outcome.", _SLOW, "kind")

@@ -132,7 +132,7 @@ class LocalRun:
     def _as_recorded(self, command: Entry) -> Entry:
         """What an agent worker would journal: the end of a run may be its restart instead."""
         driver = self.driver
-        if not isinstance(command, RunCompleted | RunFailed) or self.started.handler or driver.hopeless:
+        if not isinstance(command, RunCompleted | RunFailed) or self.started.handler or driver.final or self.late:
             return command
         policy, left = self.agent.spec.restart, driver.leftover_signals()
         return concluded(command, driver.life, policy, now=driver.now, signals=left, unsafe=driver.unsafe)

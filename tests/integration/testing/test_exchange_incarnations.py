@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from trunkline import App, AskFailed, Context, RestartPolicy, RunFailedError
+from trunkline import App, AskFailed, Context, RestartPolicy, RunCancelled, RunFailedError
 from trunkline.domain.journal import RunContinued, RunRestarted, SignalReceived, StepScheduled
 from trunkline.testing import ExchangeFactory
 
@@ -61,6 +61,15 @@ async def paying(ctx: Context, cents: int) -> str:
 @app.agent("resting", restart=SLOW, timeout="90m")
 async def resting(ctx: Context, _: None) -> str:
     raise ValueError("never")
+
+
+@app.agent("clumsy", restart=QUICK)
+async def clumsy(ctx: Context, nap: str) -> str:
+    try:
+        await ctx.sleep(nap)
+    except RunCancelled:
+        raise ValueError("dropped it") from None
+    return "nobody came"
 
 
 @app.agent("lasting", restart=RestartPolicy(restart="permanent", max_restarts=9, within=1, base=0.01))
@@ -154,6 +163,20 @@ async def test_a_run_that_waits_to_be_begun_again_is_cancelled_at_once(exchange:
         with pytest.raises(RunFailedError, match="enough"):
             await run.result()
         assert len(entries(await tl.journal(run), RunRestarted)) == 1
+
+
+async def test_a_run_that_fails_while_it_cleans_up_after_a_cancellation_is_not_begun_again(
+    exchange: ExchangeFactory,
+) -> None:
+    async with exchange(app) as tl:
+        run, late = await tl.start(clumsy, "2h"), await tl.start(clumsy, "2h", deadline="1h")
+        await tl.settle()
+        await run.cancel("enough")
+        await tl.skip("90m")
+        for one in (run, late):
+            with pytest.raises(RunFailedError, match="dropped it"):
+                await one.result()
+            assert (await one.show())["restarts"] == 0
 
 
 async def test_the_deadline_is_the_runs_and_not_the_incarnations(exchange: ExchangeFactory) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from trunkline.domain.ids import child_run_id, instance_id
@@ -9,6 +11,7 @@ from trunkline.domain.journal import (
     Entry,
     RunCancelled,
     RunCompleted,
+    RunContinued,
     RunStarted,
     StepCancelled,
     StepCompleted,
@@ -166,3 +169,22 @@ def test_the_answer_of_a_child_whose_journal_was_removed_passes() -> None:
     audit.read(instance_id("acme", "b", "k"), [], removed=3, covered=3)
     audit.compare_replies()
     assert audit.violations == []
+
+
+ANEW = RunContinued("r", input=2, at=3.0, number=2)
+
+
+def test_an_incarnation_begins_once_and_with_nothing_open() -> None:
+    assert violations(BEGUN, ASKED, DONE, ANEW, ENDED) == []
+    assert "began anew with open steps: tool:a#1" in violations(BEGUN, ASKED, ANEW)[0]
+    assert "goes to incarnation 2 from 2" in violations(BEGUN, ANEW, ANEW)[0]
+    assert "is scheduled a second time" in violations(BEGUN, ASKED, DONE, ANEW, ASKED)[0]
+
+
+def test_of_a_run_that_a_snapshot_holds_the_beginning_may_be_gone() -> None:
+    rest = [Recorded(4, 1, replace(ASKED, key="@2/tool:a#1")), Recorded(5, 1, replace(ANEW, number=3))]
+    held, unknown = Audit(), Audit()
+    held.read("i", rest[:1], removed=3, covered=3, held="r")
+    unknown.read("i", rest[:1], removed=3, covered=3)
+    assert held.violations == []
+    assert "has not begun" in unknown.violations[0]

@@ -152,4 +152,3 @@ async def test_signals_are_heard_by_whichever_incarnation_waits(crash: bool) -> 
 async def test_no_except_takes_it_and_no_branch_may_call_it() -> None:
     assert (await testing.run(greedy, True)).output == "began anew"
     assert "it is called in a gather, map, race or within" in (await testing.run(branching, None)).output
-

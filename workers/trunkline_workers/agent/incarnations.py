@@ -78,8 +78,9 @@ def start(activation: Activation, live: Live, turn: Turn) -> None:
 
 
 def _may_restart(live: Live) -> bool:
-    """Handlers of events pass by and are over; and what can only fail would fail again."""
-    return live.main and live.started.restart and live.driver is not None and not live.driver.hopeless
+    """Handlers of events pass by and are over; and a run whose time has passed, or that was to end, does not go on."""
+    wanted = live.main and live.started.restart and not live.late
+    return wanted and live.driver is not None and not live.driver.final
 
 
 def _tell(activation: Activation, live: Live, entry: RunRestarted) -> None:
