@@ -13,6 +13,7 @@ from trunkline.bus.connection import Bus
 from trunkline.bus.consume import Consumer, Consumption
 from trunkline.observe import logs
 from trunkline.settings import Settings
+from trunkline_workers.blocking import Blocking
 from trunkline_workers.execution import Station
 from trunkline_workers.membership import Membership
 from trunkline_workers.pipeline import Pipeline
@@ -59,7 +60,7 @@ async def serve(
                 await unless(stop, hands.read())
                 if on_ready is not None:
                     on_ready()
-            await _first(stop, hands.member.dead)
+            await _first(stop, hands.member.dead, hands.blocking.too_long)
             await hands.drain()
 
 
@@ -72,6 +73,7 @@ class _Hands:
     member: Membership
     pipeline: Pipeline
     benches: Sequence[Bench]
+    blocking: Blocking
     reading: list[Consumption] = field(default_factory=list)
 
     async def read(self) -> None:
@@ -109,7 +111,10 @@ async def _set_up(
     await patiently("join", member.start)
     pipeline = Pipeline(settings, lines.bus, lines.db, member)
     await patiently("listen", pipeline.start)
-    hands = _Hands(settings, lines.bus, member, pipeline, benches)
+    blocking = Blocking(lines.db, member.worker_id, settings.lease)
+    blocking.start()
+    stack.callback(blocking.stop)
+    hands = _Hands(settings, lines.bus, member, pipeline, benches, blocking)
     stack.push_async_callback(hands.let_go, 0.0)  # one that was cancelled holds more than one that was drained
     return hands
 

@@ -14,13 +14,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
 
 from trunkline.domain.errors import AppendRefused, Fenced, TrunklineError
+from trunkline.engine.fairness import FairQueue
 from trunkline.observe import faults, logs, metrics
 from trunkline.store.changes import Append, ApprovalAsked, DeadLetter, RunChange, SnapshotMade, TimerSet
 from trunkline.store.database import Connection, Database, Unreachable
@@ -33,6 +33,7 @@ __all__ = ["Append", "AppendStats", "Appender", "ApprovalAsked", "DeadLetter", "
 log = logs.get("store")
 
 MAX_GROUP_BYTES = 16 * 1024 * 1024
+SHARE = 32  # appends of one instance, after which the next instance has its turn
 _FIRST_DELAY, _MAX_DELAY = 0.02, 1.0
 
 _NOT_DATA_OF_OURS = (psycopg.Error, ValueError, TypeError, AttributeError)
@@ -58,7 +59,7 @@ class Appender:
         self.stats = AppendStats()
         self._db = db
         self._max_batch = max_batch
-        self._queue: deque[Item] = deque()
+        self._queue: FairQueue[Item] = FairQueue(SHARE)
         self._group: list[Item] = []
         self._filled = asyncio.Event()
         self._closing = asyncio.Event()
@@ -101,7 +102,7 @@ class Appender:
         except (TrunklineError, ValueError, TypeError, AttributeError) as error:
             done.set_exception(error)
             return done
-        self._queue.append(item)
+        self._queue.put(append.instance, item)
         self.stats.waiting += 1
         self._filled.set()
         return done
@@ -111,8 +112,8 @@ class Appender:
     async def _run(self) -> None:
         try:
             with contextlib.suppress(Unreachable):  # closed while Postgres was away
-                while self._queue or not self._closing.is_set():
-                    if self._queue:
+                while len(self._queue) or not self._closing.is_set():
+                    if len(self._queue):
                         self._group = self._gather()
                         await self._commit(self._group)
                     else:
@@ -127,24 +128,23 @@ class Appender:
             await self._disconnect()
 
     def _gather(self) -> list[Item]:
-        """What one commit can take: appends of one instance only as far as each follows the one before."""
-        group: list[Item] = []
-        newest: dict[str, Item | None] = {}
-        passed_over: list[Item] = []
+        """What one commit can take, in fair turns: appends of one instance only as far as each follows the one before;
+        one that does not waits, with all behind it, for the next commit.
+        """
+        newest: dict[str, Item] = {}
         size = 0
-        while self._queue and len(group) < self._max_batch and size < MAX_GROUP_BYTES:
-            item = self._queue.popleft()
+
+        def admit(item: Item) -> bool:
+            nonlocal size
             instance = item.append.instance
-            before = newest.get(instance, item)
-            if before is item or (before is not None and item.follows(before)):
-                newest[instance] = item
-                group.append(item)
-                size += item.size
-            else:
-                newest[instance] = None  # from here on this instance waits for the next commit
-                passed_over.append(item)
-        self._queue.extendleft(reversed(passed_over))
-        return group
+            before = newest.get(instance)
+            if size >= MAX_GROUP_BYTES or (before is not None and not item.follows(before)):
+                return False
+            newest[instance] = item
+            size += item.size
+            return True
+
+        return self._queue.take(self._max_batch, admit)
 
     # --- committing -------------------------------------------------------------------------------------------------
 
@@ -255,7 +255,7 @@ class Appender:
             self.stats.fenced += 1
             self._settle(item, fenced(item.append))
         if behind:
-            self._queue = deque(item for item in self._queue if not item.settled)
+            self._queue.remove(lambda item: item.settled)
 
     def _fail_all(self, error: Unreachable) -> None:
         for item in (*self._group, *self._queue):

@@ -21,7 +21,8 @@ from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.domain.work import Outcome
 from trunkline.engine.replay import OpenStep, RunDriver
-from trunkline.observe import logs
+from trunkline.observe import driving, logs
+from trunkline.observe.driving import Doing
 from trunkline.store.append import RunChange
 from trunkline.store.leases import Lease
 from trunkline_workers.agent import commands, lateness, mail, outcomes, parking, reissuing
@@ -35,6 +36,8 @@ Lost = Callable[["Activation", BaseException | None, Iterable[int]], None]
 Work = Callable[[Turn], object]
 
 log = logs.get("activation")
+
+MOST_UNSETTLED = 256  # commits of one instance under way, beyond which its further mail waits
 
 
 class Activation:
@@ -56,6 +59,7 @@ class Activation:
         self.runs: dict[str, Live] = {}
         self.queue: deque[Mail] = deque()  # requests that wait for the current run's end
         self.early: list[Mail] = []  # signals that came before their run began
+        self.unread: deque[Mail] = deque()  # mail that is here, and waits for this instance's turn
         self.known: set[int] = set()  # mail that is here already, or being taken by a commit under way
         self.tasks: dict[tuple[str, str], asyncio.Task[None]] = {}  # local steps
         self.unsettled = 0  # commits under way
@@ -64,19 +68,30 @@ class Activation:
         self.refused: Mapping[int, str] = {}
         self.suspect = lease.takeovers >= office.settings.takeovers
         self.closed = False
+        self.doing = Doing("agent", agent.name, lease.instance)
         self._lost = lost
         self._newest: asyncio.Future[None] | None = None  # the commit that was asked for last
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
     def receive(self, letters: Iterable[Mail]) -> None:
-        """Take mail, in the order in which it was accepted. Mail that is known already is passed over."""
+        """Note mail, in the order in which it was accepted. Mail that is known already is passed over."""
         for letter in letters:
-            if self.closed:
-                return
             if letter.seq not in self.known:
                 self.known.add(letter.seq)
-                self.act(partial(self._take, letter), letters=(letter.seq,))
+                self.unread.append(letter)
+
+    def read(self, most: int) -> None:
+        """Take up to ``most`` letters; none while more than ``MOST_UNSETTLED`` commits are under way."""
+        for _ in range(most):
+            if not self.readable:
+                return
+            letter = self.unread.popleft()
+            self.act(partial(self._take, letter), letters=(letter.seq,))
+
+    @property
+    def readable(self) -> bool:
+        return bool(self.unread) and not self.closed and self.unsettled < MOST_UNSETTLED
 
     def _take(self, letter: Mail, turn: Turn) -> None:
         reason = self.refused.get(letter.seq)
@@ -106,6 +121,7 @@ class Activation:
         if self.suspect:
             parking.give_up(self, live, turn)
             return live
+        self.doing.run = live.run
         live.driver = RunDriver(started, self.body(started, self.state, self.conversation), agent=self.agent.name)
         live.driver.start()
         self.follow(live, turn)
@@ -117,6 +133,7 @@ class Activation:
         """Apply one delivery to the handler, and everything that it does until it blocks."""
         turn.entries.append(entry)
         live.last_at = max(live.last_at, getattr(entry, "at", 0.0))
+        self.doing.run = live.run
         self._driver(live).deliver(entry)
         self.follow(live, turn)
 
@@ -198,6 +215,7 @@ class Activation:
     def run_local(self, live: Live, key: str) -> None:
         """Carry out an open local step in this process."""
         task = asyncio.create_task(self._local(live, self._driver(live).open_steps[key]))
+        driving.note(task, Doing("agent", self.agent.name, self.lease.instance, live.run, key))
         self.tasks[live.run, key] = task
 
     def stop_local(self, run: str, key: str) -> None:
@@ -211,6 +229,7 @@ class Activation:
         letters, live.held = live.held, []
         self.known.difference_update(letter.seq for letter in letters)
         self.receive(letters)
+        self.office.unread(self)
 
     def version_after(self, turn: Turn) -> int:
         """The journal version that the last entry of ``turn`` will have."""
@@ -230,11 +249,14 @@ class Activation:
 
     def guard(self, work: Callable[[], object], letters: Iterable[int] = ()) -> None:
         """Do ``work``; when it raises, this activation is lost."""
+        before, driving.now = driving.now, self.doing
         try:
             work()
         except Exception as error:
             log.exception("a turn failed; the activation is dropped", instance=self.lease.instance)
             self.leave(error, letters)
+        finally:
+            driving.now = before
 
     def leave(self, error: BaseException | None, letters: Iterable[int] = ()) -> None:
         """Have the registry drop this activation, and load the instance anew if it is still this worker's."""
@@ -264,6 +286,8 @@ class Activation:
             self.office.progressed(len(turn.entries))
         for act in turn.after:
             act()
+        if self.readable:
+            self.office.unread(self)
 
     # --- the end of the activation ----------------------------------------------------------------------------------
 
@@ -272,7 +296,7 @@ class Activation:
         """Nothing under way that memory is needed for: no run, or only runs that wait for a person, timer or reply; and
         nobody in the queue, or only those who wait for a paused agent.
         """
-        if self.unsettled or self.tasks or (self.queue and (self.runs or not self.paused)):
+        if self.unsettled or self.tasks or self.unread or (self.queue and (self.runs or not self.paused)):
             return False
         return all(live.parked or self._driver(live).waiting for live in self.runs.values())
 
