@@ -23,7 +23,10 @@ async def neighbour(ctx: Context, number: int) -> int:
 
 @app.agent("wide")
 async def wide(ctx: Context, width: int) -> int:
-    return len(await ctx.map(lambda number: ctx.call(look_up, number), range(width)))
+    async def one(number: int) -> int:
+        return await ctx.call(look_up, number)
+
+    return len(await ctx.map(one, range(width), concurrency=width))
 
 
 @app.agent("raiser")

@@ -11,6 +11,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,7 @@ from trunkline.observe.driving import Doing
 from trunkline.store.append import RunChange
 from trunkline.store.leases import Lease
 from trunkline_workers.agent import commands, lateness, mail, outcomes, parking, reissuing
+from trunkline_workers.agent.issuing import Window
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.outcomes import StepResult
@@ -36,8 +38,6 @@ Lost = Callable[["Activation", BaseException | None, Iterable[int]], None]
 Work = Callable[[Turn], object]
 
 log = logs.get("activation")
-
-MOST_UNSETTLED = 256  # commits of one instance under way, beyond which its further mail waits
 
 
 class Activation:
@@ -61,6 +61,7 @@ class Activation:
         self.early: list[Mail] = []  # signals that came before their run began
         self.unread: deque[Mail] = deque()  # mail that is here, and waits for this instance's turn
         self.known: set[int] = set()  # mail that is here already, or being taken by a commit under way
+        self.window = Window(self, office.settings.max_issued)
         self.tasks: dict[tuple[str, str], asyncio.Task[None]] = {}  # local steps
         self.unsettled = 0  # commits under way
         self.touched = asyncio.get_running_loop().time()
@@ -81,19 +82,7 @@ class Activation:
                 self.known.add(letter.seq)
                 self.unread.append(letter)
 
-    def read(self, most: int) -> None:
-        """Take up to ``most`` letters; none while more than ``MOST_UNSETTLED`` commits are under way."""
-        for _ in range(most):
-            if not self.readable:
-                return
-            letter = self.unread.popleft()
-            self.act(partial(self._take, letter), letters=(letter.seq,))
-
-    @property
-    def readable(self) -> bool:
-        return bool(self.unread) and not self.closed and self.unsettled < MOST_UNSETTLED
-
-    def _take(self, letter: Mail, turn: Turn) -> None:
+    def take(self, letter: Mail, turn: Turn) -> None:
         reason = self.refused.get(letter.seq)
         if reason is not None:
             mail.refuse(self, letter, turn, reason)
@@ -215,8 +204,7 @@ class Activation:
     def run_local(self, live: Live, key: str) -> None:
         """Carry out an open local step in this process."""
         task = asyncio.create_task(self._local(live, self._driver(live).open_steps[key]))
-        driving.note(task, Doing("agent", self.agent.name, self.lease.instance, live.run, key))
-        self.tasks[live.run, key] = task
+        self.tasks[live.run, key] = driving.note(task, replace(self.doing, run=live.run, step=key))
 
     def stop_local(self, run: str, key: str) -> None:
         """Nobody waits for the local step any more."""
@@ -249,14 +237,12 @@ class Activation:
 
     def guard(self, work: Callable[[], object], letters: Iterable[int] = ()) -> None:
         """Do ``work``; when it raises, this activation is lost."""
-        before, driving.now = driving.now, self.doing
         try:
-            work()
+            with driving.Drive(self.doing):
+                work()
         except Exception as error:
             log.exception("a turn failed; the activation is dropped", instance=self.lease.instance)
             self.leave(error, letters)
-        finally:
-            driving.now = before
 
     def leave(self, error: BaseException | None, letters: Iterable[int] = ()) -> None:
         """Have the registry drop this activation, and load the instance anew if it is still this worker's."""
@@ -286,8 +272,8 @@ class Activation:
             self.office.progressed(len(turn.entries))
         for act in turn.after:
             act()
-        if self.readable:
-            self.office.unread(self)
+        self.window.refill_soon()
+        self.office.unread(self)
 
     # --- the end of the activation ----------------------------------------------------------------------------------
 

@@ -23,7 +23,6 @@ from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind, RunStatus, StepKind
 from trunkline.observe import faults
 from trunkline.store.append import ApprovalAsked, TimerSet
-from trunkline_workers.agent import watching
 from trunkline_workers.agent.ending import end
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.turn import Turn
@@ -88,8 +87,7 @@ def issue(activation: Activation, live: Live, key: str) -> None:
     if step.scheduled.kind == StepKind.LOCAL:
         activation.run_local(live, key)
     elif step.scheduled.kind in (StepKind.TOOL, StepKind.LLM):
-        activation.office.dispatch.work(activation, live, step)
-        watching.watch(activation, live, step)
+        activation.window.issue(live, step)
 
 
 # --- by kind --------------------------------------------------------------------------------------------------------

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from trunkline_workers.agent.activation import Activation
 
 SHARE = 16  # letters of one instance in its turn
+MOST_UNSETTLED = 256  # commits of one instance under way, beyond which its further mail waits
 LONGEST = 0.005  # seconds that turns may take before the loop has its own
 
 
@@ -26,7 +28,7 @@ class Reading:
 
     def put(self, activation: Activation) -> None:
         """Idempotent. An older activation of the same instance has lost its place."""
-        if activation.readable and not self._closed:
+        if _readable(activation) and not self._closed:
             self._round[activation.lease.instance] = activation
             self._filled.set()
 
@@ -49,5 +51,12 @@ class Reading:
     def _turn(self) -> None:
         instance = next(iter(self._round))
         activation = self._round.pop(instance)
-        activation.read(SHARE)
+        for _ in range(SHARE):
+            if _readable(activation):
+                letter = activation.unread.popleft()
+                activation.act(partial(activation.take, letter), letters=(letter.seq,))
         self.put(activation)
+
+
+def _readable(activation: Activation) -> bool:
+    return bool(activation.unread) and not activation.closed and activation.unsettled < MOST_UNSETTLED

@@ -238,6 +238,7 @@ class Registry:
         if not activations:
             return
         for activation in activations:
+            activation.window.flush()
             activation.close()
             self._held.pop(activation.lease.instance, None)
         given = [(one.lease.instance, one.lease.epoch) for one in activations]
@@ -265,6 +266,8 @@ class Registry:
         """A turn was refused: the instance is another's now, or what it holds cannot be recorded. Look again."""
         if activation.closed:
             return
+        if not isinstance(error, Fenced | Unreachable):
+            activation.window.flush()
         activation.close()
         lease = activation.lease
         self._held.pop(lease.instance, None)
