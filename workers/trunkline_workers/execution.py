@@ -77,6 +77,7 @@ class Station:
     most_strays: int
     interruptible: bool = True
     stuck: Callable[[], str] = str  # why, or an empty string
+    close: Callable[[], object] = bool  # ends what it has running
     strays: set[asyncio.Task[Result]] = field(default_factory=set)
 
     def takes(self, item: WorkItem) -> bool:

@@ -106,6 +106,8 @@ async def _set_up(
 ) -> _Hands:
     lines = await connect(kind, settings, stack)
     benches = await furnish(lines)
+    for bench in benches:
+        stack.callback(bench.station.close)
     member = Membership(kind, app, settings, lines.bus, lines.db)
     stack.push_async_callback(member.stop)
     await patiently("join", member.start)
