@@ -107,7 +107,7 @@ async def _set_up(
     lines = await connect(kind, settings, stack)
     benches = await furnish(lines)
     for bench in benches:
-        stack.callback(bench.station.close)
+        stack.push_async_callback(bench.station.close)
     member = Membership(kind, app, settings, lines.bus, lines.db)
     stack.push_async_callback(member.stop)
     await patiently("join", member.start)

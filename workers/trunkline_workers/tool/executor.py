@@ -51,10 +51,10 @@ class _Calls:
         """Why no call can be taken."""
         return self._threads.stuck if self._threads is not None else ""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Leave no process behind."""
         if self._processes is not None:
-            self._processes.close()
+            await self._processes.close()
 
     async def __call__(self, execution: Execution) -> Result:
         progress = Progress(self._bus, execution.item)

@@ -44,6 +44,7 @@ class ToolProcesses:
         self._unsafe = tool.spec.effect == "unsafe"
         self._idle: list[_Process] = []
         self._all: set[_Process] = set()
+        self._ending: set[asyncio.Future[int]] = set()
 
     async def run(self, tc: ToolContext, args: Any, report: Callable[[str, Any], None]) -> dict[str, Any]:
         """Carry out one call: ``{"value": …}`` or ``{"error": …}``. Cancelled, it kills the process."""
@@ -59,11 +60,12 @@ class ToolProcesses:
         self._idle.append(process)
         return answer
 
-    def close(self) -> None:
-        """Kill them all."""
+    async def close(self) -> None:
+        """Kill them all, and wait until they are gone."""
         for process in list(self._all):
             self._end(process)
         self._idle.clear()
+        await asyncio.gather(*self._ending)
 
     async def _start(self) -> _Process:
         process = await _Process.start(self._where)
@@ -80,6 +82,9 @@ class ToolProcesses:
     def _end(self, process: _Process) -> None:
         self._all.discard(process)
         process.kill()
+        ending = asyncio.ensure_future(process.status())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
 
 class _Process:
