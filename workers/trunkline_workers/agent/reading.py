@@ -42,8 +42,10 @@ class Reading:
         while True:
             await self._filled.wait()
             until = time.monotonic() + LONGEST
-            while self._round and time.monotonic() < until:
+            while self._round:
                 self._turn()
+                if time.monotonic() >= until:
+                    break
             if not self._round:
                 self._filled.clear()
             await asyncio.sleep(0)
