@@ -24,11 +24,15 @@ async def test_the_blocking_run_is_parked_and_all_others_complete() -> None:
         assert reason == "kills-its-worker"
         assert any("resolve" in action for action in actions)
         await running.until(lambda: _neighbours(running), "its neighbours are done")
-        assert sum(running.processes[name].poll() == 70 for name in workers) == 3
+        await running.until(lambda: _three_ended(running, workers), "those that it blocked have ended")
         told = [line for line in _log_lines(running, workers) if line["event"] == "the event loop is blocked"]
         assert len(told) == 3, "once for each block"
         assert {(line["agent"], line["run"]) for line in told} == {("blocker", run)}
         assert all("time.sleep(3600)" in line["stack"] for line in told)
+
+
+async def _three_ended(running: Exchange, workers: list[str]) -> bool:
+    return sum(running.processes[name].poll() == 70 for name in workers) == 3
 
 
 def _log_lines(running: Exchange, workers: list[str]) -> list[dict[str, Any]]:
