@@ -60,15 +60,17 @@ class Window:
         if self._activation.closed:
             return
         self._out = {place for place in self._out if self._open(place) is not None}
-        for place in list(self._waiting):
+        parked: dict[Place, None] = {}
+        while self._waiting and len(self._out) < self._most:
+            place = next(iter(self._waiting))
+            del self._waiting[place]
             found = self._open(place)
-            if found is None:
-                del self._waiting[place]
-            elif len(self._out) >= self._most:
-                return
-            elif not found[0].parked:
-                del self._waiting[place]
+            if found is not None and found[0].parked:
+                parked[place] = None
+            elif found is not None:
                 self._send(place, *found)
+        if parked:
+            self._waiting = parked | self._waiting
 
     def _send(self, place: Place, live: Live, step: OpenStep) -> None:
         self._out.add(place)
