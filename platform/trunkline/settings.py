@@ -68,6 +68,14 @@ class Settings(BaseSettings):
         200, ge=1, description="Journal entries after which an instance without an open run gets a new snapshot."
     )
     max_activations: int = Field(10_000, ge=1, description="Instances that one agent worker holds at once.")
+    max_mailbox: int = Field(
+        10_000,
+        ge=1,
+        description="Untaken letters of one instance beyond which requests, events and signals for it are refused.",
+    )
+    max_issued: int = Field(
+        256, ge=1, description="Tool and model calls of one instance on the bus at once; its further ones wait."
+    )
     llm_concurrency: int = Field(64, ge=1, description="Model calls at once in one LLM worker.")
     stream_max_age: float = Field(600.0, gt=0, description="Seconds that tokens and progress stay readable.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from chaos.exchange import Exchange, exchange
@@ -19,16 +20,29 @@ async def test_the_blocking_run_is_parked_and_all_others_complete() -> None:
                 for number in range(NEIGHBOURS)
             ]
         )
-        ((reason, actions),) = await running.until(lambda: _parked(running), "the blocking run is parked")
+        ((run, reason, actions),) = await running.until(lambda: _parked(running), "the blocking run is parked")
         assert reason == "kills-its-worker"
         assert any("resolve" in action for action in actions)
         await running.until(lambda: _neighbours(running), "its neighbours are done")
-        assert sum(running.processes[name].poll() == 70 for name in workers) == 3
+        await running.until(lambda: _three_ended(running, workers), "those that it blocked have ended")
+        told = [line for line in _log_lines(running, workers) if line["event"] == "the event loop is blocked"]
+        assert len(told) == 3, "once for each block"
+        assert {(line["agent"], line["run"]) for line in told} == {("blocker", run)}
+        assert all("time.sleep(3600)" in line["stack"] for line in told)
+
+
+async def _three_ended(running: Exchange, workers: list[str]) -> bool:
+    return sum(running.processes[name].poll() == 70 for name in workers) == 3
+
+
+def _log_lines(running: Exchange, workers: list[str]) -> list[dict[str, Any]]:
+    logs = "".join((running.stack.directory / f"{name}.log").read_text() for name in workers)
+    return [json.loads(line) for line in logs.splitlines() if line.startswith("{")]
 
 
 async def _parked(running: Exchange) -> Any:
     return await running.ask(
-        "select parked_reason, next_actions from runs where agent = 'blocker' and status = 'parked'"
+        "select id::text, parked_reason, next_actions from runs where agent = 'blocker' and status = 'parked'"
     )
 
 

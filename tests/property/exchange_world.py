@@ -80,7 +80,7 @@ class World:
             await self._reclaim(worker)
 
     async def _reclaim(self, worker: Worker) -> None:
-        await self._wake([address for *address, _ in await reclaim.reclaim(self.db, worker.worker_id)])
+        await self._wake([address for *address, _, _ in await reclaim.reclaim(self.db, worker.worker_id)])
 
     # --- mail -------------------------------------------------------------------------------------------------------
 

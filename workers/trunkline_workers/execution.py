@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -61,6 +61,10 @@ class Execution:
             self.work.cancel()
 
 
+async def _nothing() -> None:
+    """For a station that leaves nothing behind."""
+
+
 @dataclass(slots=True, eq=False)
 class Station:
     """Where one kind of item is carried out.
@@ -77,6 +81,7 @@ class Station:
     most_strays: int
     interruptible: bool = True
     stuck: Callable[[], str] = str  # why, or an empty string
+    close: Callable[[], Awaitable[None]] = _nothing  # ends what it has running
     strays: set[asyncio.Task[Result]] = field(default_factory=set)
 
     def takes(self, item: WorkItem) -> bool:

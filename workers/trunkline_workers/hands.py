@@ -14,6 +14,7 @@ from trunkline.bus.consume import Consumer, Consumption
 from trunkline.domain.errors import Unavailable
 from trunkline.observe import logs
 from trunkline.settings import Settings
+from trunkline_workers.blocking import Blocking
 from trunkline_workers.execution import Station
 from trunkline_workers.membership import Membership
 from trunkline_workers.pipeline import Pipeline
@@ -61,7 +62,7 @@ async def serve(
                 await unless(stop, hands.read())
                 if on_ready is not None:
                     on_ready()
-            await _first(stop, hands.member.dead)
+            await _first(stop, hands.member.dead, hands.blocking.too_long)
             dead = hands.member.dead.is_set()
             await hands.drain()
             if dead:
@@ -77,6 +78,7 @@ class _Hands:
     member: Membership
     pipeline: Pipeline
     benches: Sequence[Bench]
+    blocking: Blocking
     reading: list[Consumption] = field(default_factory=list)
 
     async def read(self) -> None:
@@ -109,12 +111,17 @@ async def _set_up(
 ) -> _Hands:
     lines = await connect(kind, settings, stack)
     benches = await furnish(lines)
+    for bench in benches:
+        stack.push_async_callback(bench.station.close)
     member = Membership(kind, app, settings, lines.bus, lines.db)
     stack.push_async_callback(member.stop)
     await patiently("join", member.start)
     pipeline = Pipeline(settings, lines.bus, lines.db, member)
     await patiently("listen", pipeline.start)
-    hands = _Hands(settings, lines.bus, member, pipeline, benches)
+    blocking = Blocking(lines.db, member.worker_id, settings.lease)
+    blocking.start()
+    stack.callback(blocking.stop)
+    hands = _Hands(settings, lines.bus, member, pipeline, benches, blocking)
     stack.push_async_callback(hands.let_go, 0.0)  # one that was cancelled holds more than one that was drained
     return hands
 

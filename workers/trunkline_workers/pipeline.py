@@ -22,7 +22,8 @@ from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import new_id
 from trunkline.domain.status import Effect
 from trunkline.domain.work import FRESH_SECONDS
-from trunkline.observe import logs, metrics
+from trunkline.observe import driving, logs, metrics
+from trunkline.observe.driving import Doing
 from trunkline.observe.faults import reach
 from trunkline.settings import Settings
 from trunkline.store.database import Database, Unreachable
@@ -238,6 +239,8 @@ class Pipeline:
             self._log.note(execution.item)
         execution.began_at = time.monotonic()
         work = execution.work = asyncio.create_task(station.perform(execution))
+        item = execution.item
+        driving.note(work, Doing(station.kind, station.name, run=item.run, step=item.step))
         if station.interruptible and execution.item.effect is not Effect.UNSAFE:  # whose outcome must become known
             self._cancellations.add(execution)
         try:

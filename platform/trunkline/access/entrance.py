@@ -40,11 +40,21 @@ MOST_REASON = 1000  # characters
 class Entrance:
     """``bus`` is ``None`` while NATS has not been reached: what is accepted then is woken by the supervisor."""
 
-    def __init__(self, db: Database, bus: Bus | None = None, *, ahead: Callable[[], float] = float) -> None:
-        """``ahead`` is by how many seconds deadlines are told another time than Postgres's; only tests set it."""
+    def __init__(
+        self,
+        db: Database,
+        bus: Bus | None = None,
+        *,
+        ahead: Callable[[], float] = float,
+        max_mailbox: int | None = None,
+    ) -> None:
+        """``ahead`` is by how many seconds deadlines are told another time than Postgres's; only tests set it. With
+        ``max_mailbox``, whatever is asked of an instance where so many letters wait raises ``MailboxFull``.
+        """
         self.db = db
         self.bus = bus
         self._ahead = ahead
+        self._most = max_mailbox
 
     # --- runs -------------------------------------------------------------------------------------------------------
 
@@ -90,7 +100,7 @@ class Entrance:
             as ``start``, and TypeError: it is no connection that can be used.
         """
         letter = request(tenant, agent, key, value, idempotency_key, deadline=await self._moment(deadline))
-        (accepted,) = await accept_in(connection, [letter], schema=self.db.schema)
+        (accepted,) = await accept_in(connection, [letter], schema=self.db.schema, most=self._most)
         if accepted.conflict:
             raise IdempotencyConflict(key=idempotency_key)
         return accepted.run, letter
@@ -269,7 +279,7 @@ class Entrance:
 
     async def accept(self, letters: Sequence[Envelope], idempotency_key: str | None = None) -> list[Accepted]:
         """Commit, then wake. A repeat finds what was accepted first."""
-        accepted = await accept(self.db, letters)
+        accepted = await accept(self.db, letters, most=self._most)
         if any(one.conflict for one in accepted):
             raise IdempotencyConflict(key=idempotency_key)
         for letter in letters:

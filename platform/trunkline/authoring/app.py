@@ -17,7 +17,7 @@ from trunkline.authoring.signals import SignalType
 from trunkline.authoring.signatures import scope_of_caller
 from trunkline.authoring.teams import Teams
 from trunkline.authoring.timetable import Schedule, timetable
-from trunkline.authoring.tool import AsyncTool, SyncTool, Tool, make_tool
+from trunkline.authoring.tool import AsyncTool, SyncTool, Tool, check_repeats, make_tool
 from trunkline.authoring.tool_context import ToolContext
 from trunkline.authoring.typed import AgentDecorator, EffectName, OnBusyName, RestartName, ToolDecorator
 from trunkline.domain import codec
@@ -84,6 +84,7 @@ class App(Teams):
         rate: float | None = None,
         needs_approval: bool | Duration = False,
         probe: Callable[..., Any] | None = None,
+        process: bool = False,
     ) -> ToolDecorator: ...
     def tool(
         self,
@@ -98,6 +99,7 @@ class App(Teams):
         rate: float | None = None,
         needs_approval: bool | Duration = False,
         probe: Callable[..., Any] | None = None,
+        process: bool = False,
     ) -> Any:
         """Declare a function, asynchronous or not, as a tool: ``@app.tool`` or ``@app.tool(effect="idempotent")``.
 
@@ -107,6 +109,7 @@ class App(Teams):
         ``needs_approval`` waits for somebody's decision before each call (see ``Context.approve``), for ever or for the
         duration given. ``probe`` finds out what became of a call of an unsafe tool whose outcome was lost: a function
         of the same parameters that returns ``Happened(result)`` or ``NotHappened()``, or raises if it cannot tell.
+        With ``process`` a ``def`` at the top of its module runs in a process of its own, killed at its timeout.
 
         Raises:
             BadName: the name, or that of the function, cannot stand in a subject.
@@ -115,12 +118,7 @@ class App(Teams):
         scope = scope_of_caller(1)
         what = f"tool {name or getattr(fn, '__name__', '')!r}".replace(" ''", "")
         retry = retry_policy(what, retries)
-        if effect == Effect.UNSAFE and retry.retries:
-            fix = 'Leave retries= out, or make it safe to repeat and declare effect="idempotent"'
-            raise BadDeclaration(what=what, reason="an unsafe tool is never repeated, and has retries=", fix=fix)
-        if probe is not None and effect != Effect.UNSAFE:
-            fix = 'Leave probe= out: what is safe to repeat is simply repeated; or declare effect="unsafe"'
-            raise BadDeclaration(what=what, reason="it has probe=, and is not unsafe", fix=fix)
+        check_repeats(what, unsafe=effect == Effect.UNSAFE, retries=retry.retries, probe=probe is not None)
         expires = None if isinstance(needs_approval, bool) else check_duration(what, "needs_approval", needs_approval)
         policy = {
             "effect": check_choice(what, "effect", Effect, effect),
@@ -133,7 +131,8 @@ class App(Teams):
         }
 
         def declare(function: Callable[..., Any]) -> Tool[..., Any]:
-            tool = make_tool(function, app=self.name, name=name, scope=scope, policy=policy, probe=probe)
+            how = {"name": name, "scope": scope, "policy": policy, "probe": probe, "process": process}
+            tool = make_tool(function, app=self.name, **how)
             _add(self.tools, "tool", tool.name, tool)
             return tool
 

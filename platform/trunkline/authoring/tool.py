@@ -39,8 +39,10 @@ class Tool(Generic[P, R]):
         scope: Scope,
         policy: Mapping[str, Any],
         probe: Callable[..., Any] | None = None,
+        process: bool = False,
     ) -> None:
-        """``policy`` are the fields of ``ToolSpec`` that say how it is carried out.
+        """``policy`` are the fields of ``ToolSpec`` that say how it is carried out. With ``process`` tool workers run
+        it in a process of its own, where ``place`` (module, name in it) finds it again.
 
         Raises:
             BadName: the name cannot stand in a subject.
@@ -50,6 +52,10 @@ class Tool(Generic[P, R]):
         self.name = check_name("tool", name or fn.__name__)
         self._fn = fn
         self._target = f"tool {self.name!r}"
+        self.process = process
+        self.place = (fn.__module__, fn.__qualname__)
+        if process:
+            _check_process(fn, self._target)
         signature = resolved(fn, scope)
         parameters = list(signature.parameters.values())
         self.takes_context = bool(parameters) and parameters[0].annotation is ToolContext
@@ -125,13 +131,20 @@ class Tool(Generic[P, R]):
             BadInput, BadOutput, NotJson: arguments or result do not fit.
             Exception: whatever the function raises.
         """
-        positional, keywords = self._arguments.spread(self.validate(arguments))
-        leading = (tc,) if self.takes_context else ()
-        call = partial(self._fn, *leading, *positional, **keywords)
+        call = self._call(tc, arguments)
         if self.is_async:
             return self.encode(await call())
         loop = asyncio.get_running_loop()
         return self.encode(await loop.run_in_executor(executor, copy_context().run, call))
+
+    def invoke_here(self, tc: ToolContext, arguments: Any) -> Any:
+        """The same for a synchronous function, in the thread of the caller."""
+        return self.encode(self._call(tc, arguments)())
+
+    def _call(self, tc: ToolContext, arguments: Any) -> Callable[[], Any]:
+        positional, keywords = self._arguments.spread(self.validate(arguments))
+        leading = (tc,) if self.takes_context else ()
+        return partial(self._fn, *leading, *positional, **keywords)
 
     async def find_out(self, tc: ToolContext, arguments: Any, executor: Executor | None = None) -> tuple[bool, Any]:
         """Ask the tool's probe what became of a call: whether it took effect, and its JSON result if it did.
@@ -186,6 +199,31 @@ def make_tool(fn: Callable[..., Any], **declaration: Any) -> Tool[Any, Any]:
     """The tool of a function, asynchronous or not."""
     kind = AsyncTool if inspect.iscoroutinefunction(fn) else SyncTool
     return kind(fn, **declaration)
+
+
+def check_repeats(what: str, *, unsafe: bool, retries: int, probe: bool) -> None:
+    """Retries are for what may be repeated, a probe for what may not.
+
+    Raises:
+        BadDeclaration: it is the other way round.
+    """
+    if unsafe and retries:
+        fix = 'Leave retries= out, or make it safe to repeat and declare effect="idempotent"'
+        raise BadDeclaration(what=what, reason="an unsafe tool is never repeated, and has retries=", fix=fix)
+    if probe and not unsafe:
+        fix = 'Leave probe= out: what is safe to repeat is simply repeated; or declare effect="unsafe"'
+        raise BadDeclaration(what=what, reason="it has probe=, and is not unsafe", fix=fix)
+
+
+def _check_process(fn: Callable[..., Any], what: str) -> None:
+    """Another process imports the module, and finds the function by its name."""
+    if inspect.iscoroutinefunction(fn):
+        fix = "Write def: a process of its own is for functions that compute; or leave process= out"
+        raise BadDeclaration(what=what, reason="it is async, and has process=True", fix=fix)
+    if "<" in fn.__qualname__:
+        fix = "Move it to the top of its module, or leave process= out"
+        reason = "it has process=True, and another process cannot find it: it is made inside a function"
+        raise BadDeclaration(what=what, reason=reason, fix=fix)
 
 
 def _check_context_place(parameters: list[inspect.Parameter], what: str) -> None:

@@ -75,7 +75,8 @@ class Client:
         except BaseException:
             await db.close()
             raise
-        return cls(transport=Straight(db, Entrance(db, bus), Following(db, bus), settings.tenant))
+        entrance = Entrance(db, bus, max_mailbox=settings.max_mailbox)
+        return cls(transport=Straight(db, entrance, Following(db, bus), settings.tenant))
 
     async def __aenter__(self) -> Self:
         return self

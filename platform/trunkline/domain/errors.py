@@ -172,6 +172,12 @@ class RunEnded(TrunklineError):
     status = 409
 
 
+class MailboxFull(TrunklineError):
+    """{agent}/{key} has {most} letters that it has not taken up yet, and takes no more. Try again later."""
+
+    status = 429
+
+
 class AlreadyDecided(TrunklineError):
     """Approval {id} was decided otherwise before. A decision stands."""
 

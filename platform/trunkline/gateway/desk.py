@@ -21,7 +21,7 @@ class Desk:
 
     def __init__(self, settings: Settings, db: Database) -> None:
         self.settings, self.db = settings, db
-        self.entrance = Entrance(db)
+        self.entrance = Entrance(db, max_mailbox=settings.max_mailbox)
         self.following = Following(db)
         self.listeners = 0
 

@@ -45,7 +45,7 @@ def install(app: FastAPI) -> None:
 def problem(status: int, code: str, detail: str) -> Response:
     """``code`` is the stable name of the error; ``detail`` says what to do."""
     body = {"type": f"urn:trunkline:{code}", "title": code.replace("-", " "), "status": status, "detail": detail}
-    headers = {"Retry-After": RETRY_AFTER} if status == 503 else None
+    headers = {"Retry-After": RETRY_AFTER} if status in (429, 503) else None
     return Response(dumps(body), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 

@@ -59,6 +59,15 @@ commit_seconds = _histogram("commit_seconds", "Time of one group commit.", _FAST
 snapshots = _counter("snapshots", "Snapshots of instances: written, unusable (passed over).", "event")
 heartbeats = _counter("heartbeats", "Heartbeats sent.", "kind")
 
+# --- blocked event loops, in any process ----------------------------------------------------------------------------
+blocked_seconds = _histogram(
+    "blocked_seconds",
+    "Blocks of the event loop that ended by themselves, by the agent or tool whose code it was (empty: nobody's).",
+    (0.5, 1, 2, 5, 10, 30),
+    "kind",
+    "name",
+)
+
 # --- tool and LLM workers -------------------------------------------------------------------------------------------
 executions = _counter(
     "executions",
@@ -84,6 +93,7 @@ queue_messages = _gauge("queue_messages", "Messages that wait in a stream for wh
 workers = _gauge("workers", "Workers on the roster of the leader.")
 deaths = _counter("deaths", "Workers declared dead.")
 reclaimed = _counter("reclaimed", "Instances freed from dead workers.")
+blocking = _counter("blocking", "Instances set aside because their code blocked a worker that died of it.", "agent")
 reconciled = _counter("reconciled", "Instances woken because their mail or their runs lay still.")
 alarms = _counter("alarms", "Timers that fired.")
 scheduled = _counter("scheduled", "Instances that schedules gave runs to.")

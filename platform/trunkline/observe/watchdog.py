@@ -1,4 +1,5 @@
-"""Ends a process whose event loop is blocked: it is deaf, and what it holds goes on elsewhere only when it is gone.
+"""Finds an event loop that is blocked: says so while it lasts, with the stack and whose code it is, and ends the
+process when it does not end. A blocked process is deaf, and what it holds goes on elsewhere only when it is gone.
 
 A thread of its own looks whether the loop still turns, and counts its looks instead of seconds: a process that was
 stopped for a while (SIGSTOP, a sleeping laptop) is not taken for a blocked one.
@@ -12,23 +13,44 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Self
+from dataclasses import replace
+from functools import partial
+from typing import Protocol, Self
 
-from trunkline.observe import logs
+from trunkline.observe import driving, logs, metrics
+from trunkline.observe.driving import Doing
 
 log = logs.get("watchdog")
 
-LOOKS = 10
+LOOKS = 10  # until patience is over
+TOLD_AFTER = 0.5  # seconds without a turn after which a block is told
+FRAMES = 10
 EXIT_STATUS = 70  # EX_SOFTWARE of sysexits.h
+
+
+class Listener(Protocol):
+    """Is told of blocks, in the watchdog's thread: the loop does not turn, so nothing on it can be asked."""
+
+    def found(self, doing: Doing) -> None:
+        """The loop has not turned for ``TOLD_AFTER`` seconds, in this code."""
+
+    def ended(self, doing: Doing, seconds: float) -> None:
+        """It turns again."""
+
+
+listeners: list[Listener] = []
 
 
 class Watchdog:
     """Watches the running loop from ``with`` to its end. ``bite`` gets the loop's stack as text, after ``patience``
-    seconds (by its looks) in which the loop did not turn once.
+    seconds (by its looks) in which the loop did not turn once. A block of ``told_after`` seconds is told once.
     """
 
-    def __init__(self, patience: float, bite: Callable[[str], None] | None = None) -> None:
-        self._every = patience / LOOKS
+    def __init__(
+        self, patience: float, bite: Callable[[str], None] | None = None, *, told_after: float = TOLD_AFTER
+    ) -> None:
+        self._every = min(patience, 2 * told_after) / LOOKS
+        self._patience, self._told_after = patience, told_after
         self._bite = bite or _end
         self._turned = threading.Event()
         self._over = threading.Event()
@@ -44,14 +66,20 @@ class Watchdog:
 
     def _watch(self) -> None:
         silent = 0
+        told: Doing | None = None
+        bite_at, tell_at = (round(one / self._every) for one in (self._patience, self._told_after))
         self._ask()
         while not self._over.wait(self._every):
             if self._turned.is_set():
-                silent = 0
+                if told is not None:
+                    _ended(told, silent * self._every)
+                silent, told = 0, None
                 self._ask()
-            else:
-                silent += 1
-            if silent == LOOKS:
+                continue
+            silent += 1
+            if silent == tell_at:
+                told = self._tell()
+            if silent == bite_at:
                 self._bite(_stack(self._watched))
 
     def _ask(self) -> None:
@@ -61,10 +89,38 @@ class Watchdog:
         except RuntimeError:  # the loop was closed without leaving the context
             self._over.set()
 
+    def _tell(self) -> Doing:
+        doing = replace(driving.current(self._loop) or Doing("", ""))
+        log.warning("the event loop is blocked", **_fields(doing), stack=_stack(self._watched))
+        for listener in listeners:
+            _safely(partial(listener.found, doing))
+        return doing
+
+
+def _ended(doing: Doing, seconds: float) -> None:
+    metrics.blocked_seconds.labels(kind=doing.kind, name=doing.name).observe(seconds)
+    log.warning("the event loop turns again", **_fields(doing), seconds=round(seconds, 1))
+    for listener in listeners:
+        _safely(partial(listener.ended, doing, seconds))
+
+
+def _safely(tell: Callable[[], None]) -> None:
+    """Whatever a listener meets, the watch goes on."""
+    try:
+        tell()
+    except Exception:
+        log.exception("what follows from a blocked loop could not be done")
+
+
+def _fields(doing: Doing) -> dict[str, str]:
+    """What is known of it, as the fields of a log line."""
+    known = {doing.kind: doing.name, "instance": doing.instance, "run": doing.run, "step": doing.step}
+    return {name: value for name, value in known.items() if name and value}
+
 
 def _stack(thread: int) -> str:
     frame = sys._current_frames().get(thread)  # noqa: SLF001 - the documented way to another thread's stack
-    return "".join(traceback.format_stack(frame)[-LOOKS:]) if frame else ""
+    return "".join(traceback.format_stack(frame)[-FRAMES:]) if frame else ""
 
 
 def _end(stack: str) -> None:

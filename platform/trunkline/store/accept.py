@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
-from trunkline.domain.errors import RunEnded, UnknownRun
+from trunkline.domain.errors import MailboxFull, RunEnded, UnknownRun
 from trunkline.domain.mail import Accepted, Envelope
 from trunkline.domain.status import EnvelopeKind
 from trunkline.observe import faults
@@ -20,14 +20,16 @@ from trunkline.store.arrays import Bools, Ids, Texts, register_arrays
 from trunkline.store.database import Connection, Database, Unreachable, quoted
 from trunkline.store.post import COLUMNS, PARAMETERS, Letter, columns, encode
 
+_BOUNDED = (EnvelopeKind.REQUEST, EnvelopeKind.EVENT, EnvelopeKind.SIGNAL)  # others answer what was asked here
 _TO_A_RUN = (EnvelopeKind.SIGNAL, EnvelopeKind.CANCEL, EnvelopeKind.RESOLVE)
 
 # One statement, so that a letter and its run become true together. A letter to a run that has ended, or never was,
-# keeps the whole batch out (unless it was accepted before: a repeat is told what the first was told). The instance's
-# own row is made by whoever takes it up: made in a caller's long transaction it would be in everybody's way.
+# keeps the whole batch out (unless it was accepted before: a repeat is told what the first was told), and so does one
+# to an instance where ``most`` letters wait: a look at so many entries of the index of untaken mail, and no more. The
+# instance's own row is made by whoever takes it up: made in a caller's long transaction it would be in everybody's way.
 _ACCEPT = f"""
 with mail as (
-    select * from unnest({PARAMETERS}, %(to_run)s) with ordinality as m({COLUMNS}, to_run, n)
+    select * from unnest({PARAMETERS}, %(to_run)s, %(bounded)s) with ordinality as m({COLUMNS}, to_run, bounded, n)
 ),
 homeless as (
     select m.n, r.status
@@ -37,8 +39,20 @@ homeless as (
         select from {{schema}}.mailbox b
         where b.tenant = m.tenant and b.instance = m.instance and b.message_id = m.message_id)
 ),
+crowded as (
+    select i.instance from (select distinct instance from mail where bounded) i
+    where exists (
+        select from {{schema}}.mailbox b
+        where b.instance = i.instance and b.taken_at is null offset %(most)s::bigint - 1)
+),
+excess as (
+    select m.n from mail m join crowded using (instance)
+    where m.bounded and not exists (
+        select from {{schema}}.mailbox b
+        where b.tenant = m.tenant and b.instance = m.instance and b.message_id = m.message_id)
+),
 wanted as (
-    select * from mail where not exists (select from homeless)
+    select * from mail where not exists (select from homeless) and not exists (select from excess)
 ),
 posted as (
     insert into {{schema}}.mailbox (tenant, instance, agent, key, message_id, kind, run, body, digest)
@@ -54,6 +68,7 @@ begun as (
 )
 select n, true as new, null as status from wanted join posted using (instance, message_id)
 union all select n, false, status from homeless
+union all select n, false, 'full' from excess
 """  # noqa: S608 — constants of ours
 
 _FIRST = """
@@ -63,17 +78,20 @@ join {schema}.mailbox b on b.tenant = m.tenant and b.instance = m.instance and b
 """
 
 
-async def accept(db: Database, envelopes: Sequence[Envelope]) -> list[Accepted]:
+async def accept(db: Database, envelopes: Sequence[Envelope], *, most: int | None = None) -> list[Accepted]:
     """Commit ``envelopes`` in their order, all or none, and say of each what became of it.
+
+    With ``most``, no request, event or signal is taken for an instance where so many letters wait already.
 
     When the answer to the commit is lost it is asked for again, once.
 
     Raises:
         RunEnded: a signal or cancellation is for a run that has ended.
         UnknownRun: … or for one that its instance does not have.
+        MailboxFull: an instance has no room; its field ``instances`` names all of these.
         Unreachable: Postgres is away; what was sent may or may not have been accepted.
     """
-    batch = _Batch(envelopes)
+    batch = _Batch(envelopes, most)
     try:
         async with db.connection() as connection:
             accepted = await _accept(connection, batch, db.schema)
@@ -86,24 +104,26 @@ async def accept(db: Database, envelopes: Sequence[Envelope]) -> list[Accepted]:
     return accepted
 
 
-async def accept_in(connection: Any, envelopes: Sequence[Envelope], *, schema: str = "public") -> list[Accepted]:
+async def accept_in(
+    connection: Any, envelopes: Sequence[Envelope], *, schema: str = "public", most: int | None = None
+) -> list[Accepted]:
     """The same inside the caller's own transaction, and true when that commits; the wake is the caller's to send.
 
     ``connection`` is psycopg's AsyncConnection, or SQLAlchemy's AsyncConnection or AsyncSession over psycopg;
     ``schema`` is where Trunkline's tables are in that database.
 
     Raises:
-        RunEnded, UnknownRun: as ``accept``; the transaction can go on.
+        RunEnded, UnknownRun, MailboxFull: as ``accept``; the transaction can go on.
         TypeError: it is no such connection.
     """
-    return await _accept(await _driver_connection(connection), _Batch(envelopes), schema)
+    return await _accept(await _driver_connection(connection), _Batch(envelopes, most), schema)
 
 
 class _Batch:
     """Envelopes without repeats within the batch: ``place`` tells for each envelope which letter it is."""
 
-    def __init__(self, envelopes: Iterable[Envelope]) -> None:
-        self.envelopes = list(envelopes)
+    def __init__(self, envelopes: Iterable[Envelope], most: int | None = None) -> None:
+        self.envelopes, self.most = list(envelopes), most
         self.letters: list[Letter] = []
         self.place: list[int] = []
         seen: dict[tuple[str, str], int] = {}
@@ -131,24 +151,35 @@ async def _accept(connection: Connection, batch: _Batch, schema: str, *, again: 
         return []
     async with connection.cursor(row_factory=tuple_row) as cursor:
         register_arrays(cursor.adapters)
-        new = await _post(cursor, batch.letters, schema)
+        new = await _post(cursor, batch, schema)
         first = await _first(cursor, batch.letters, set(range(len(batch.letters))) - new, schema)
     if again:  # what the lost attempt committed is new all the same
         new |= {place for place, (run, _) in first.items() if run and run == batch.letters[place].run}
     return batch.results(first, new)
 
 
-async def _post(cursor: psycopg.AsyncCursor[tuple[Any, ...]], letters: list[Letter], schema: str) -> set[int]:
+async def _post(cursor: psycopg.AsyncCursor[tuple[Any, ...]], batch: _Batch, schema: str) -> set[int]:
+    letters = batch.letters
     beginning = {letter.run for letter in letters if letter.starts}
     to_run = [letter.kind in _TO_A_RUN and letter.run is not None and letter.run not in beginning for letter in letters]
-    await cursor.execute(_sql(_ACCEPT, schema), {**columns(letters), "to_run": Bools(to_run)}, prepare=False)
+    bounded = [batch.most is not None and letter.kind in _BOUNDED for letter in letters]
+    more = {"to_run": Bools(to_run), "bounded": Bools(bounded), "most": batch.most or 1}
+    await cursor.execute(_sql(_ACCEPT, schema), {**columns(letters), **more}, prepare=False)
     new = set()
-    for n, is_new, status in await cursor.fetchall():
+    rows = await cursor.fetchall()
+    if excess := [letters[n - 1] for n, _, status in rows if status == "full"]:
+        raise _full(excess, batch.most)
+    for n, is_new, status in rows:
         if not is_new:
             run = letters[n - 1].run
             raise RunEnded(run=run, status=status) if status else UnknownRun(run=run)
         new.add(n - 1)
     return new
+
+
+def _full(excess: list[Letter], most: int | None) -> MailboxFull:
+    first = excess[0]
+    return MailboxFull(agent=first.agent, key=first.key, most=most, instances={one.instance for one in excess})
 
 
 async def _first(

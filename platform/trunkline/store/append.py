@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ from typing import Any
 import psycopg
 
 from trunkline.domain.errors import AppendRefused, Fenced, TrunklineError
+from trunkline.engine.fairness import FairQueue
 from trunkline.observe import faults, logs, metrics
 from trunkline.store.changes import Append, ApprovalAsked, BondMade, DeadLetter, RunChange, SnapshotMade, TimerSet
 from trunkline.store.database import Connection, Database, Unreachable
@@ -38,6 +38,7 @@ __all__ = [
 log = logs.get("store")
 
 MAX_GROUP_BYTES = 16 * 1024 * 1024
+SHARE = 32  # appends of one instance, after which the next instance has its turn
 _FIRST_DELAY, _MAX_DELAY = 0.02, 1.0
 
 _NOT_DATA_OF_OURS = (psycopg.Error, ValueError, TypeError, AttributeError)
@@ -67,7 +68,7 @@ class Appender:
         self._db = db
         self._wake = wake
         self._max_batch = max_batch
-        self._queue: deque[Item] = deque()
+        self._queue: FairQueue[Item] = FairQueue(SHARE)
         self._group: list[Item] = []
         self._filled = asyncio.Event()
         self._closing = asyncio.Event()
@@ -113,7 +114,7 @@ class Appender:
         except (TrunklineError, ValueError, TypeError, AttributeError) as error:
             asyncio.get_running_loop().call_soon(then, error)
             return
-        self._queue.append(item)
+        self._queue.put(append.instance, item)
         self.stats.waiting += 1
         self._filled.set()
 
@@ -122,8 +123,8 @@ class Appender:
     async def _run(self) -> None:
         try:
             with contextlib.suppress(Unreachable):  # closed while Postgres was away
-                while self._queue or not self._closing.is_set():
-                    if self._queue:
+                while len(self._queue) or not self._closing.is_set():
+                    if len(self._queue):
                         self._group = self._gather()
                         await self._commit(self._group)
                     else:
@@ -138,24 +139,23 @@ class Appender:
             await self._disconnect()
 
     def _gather(self) -> list[Item]:
-        """What one commit can take: appends of one instance only as far as each follows the one before."""
-        group: list[Item] = []
-        newest: dict[str, Item | None] = {}
-        passed_over: list[Item] = []
+        """What one commit can take, in fair turns: appends of one instance only as far as each follows the one before;
+        one that does not waits, with all behind it, for the next commit.
+        """
+        newest: dict[str, Item] = {}
         size = 0
-        while self._queue and len(group) < self._max_batch and size < MAX_GROUP_BYTES:
-            item = self._queue.popleft()
+
+        def admit(item: Item) -> bool:
+            nonlocal size
             instance = item.append.instance
-            before = newest.get(instance, item)
-            if before is item or (before is not None and item.follows(before)):
-                newest[instance] = item
-                group.append(item)
-                size += item.size
-            else:
-                newest[instance] = None  # from here on this instance waits for the next commit
-                passed_over.append(item)
-        self._queue.extendleft(reversed(passed_over))
-        return group
+            before = newest.get(instance)
+            if size >= MAX_GROUP_BYTES or (before is not None and not item.follows(before)):
+                return False
+            newest[instance] = item
+            size += item.size
+            return True
+
+        return self._queue.take(self._max_batch, admit)
 
     # --- committing -------------------------------------------------------------------------------------------------
 
@@ -263,7 +263,7 @@ class Appender:
             self.stats.fenced += 1
             self._settle(one, fenced(one.append))
         if behind:
-            self._queue = deque(one for one in self._queue if not one.settled)
+            self._queue.remove(lambda one: one.settled)
 
     def _behind(self, append: Append) -> list[Item]:
         """What was submitted on top of an append; if that is refused, it can never be true."""

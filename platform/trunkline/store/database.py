@@ -144,6 +144,10 @@ class Database:
         await _configure(connection)
         return connection
 
+    def connect_in_thread(self, settings: Mapping[str, str]) -> psycopg.Connection[Any]:
+        """The same for a thread that cannot use the event loop; it blocks the thread."""
+        return psycopg.connect(_with_settings(self._conninfo, settings), autocommit=True)
+
     def _gone(self, error: BaseException, sent: bool) -> Unreachable:
         if not self._away:
             log.warning("Postgres is away", reason=reason(error))

@@ -42,6 +42,7 @@ with present as (
 free as (
     select id from instances
     where id = any(%(instances)s) and (owner is null or owner = %(worker)s) and exists (select from present)
+      and (shunned_until is null or shunned_until <= clock_timestamp())
     order by id for no key update
 ),
 taken as (
@@ -89,7 +90,7 @@ async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[lis
 
     One that has mail and was never taken up comes into being here. (One that is being erased at this very moment does
     not: the database takes its row away again, and nothing can be appended under the lease.) Ids without mail are
-    passed over, and so is one that was let go just now: its mail is woken again.
+    passed over, and so is one that was let go just now (its mail is woken again), and one that is shunned (``blocks``).
 
     Raises:
         WorkerDead: ``worker`` has not joined, has left or was declared dead; nothing is taken.

@@ -12,15 +12,17 @@ with gone as (
     where id = %(worker)s and (dead_at is not null or left_at is not null)
 ),
 theirs as (
-    select id, epoch from instances
+    select id, epoch, blocks_epoch = epoch and (select died from gone) as blocks from instances
     where owner = %(worker)s and exists (select from gone)
     order by id limit %(limit)s for no key update
 )
 update instances i
-set owner = null, epoch = i.epoch + 1, takeovers = i.takeovers + (select died::integer from gone)
+set owner = null, epoch = i.epoch + 1, takeovers = i.takeovers + (select died::integer from gone),
+    shunned_until = case when t.blocks and i.takeovers + 1 < %(takeovers)s  -- beyond that it is only parked
+                    then clock_timestamp() + %(shun)s * power(2, i.takeovers) * interval '1 second' end
 from theirs t
 where i.id = t.id and i.owner = %(worker)s and i.epoch = t.epoch
-returning i.tenant, i.agent, i.id::text, i.takeovers
+returning i.tenant, i.agent, i.id::text, t.blocks is true, i.takeovers
 """
 
 _STALLED = """
@@ -32,16 +34,22 @@ order by i.id limit %(limit)s
 """
 
 
-async def reclaim(db: Database, worker: str, limit: int = 1000) -> list[tuple[str, str, str, int]]:
+async def reclaim(
+    db: Database, worker: str, limit: int = 1000, *, shun: float = 5.0, takeovers: int = 3
+) -> list[tuple[str, str, str, bool, int]]:
     """Free up to ``limit`` instances of ``worker``, which was declared dead or has left, fencing what it still sends.
 
-    Nothing is freed of a worker that is neither: it may be alive.
+    Nothing is freed of a worker that is neither: it may be alive. One whose code blocked the worker to death
+    (``blocks``) is taken up by nobody for ``shun`` seconds, and twice as long each time; from ``takeovers`` on, where
+    its code is not run again, it is free at once.
 
     Returns:
-        (tenant, agent, instance, takeovers since its last progress) of each; wake them.
+        (tenant, agent, instance, whether its code blocked the worker, takeovers since its last progress) of each; wake
+        them.
     """
     async with db.connection() as connection:
-        cursor = await connection.execute(_RECLAIM, {"worker": worker, "limit": limit})
+        parameters = {"worker": worker, "limit": limit, "shun": shun, "takeovers": takeovers}
+        cursor = await connection.execute(_RECLAIM, parameters)
         return await cursor.fetchall()
 
 

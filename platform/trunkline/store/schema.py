@@ -50,6 +50,8 @@ instances = Table(
     _time("progress_at"),
     _number("takeovers", Integer),
     _time("created_at"),
+    Column("blocks_epoch", BigInteger),
+    _time("shunned_until", null=True),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("tenant", "agent", "key"),
 )

@@ -7,7 +7,9 @@ reply subject are committed first: a step whose outcome is known is not carried 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from typing import NoReturn
 
 from trunkline.bus.connection import Bus
@@ -58,11 +60,15 @@ class Reclaim:
     async def _free(self, worker: Worker) -> None:
         if worker.kind == "agents":
             await self._read_replies(worker)
-        freed = 0
-        while batch := await reclaim.reclaim(self._db, worker.worker, BATCH):
+        freed, settings = 0, self._settings
+        free = partial(
+            reclaim.reclaim, self._db, worker.worker, BATCH, shun=settings.blocked_after, takeovers=settings.takeovers
+        )
+        while batch := await free():
             freed += len(batch)
+            _tell_of_blocks(batch)
             await faults.reach("instances-reclaimed")
-            await wake(self._bus, ((tenant, agent, instance) for tenant, agent, instance, _ in batch))
+            await wake(self._bus, ((tenant, agent, instance) for tenant, agent, instance, *_ in batch))
         if freed:
             metrics.reclaimed.inc(freed)
             log.info("reclaimed", worker=worker.worker, instances=freed)
@@ -72,3 +78,10 @@ class Reclaim:
         with suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(self._settings.lease):
                 await self._replies.drain(worker.tenant, worker.worker)
+
+
+def _tell_of_blocks(freed: Iterable[tuple[str, str, str, bool, int]]) -> None:
+    for _, agent, instance, blocks, _ in freed:
+        if blocks:
+            metrics.blocking.labels(agent=agent).inc()
+            log.warning("its code blocked a worker; it is set aside for a while", agent=agent, instance=instance)

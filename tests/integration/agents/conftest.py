@@ -18,7 +18,7 @@ from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind
 from trunkline.domain.work import Wake
 from trunkline.settings import Settings
-from trunkline.store import journal, leases, runs
+from trunkline.store import journal, leases, reclaim, runs
 from trunkline.store.accept import accept
 from trunkline.store.database import Database
 from trunkline_workers.agent.service import serve
@@ -58,6 +58,10 @@ class Exchange:
         wake = Wake(tenant="default", agent=agent, instance=self.instance(agent, key))
         await self.bus.publish(self.bus.subjects.inbox("default", agent), dumps(wake))
         await self.eventually(lambda: leases.owner_of(self.db, wake.instance))
+
+    async def reclaim(self, worker: str) -> None:
+        """Free what a worker held that was declared dead."""
+        assert await reclaim.reclaim(self.db, worker)
 
     @staticmethod
     def instance(agent: str, key: str) -> str:

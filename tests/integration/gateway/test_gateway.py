@@ -11,8 +11,8 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from trunkline import App, Context
-from trunkline.domain.errors import NotConfigured
+from trunkline import App, Client, Context
+from trunkline.domain.errors import MailboxFull, NotConfigured
 from trunkline.gateway.server import serve
 from trunkline.settings import Settings
 from trunkline_workers.agent import service as agents
@@ -158,3 +158,19 @@ async def test_another_body_under_a_used_key_is_refused_everywhere(http: httpx2.
         assert (await http.post(path, json=one, headers=key)).status_code == 202, path
         refused = await http.post(path, json=other, headers=key)
         assert refused.status_code == 409, path
+
+
+async def test_a_full_instance_is_told_with_429_and_when_to_come_again(settings: Settings, run_service: Any) -> None:
+    await run_service(lambda stop, ready: agents.serve(app, settings, stop, ready))
+    narrow = settings.model_copy(update={"port": 0, "max_mailbox": 1})
+    url = await run_service(lambda stop, ready: serve(narrow, stop, ready))
+    async with httpx2.AsyncClient(base_url=url, timeout=20) as client:
+        path = "/v1/agents/patient/instances/one"
+        assert (await client.post(f"{path}/signals/nobody-waits", json=1)).status_code == 202  # it stays
+        refused = await client.post(f"{path}/runs", json={"input": "well"})
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        assert refused.json()["type"] == "urn:trunkline:mailbox-full"
+        assert (await client.post("/v1/agents/patient/instances/two/runs", json={"input": "well"})).status_code == 202
+    async with Client(url=url, patience=0.1) as direct:
+        with pytest.raises(MailboxFull, match="takes no more"):
+            await direct.start("patient", "well", key="one")

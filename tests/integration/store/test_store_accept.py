@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from making import envelope, signal
 
-from trunkline.domain.errors import BadKey, NotJson, RunEnded, UnknownRun
+from trunkline.domain.errors import BadKey, MailboxFull, NotJson, RunEnded, UnknownRun
 from trunkline.domain.ids import new_id
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.store import leases, mailbox, runs
@@ -208,3 +208,25 @@ async def test_a_connection_of_sqlalchemys_shape_is_seen_through(db: Database, u
 async def test_other_connections_are_refused_with_what_to_pass(stranger: object) -> None:
     with pytest.raises(TypeError, match="pass psycopg's AsyncConnection, or SQLAlchemy's"):
         await accept_in(stranger, [envelope()])
+
+
+async def test_an_instance_with_no_room_takes_nothing_new_and_its_neighbours_do(db: Database) -> None:
+    first = envelope("full")
+    await accept(db, [first, envelope("full"), envelope("full")], most=3)
+    beside = envelope("beside")
+    for kind in (EnvelopeKind.REQUEST, EnvelopeKind.EVENT, EnvelopeKind.SIGNAL):
+        with pytest.raises(MailboxFull, match="orders/full has 3 letters") as raised:
+            await accept(db, [beside, envelope("full", kind=kind)], most=3)
+        assert raised.value.fields["instances"] == {first.instance}
+    [taken] = await accept(db, [beside], most=3)
+    assert taken.new, "the refused batches left nothing of it"
+    [again] = await accept(db, [replace(first, run=new_id())], most=3)
+    assert (again.new, again.run) == (False, first.run), "a repeat is told what the first was told"
+
+
+async def test_what_answers_or_ends_something_is_taken_by_an_instance_with_no_room(db: Database) -> None:
+    first = envelope("full")
+    await accept(db, [first], most=1)
+    for kind in (EnvelopeKind.REPLY, EnvelopeKind.TIMER, EnvelopeKind.CANCEL, EnvelopeKind.RESOLVE):
+        [taken] = await accept(db, [envelope("full", kind=kind, run=first.run)], most=1)
+        assert taken.new, kind

@@ -11,7 +11,7 @@ from making import AGENT, TENANT, envelope, owned, worker
 from trunkline.domain.errors import Fenced, WorkerDead
 from trunkline.domain.ids import new_id
 from trunkline.domain.status import RunStatus
-from trunkline.store import leaders, leases, mailbox, reclaim, workers
+from trunkline.store import blocks, leaders, leases, mailbox, reclaim, workers
 from trunkline.store.accept import accept
 from trunkline.store.append import Appender, RunChange
 from trunkline.store.database import Database
@@ -122,7 +122,7 @@ async def test_only_what_a_dead_worker_holds_is_reclaimed_and_it_is_fenced(db: D
     await making.declare_dead(db, owner)
     first = await reclaim.reclaim(db, owner, limit=2)
     rest = await reclaim.reclaim(db, owner)
-    assert sorted(instance for _, _, instance, _ in first + rest) == [lease.instance for lease, _ in held]
+    assert sorted(instance for _, _, instance, *_ in first + rest) == [lease.instance for lease, _ in held]
     assert {takeovers for *_, takeovers in first + rest} == {1}
     assert await reclaim.reclaim(db, owner) == []
     assert await leases.owner_of(db, theirs.instance) == other
@@ -198,3 +198,44 @@ async def test_one_leads_until_its_lease_runs_out(db: Database) -> None:
 async def test_of_many_that_would_lead_one_does(db: Database) -> None:
     epochs = await asyncio.gather(*(leaders.acquire(db, "one", str(n), 60.0) for n in range(8)))
     assert sorted(epoch for epoch in epochs if epoch is not None) == [1]
+
+
+async def test_what_blocked_its_worker_to_death_is_shunned_for_a_while_and_longer_each_time(db: Database) -> None:
+    name, [(first, _), (beside, _)] = await owned(db, 2)
+    for shun in (100.0, 200.0):
+        await asyncio.to_thread(blocks.mark, db, name, first.instance, blocks=True)
+        await making.declare_dead(db, name)
+        freed = {instance: blocked for _, _, instance, blocked, _ in await reclaim.reclaim(db, name, shun=100.0)}
+        assert freed == {first.instance: True, beside.instance: False}
+        name = await worker(db)
+        taken, held = await leases.take(db, name, [first.instance, beside.instance])
+        assert ([lease.instance for lease in taken], held) == ([beside.instance], [])
+        assert shun - 50 < await _shunned(db, first.instance) <= shun
+        await _forgive(db, first.instance)
+        [[_], _] = await leases.take(db, name, [first.instance])
+    await asyncio.to_thread(blocks.mark, db, name, first.instance, blocks=True)
+    await making.declare_dead(db, name)
+    await reclaim.reclaim(db, name, shun=100.0, takeovers=3)
+    [[last], _] = await leases.take(db, await worker(db), [first.instance])
+    assert last.takeovers == 3, "its code is not run again: it is taken at once, and parked"
+
+
+async def test_a_block_that_ended_a_lease_that_is_over_and_a_stranger_mark_nothing(db: Database) -> None:
+    name, [(first, _), (second, _)] = await owned(db, 2)
+    await asyncio.to_thread(blocks.mark, db, name, first.instance, blocks=True)
+    await asyncio.to_thread(blocks.mark, db, name, first.instance, blocks=False)
+    await asyncio.to_thread(blocks.mark, db, await worker(db), second.instance, blocks=True)
+    await making.declare_dead(db, name)
+    assert {blocked for *_, blocked, _ in await reclaim.reclaim(db, name)} == {False}
+
+
+async def _shunned(db: Database, instance: str) -> float:
+    async with db.connection() as connection:
+        sql = "select extract(epoch from shunned_until - clock_timestamp())::float8 from instances where id = %s"
+        row = await (await connection.execute(sql, [instance])).fetchone()
+    return float(row[0])
+
+
+async def _forgive(db: Database, instance: str) -> None:
+    async with db.connection() as connection:
+        await connection.execute("update instances set shunned_until = now() where id = %s", [instance])

@@ -20,6 +20,8 @@ BOUNDED = {
     "duty",
     "model",
     "direction",
+    "agent",  # declared names
+    "name",  # of agents, tools and pools
     "stream",
 }
 

@@ -7,6 +7,10 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
+from trunkline.observe import driving, metrics, watchdog
+from trunkline.observe.driving import Doing
 from trunkline.observe.watchdog import EXIT_STATUS, Watchdog
 
 BLOCKED = """
@@ -37,3 +41,56 @@ async def test_it_bites_once_and_a_loop_that_turns_is_left_alone() -> None:
         assert not bitten.acquire(blocking=False), "the loop turned all the time"
         assert bitten.acquire(timeout=10), "the loop stands still here"
         assert not bitten.acquire(timeout=0.3)
+
+
+async def test_a_block_is_told_once_while_it_lasts_with_whose_code_it_is_and_measured(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard: list[tuple[str, Doing]] = []
+    told, over = threading.Event(), threading.Event()
+
+    class Listening:
+        def found(self, doing: Doing) -> None:
+            heard.append(("found", doing))
+            told.set()
+
+        def ended(self, doing: Doing, seconds: float) -> None:
+            heard.append(("ended", doing))
+            assert seconds >= 0.1
+            over.set()
+            raise ValueError("a listener's fault is its own")
+
+    doing = Doing("agent", "blocker", "i-1", "r-1")
+    listener = Listening()
+    watchdog.listeners.append(listener)
+    try:
+        with Watchdog(60, told_after=0.1), caplog.at_level("WARNING"):
+            with driving.Drive(doing):
+                assert told.wait(10), "it is told while the loop stands still"
+            assert await asyncio.to_thread(over.wait, 10)
+    finally:
+        watchdog.listeners.remove(listener)
+    assert heard == [("found", doing), ("ended", doing)]
+    [line] = [record for record in caplog.records if record.getMessage() == "the event loop is blocked"]
+    fields = line.__dict__["trunkline_fields"]
+    assert (fields["agent"], fields["instance"], fields["run"]) == ("blocker", "i-1", "r-1")
+    assert "told.wait" in fields["stack"]
+    measured = metrics.REGISTRY.get_sample_value(
+        "trunkline_blocked_seconds_count", {"kind": "agent", "name": "blocker"}
+    )
+    assert measured == 1
+
+
+async def test_a_task_is_known_by_what_it_was_noted_for() -> None:
+    seen: list[Doing | None] = []
+    loop = asyncio.get_running_loop()
+
+    async def work() -> None:
+        thread = threading.Thread(target=lambda: seen.append(driving.current(loop)))
+        thread.start()
+        thread.join()  # the loop stands still meanwhile
+
+    doing = Doing("tool", "crunch", run="r", step="s")
+    await driving.note(asyncio.create_task(work()), doing)
+    await asyncio.create_task(work())
+    assert seen == [doing, None]

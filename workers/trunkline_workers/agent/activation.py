@@ -11,6 +11,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,10 +23,12 @@ from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.domain.work import Outcome
 from trunkline.engine.replay import OpenStep, RunDriver
-from trunkline.observe import logs
+from trunkline.observe import driving, logs
+from trunkline.observe.driving import Doing
 from trunkline.store.append import RunChange
 from trunkline.store.leases import Lease
 from trunkline_workers.agent import commands, incarnations, lateness, mail, outcomes, parking, reissuing
+from trunkline_workers.agent.issuing import Window
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.outcomes import StepResult
@@ -57,7 +60,9 @@ class Activation:
         self.runs: dict[str, Live] = {}
         self.queue: deque[Mail] = deque()  # requests that wait for the current run's end
         self.early: list[Mail] = []  # signals that came before their run began
+        self.unread: deque[Mail] = deque()  # mail that is here, and waits for this instance's turn
         self.known: set[int] = set()  # mail that is here already, or being taken by a commit under way
+        self.window = Window(self, office.settings.max_issued)
         self.tasks: dict[tuple[str, str], asyncio.Task[None]] = {}  # local steps
         self.unsettled = 0  # commits under way
         self.touched = asyncio.get_running_loop().time()
@@ -65,21 +70,20 @@ class Activation:
         self.refused: Mapping[int, str] = {}
         self.suspect = lease.takeovers >= office.settings.takeovers
         self.closed = False
+        self.doing = Doing("agent", agent.name, lease.instance)
         self._lost = lost
         self._newest: Turn | None = None  # what was submitted last, as far as it is not committed
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
     def receive(self, letters: Iterable[Mail]) -> None:
-        """Take mail, in the order in which it was accepted. Mail that is known already is passed over."""
+        """Note mail, in the order in which it was accepted. Mail that is known already is passed over."""
         for letter in letters:
-            if self.closed:
-                return
             if letter.seq not in self.known:
                 self.known.add(letter.seq)
-                self.act(partial(self._take, letter), letters=(letter.seq,))
+                self.unread.append(letter)
 
-    def _take(self, letter: Mail, turn: Turn) -> None:
+    def take(self, letter: Mail, turn: Turn) -> None:
         reason = self.refused.get(letter.seq)
         if reason is not None:
             mail.refuse(self, letter, turn, reason)
@@ -112,6 +116,7 @@ class Activation:
         if self.suspect:
             parking.give_up(self, live, turn)
             return live
+        self.doing.run = live.run
         live.driver = RunDriver(started, self.body(started, self.state, self.conversation), agent=self.agent.name)
         live.driver.start()
         self.follow(live, turn)
@@ -123,6 +128,7 @@ class Activation:
         """Apply one delivery to the handler, and everything that it does until it blocks."""
         turn.entries.append(entry)
         live.last_at = max(live.last_at, getattr(entry, "at", 0.0))
+        self.doing.run = live.run
         self._driver(live).deliver(entry)
         self.follow(live, turn)
 
@@ -205,7 +211,7 @@ class Activation:
     def run_local(self, live: Live, key: str) -> None:
         """Carry out an open local step in this process."""
         task = asyncio.create_task(self._local(live, self._driver(live).open_steps[key]))
-        self.tasks[live.run, key] = task
+        self.tasks[live.run, key] = driving.note(task, replace(self.doing, run=live.run, step=key))
 
     def stop_local(self, run: str, key: str) -> None:
         """Nobody waits for the local step any more."""
@@ -218,6 +224,7 @@ class Activation:
         letters, live.held = live.held, []
         self.known.difference_update(letter.seq for letter in letters)
         self.receive(letters)
+        self.office.unread(self)
 
     def version_after(self, turn: Turn) -> int:
         """The journal version that the last entry of ``turn`` will have."""
@@ -238,7 +245,8 @@ class Activation:
     def guard(self, work: Callable[[], object], letters: Iterable[int] = ()) -> None:
         """Do ``work``; when it raises, this activation is lost."""
         try:
-            work()
+            with driving.Drive(self.doing):
+                work()
         except Exception as error:
             log.exception("a turn failed; the activation is dropped", instance=self.lease.instance)
             self.leave(error, letters)
@@ -272,6 +280,8 @@ class Activation:
             self.office.progressed(len(turn.entries))
         for act in turn.after:
             act()
+        self.window.refill_soon()
+        self.office.unread(self)
 
     # --- the end of the activation ----------------------------------------------------------------------------------
 
@@ -280,7 +290,7 @@ class Activation:
         """Nothing under way that memory is needed for: no run, or only runs that wait for a person, timer or reply; and
         nobody in the queue, or only those who wait for a paused agent.
         """
-        if self.unsettled or self.tasks or (self.queue and (self.runs or not self.paused)):
+        if self.unsettled or self.tasks or self.unread or (self.queue and (self.runs or not self.paused)):
             return False
         return all(live.parked or self._driver(live).waiting for live in self.runs.values())
 

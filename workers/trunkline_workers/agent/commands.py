@@ -25,7 +25,7 @@ from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind, RunStatus, StepKind
 from trunkline.observe import faults
 from trunkline.store.append import ApprovalAsked, TimerSet
-from trunkline_workers.agent import bonding, watching
+from trunkline_workers.agent import bonding
 from trunkline_workers.agent.ending import end
 from trunkline_workers.agent.incarnations import begin_anew
 from trunkline_workers.agent.live import Live
@@ -97,8 +97,7 @@ def issue(activation: Activation, live: Live, key: str) -> None:
     if step.scheduled.kind == StepKind.LOCAL:
         activation.run_local(live, key)
     elif step.scheduled.kind in (StepKind.TOOL, StepKind.LLM):
-        activation.office.dispatch.work(activation, live, step)
-        watching.watch(activation, live, step)
+        activation.window.issue(live, step)
 
 
 # --- by kind --------------------------------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ def _known(activation: Activation, run: FoldedRun) -> Live:
 def _replayed(activation: Activation, live: Live, run: FoldedRun) -> str:
     """Replay the run. Returns the difference, where it has diverged."""
     body = activation.body(run.started, run.state, run.conversation)
+    activation.doing.run = live.run
     try:
         live.driver = RunDriver.replay(run.entries, body, activation.agent.name, run.life)
     except Diverged as error:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import derived_id
@@ -24,6 +24,9 @@ from trunkline_workers.agent.dispatch import Dispatch
 from trunkline_workers.agent.pauses import Pauses
 from trunkline_workers.membership import Membership
 from trunkline_workers.router.routes import Routes
+
+if TYPE_CHECKING:
+    from trunkline_workers.agent.activation import Activation
 
 
 class Clock:
@@ -84,6 +87,7 @@ class Office:
         self.pauses = pauses
         self._membership = membership
         self._routes = routes
+        self.unread: Callable[[Activation], None] = _nobody_reads  # set by whoever reads mail in fair turns
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -138,6 +142,10 @@ class Office:
         self._membership.held = instances
         metrics.activations.set(instances)
         metrics.leases_held.set(instances)
+
+
+def _nobody_reads(_: Activation) -> None:
+    """Until somebody does."""
 
 
 _started = metrics.runs.labels(status="started")

@@ -29,6 +29,7 @@ from trunkline_workers.agent import loading, parking, watching
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
 from trunkline_workers.agent.office import Office
+from trunkline_workers.agent.reading import Reading
 
 log = logs.get("registry")
 
@@ -48,6 +49,8 @@ class Registry:
         self._stirred: set[str] = set()
         self._poisoned: dict[str, Poison] = {}
         self._leaving: dict[str, tuple[Lease, GoesElsewhere | Unreadable]] = {}
+        self._reading = Reading()
+        office.unread = self._reading.put
         self._work = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.closed = False
@@ -57,6 +60,7 @@ class Registry:
         self._tasks = [
             asyncio.create_task(self._serve(), name="registry"),
             asyncio.create_task(self._sweep(), name="registry's sweep"),
+            asyncio.create_task(self._reading.run(), name="registry's reading"),
         ]
         return self._tasks
 
@@ -87,6 +91,7 @@ class Registry:
     async def drain(self) -> None:
         """Let local steps and commits end, for at most ``settings.drain`` seconds; then give everything back."""
         self.closed = True
+        self._reading.close()
         deadline = asyncio.get_running_loop().time() + self._office.settings.drain
         while self._held and asyncio.get_running_loop().time() < deadline:
             await self._release([one for one in self._held.values() if not one.tasks and not one.unsettled])
@@ -222,6 +227,7 @@ class Registry:
                 activation = self._held.get(instance)
                 if activation is not None:
                     activation.receive(letters)
+                    self._reading.put(activation)
                 if len(letters) >= mailbox.PAGE:
                     self._stirred.add(instance)
 
@@ -232,6 +238,7 @@ class Registry:
         if not activations:
             return
         for activation in activations:
+            activation.window.flush()
             activation.close()
             self._held.pop(activation.lease.instance, None)
         given = [(one.lease.instance, one.lease.epoch) for one in activations]
@@ -259,6 +266,8 @@ class Registry:
         """A turn was refused: the instance is another's now, or what it holds cannot be recorded. Look again."""
         if activation.closed:
             return
+        if not isinstance(error, Fenced | Unreachable):
+            activation.window.flush()
         activation.close()
         lease = activation.lease
         self._held.pop(lease.instance, None)

@@ -34,6 +34,8 @@ def retry(
     live.driver.deliver(entry)
     live.forget_attempt(key)
     activation.office.redispatched(reason)
+    if delay > 0:
+        activation.window.rests(live.run, key)
     issue = partial(commands.issue, activation, live, key)
     turn.after.append(partial(activation.office.later, delay, issue) if delay > 0 else issue)
 
@@ -45,6 +47,7 @@ def resume(activation: Activation, live: Live, turn: Turn, *, by: str) -> None:
     turn.entries.append(RunResumed(live.run, by=by, at=activation.now(live)))
     activation.change(live, turn).status = RunStatus.RUNNING
     for step in live.driver.open_steps.values():
-        if step.scheduled.key in live.versions:
+        if step.scheduled.key in live.versions and not activation.window.waits(live.run, step.scheduled.key):
             watching.watch(activation, live, step)
+    activation.window.refill_soon()
     activation.office.soon(partial(activation.take_held, live))

@@ -30,6 +30,7 @@ from trunkline_workers.agent.pauses import Pauses
 from trunkline_workers.agent.permits import Permits
 from trunkline_workers.agent.registry import Registry
 from trunkline_workers.agent.replies import Replies
+from trunkline_workers.blocking import Blocking
 from trunkline_workers.membership import Membership
 from trunkline_workers.router.service import Router
 from trunkline_workers.starting import Lines, Stopped, connect, unless
@@ -77,6 +78,7 @@ class AgentWorker:
     membership: Membership
     registry: Registry
     definitions: Definitions
+    blocking: Blocking
 
     def __init__(self, app: App, settings: Settings, lines: Lines, clock: Clock) -> None:
         self._app, self._settings, self._clock = app, settings, clock
@@ -92,6 +94,9 @@ class AgentWorker:
         self._announce()
         await self.membership.start()
         stack.push_async_callback(self.membership.stop)
+        self.blocking = Blocking(self.db, self.membership.worker_id, self._settings.lease)
+        self.blocking.start()
+        stack.callback(self.blocking.stop)
         office = await self._office(stack)
         self.registry = Registry(self.db, self.bus, office, self._app.agents)
         self._parts += self.registry.start()
@@ -100,17 +105,18 @@ class AgentWorker:
         await self._free()
 
     async def until(self, stop: asyncio.Event) -> None:
-        """Work until ``stop`` is set.
+        """Work until ``stop`` is set, or until this worker should go because its loop was blocked.
 
         Raises:
             Unavailable: this worker was declared dead, or one of its parts came to an end: it must not go on deaf.
         """
         stopping = asyncio.create_task(stop.wait())
         dying = asyncio.create_task(self.membership.dead.wait())
+        blocked = asyncio.create_task(self.blocking.too_long.wait())
         try:
-            await asyncio.wait({stopping, dying, *self._parts}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({stopping, dying, blocked, *self._parts}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (stopping, dying):
+            for task in (stopping, dying, blocked):
                 task.cancel()
         if self.membership.dead.is_set():
             await self.registry.stop()
@@ -262,7 +268,7 @@ def reissue_remote(activation: Activation) -> None:
     for live in list(activation.runs.values()):
         if live.driver is not None and not live.parked:
             for step in list(live.driver.open_steps.values()):
-                if step.scheduled.key in live.versions:
+                if step.scheduled.key in live.versions and not activation.window.waits(live.run, step.scheduled.key):
                     watching.reissue(activation, live, step, "wiped")
 
 

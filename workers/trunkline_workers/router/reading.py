@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from trunkline.bus.consume import Delivery
@@ -18,12 +19,15 @@ from trunkline_workers.router.routes import Routes
 
 @dataclass(slots=True)
 class Reading:
-    """``event`` is ``None`` when it could not be read; each of ``objections`` becomes a dead letter."""
+    """``event`` is ``None`` when it could not be read; each of ``objections`` becomes a dead letter, and each of
+    ``crowded`` when it is given up.
+    """
 
     delivery: Delivery
     event: CloudEvent | None = None
     letters: list[Envelope] = field(default_factory=list)
     objections: list[str] = field(default_factory=list)
+    crowded: list[str] = field(default_factory=list)  # the instances that had no room for it
 
     @property
     def tenant(self) -> str:
@@ -39,20 +43,27 @@ class Reading:
         if self.event is not None:
             self.letters, self.objections = routes.address(self.tenant, self.event)
 
+    def put_aside(self, full: Collection[str]) -> None:
+        """These instances have no room: what is for them waits, and the others get theirs."""
+        self.crowded += [f"{one.agent}/{one.key}" for one in self.letters if one.instance in full]
+        self.letters = [one for one in self.letters if one.instance not in full]
+
     def dead_letters(self) -> list[tuple[str, DeadLetter]]:
         """What is kept of it, with ids that are the same whenever this delivery comes again."""
-        return [(self._id(objection), self._dead_letter(objection)) for objection in self.objections]
+        bad = [(self._id(objection), self._dead_letter("bad event", objection)) for objection in self.objections]
+        full = [f"{address} had no room for it, time and again" for address in self.crowded]
+        return bad + [(self._id(one), self._dead_letter("mailbox full", one)) for one in full]
 
     def _id(self, objection: str) -> str:
         where = self.delivery.subject, str(self.delivery.stream_seq), str(self.delivery.published_at)
         return derived_id("event", *where, objection.replace("\x00", ""))
 
-    def _dead_letter(self, objection: str) -> DeadLetter:
+    def _dead_letter(self, reason: str, detail: str) -> DeadLetter:
         return DeadLetter(
             tenant=printable(self.tenant),
             source="event",
-            reason="bad event",
-            detail=objection,
+            reason=reason,
+            detail=detail,
             subject=self.delivery.subject,
             body=readable(self.delivery.data) if self.event is None else self.event.to_body(),
             attempts=self.delivery.attempts,

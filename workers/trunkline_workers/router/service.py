@@ -14,6 +14,7 @@ from trunkline.bus.connection import Bus
 from trunkline.bus.consume import Consumer, Consumption, Delivery
 from trunkline.bus.gathering import Gathering
 from trunkline.domain.codec import dumps
+from trunkline.domain.errors import MailboxFull
 from trunkline.domain.work import Wake
 from trunkline.observe import faults, logs, metrics
 from trunkline.settings import Settings
@@ -21,6 +22,7 @@ from trunkline.store.accept import accept
 from trunkline.store.database import Database
 from trunkline.store.dead_letters import add
 from trunkline.store.failures import reason, refuses
+from trunkline_workers.router.holding import Holding
 from trunkline_workers.router.reading import Reading, read
 from trunkline_workers.router.routes import Routes
 
@@ -39,6 +41,7 @@ class Router:
         self._db, self._bus, self._settings = db, bus, settings
         self._gathering = Gathering("router", self._route, most=BATCH, ack_wait=settings.ack_wait)
         self._consumption: Consumption | None = None
+        self._holding = Holding()
 
     async def start(self) -> None:
         """Begin to route. While Postgres is away events wait on the bus.
@@ -69,13 +72,15 @@ class Router:
         await self._know_of(readings, arrived)
         for reading in readings:
             reading.route(self.routes)
+        taken = readings
         accepted = await self._accept([reading for reading in readings if reading.letters])
+        readings = [one for one in readings if not (one.crowded and self._holding.keep_back(one.delivery))]
         await self._keep_objections(readings)
         for reading in readings:
             reading.delivery.ack()
             metrics.events.labels(outcome=_outcome(reading, accepted)).inc()
         await faults.reach("event-acknowledged")
-        self._wake(readings)
+        self._wake(taken)
 
     async def _know_of(self, readings: Sequence[Reading], arrived: float) -> None:
         """An event is nobody's only by a table of subscriptions that was read after it came."""
@@ -92,7 +97,11 @@ class Router:
             return set()
         letters = [letter for reading in readings for letter in reading.letters]
         try:
-            results = await accept(self._db, letters)
+            results = await accept(self._db, letters, most=self._settings.max_mailbox)
+        except MailboxFull as error:
+            for reading in readings:
+                reading.put_aside(error.fields["instances"])
+            return await self._accept([reading for reading in readings if reading.letters])
         except Exception as error:
             if not refuses(error):
                 raise
@@ -120,7 +129,7 @@ class Router:
 
 def _outcome(reading: Reading, new: set[str]) -> str:
     """What became of an event, as the metrics name it."""
-    if reading.objections:
+    if reading.objections or reading.crowded:
         return "bad"
     if not reading.letters:
         return "unrouted"

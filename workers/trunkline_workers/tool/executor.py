@@ -14,6 +14,7 @@ from trunkline.observe import logs
 from trunkline_workers.execution import Execution, Result, Station
 from trunkline_workers.failures import failure, failure_of
 from trunkline_workers.tool.limiter import Rate
+from trunkline_workers.tool.processes import ToolProcesses
 from trunkline_workers.tool.progress import Progress
 from trunkline_workers.tool.threads import ToolThreads
 
@@ -25,7 +26,17 @@ def station(tool: Tool[Any, Any], bus: Bus) -> Station:
     spec = tool.spec
     gate = Rate(spec.rate) if spec.rate is not None else nullcontext()
     calls = _Calls(tool, bus)
-    return Station("tool", tool.name, calls, gate, spec.concurrency, interruptible=tool.is_async, stuck=calls.stuck)
+    interruptible = tool.is_async or tool.process
+    return Station(
+        "tool",
+        tool.name,
+        calls,
+        gate,
+        spec.concurrency,
+        interruptible=interruptible,
+        stuck=calls.stuck,
+        close=calls.close,
+    )
 
 
 class _Calls:
@@ -33,17 +44,26 @@ class _Calls:
 
     def __init__(self, tool: Tool[Any, Any], bus: Bus) -> None:
         self._tool, self._bus = tool, bus
+        self._processes = ToolProcesses(tool) if tool.process else None
         self._threads = None if tool.is_async else ToolThreads(f"tool {tool.name}", 2 * tool.spec.concurrency)
 
     def stuck(self) -> str:
         """Why no call can be taken."""
         return self._threads.stuck if self._threads is not None else ""
 
+    async def close(self) -> None:
+        """Leave no process behind."""
+        if self._processes is not None:
+            await self._processes.close()
+
     async def __call__(self, execution: Execution) -> Result:
         progress = Progress(self._bus, execution.item)
         try:
             if execution.item.probe:
                 return await self._find_out(_context(execution, progress), execution.args)
+            if self._processes is not None:
+                tc = _context(execution, progress)
+                return Result(**await self._processes.run(tc, execution.args, progress.report))
             return Result(await self._tool.invoke(_context(execution, progress), execution.args, self._threads))
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and execution.stopped:

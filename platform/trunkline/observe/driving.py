@@ -1,0 +1,58 @@
+"""Whose code the event loop is in just now: what a watchdog names when the loop no longer turns.
+
+Code that is called (a handler's turn) is noted while a ``Drive`` lasts; code that has a task of its own (a local step,
+a tool) by its task. Both are read from another thread, and neither is more than a hint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Doing:
+    """``kind`` is ``agent``, ``tool`` or ``llm``; ``name`` the declared name; the rest is empty where there is none."""
+
+    kind: str
+    name: str
+    instance: str = ""
+    run: str = ""
+    step: str = ""
+
+
+_driven: list[Doing] = []  # the innermost last
+_tasks: WeakKeyDictionary[asyncio.Task[Any], Doing] = WeakKeyDictionary()
+
+
+class Drive:
+    """Within this context the loop is in the code of ``doing``. It must not be left open across an ``await``."""
+
+    __slots__ = ("_doing",)
+
+    def __init__(self, doing: Doing) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        _driven.append(self._doing)
+
+    def __exit__(self, *_: object) -> None:
+        _driven.pop()
+
+
+def note(task: asyncio.Task[T], doing: Doing) -> asyncio.Task[T]:
+    """Whatever ``task`` runs, it does for ``doing``."""
+    _tasks[task] = doing
+    return task
+
+
+def current(loop: asyncio.AbstractEventLoop) -> Doing | None:
+    """What ``loop`` is in, as far as it is known. To be called from any thread."""
+    for doing in _driven[-1:]:
+        return doing
+    task = asyncio.current_task(loop)
+    return None if task is None else _tasks.get(task)
