@@ -41,9 +41,7 @@ homeless as (
 ),
 crowded as (
     select i.instance from (select distinct instance from mail where bounded) i
-    where exists (
-        select from {{schema}}.mailbox b
-        where b.instance = i.instance and b.taken_at is null offset %(most)s::bigint - 1)
+    where {{schema}}.mailbox_full(i.instance, %(most)s::bigint)
 ),
 excess as (
     select m.n from mail m join crowded using (instance)
