@@ -9,10 +9,12 @@ from collections.abc import Callable
 
 from pydantic import BaseModel
 
-from trunkline import App, Context, Member, Tick, ToolContext
+from trunkline import App, Context, Member, RestartPolicy, Tick, ToolContext
+from trunkline.domain.status import Restart
 
 app = App("chaos", version=os.environ.get("CHAOS_VERSION", ""))
 Go = app.signal("go", str)
+ONCE_MORE = RestartPolicy(restart=Restart.TRANSIENT, max_restarts=1, within=3600, base=0.05, cap=0.05)
 
 
 class Order(BaseModel):
@@ -68,16 +70,21 @@ adviser = app.llm_agent("adviser", model="openai/scripted", instructions="Advise
 
 @app.agent("tally")
 async def tally(ctx: Context, number: int) -> int:
-    return await ctx.step(add_one, number)
+    """In two incarnations: the second begins with the number below zero."""
+    if number > 0:
+        ctx.continue_as_new(1 - await ctx.step(add_one, number))
+    return await ctx.step(add_one, -number)
 
 
 async def add_one(number: int) -> int:
     return number + 1
 
 
-@app.agent("orders", on="order.placed", key="data.number")
+@app.agent("orders", on="order.placed", key="data.number", restart=ONCE_MORE)
 async def orders(ctx: Context, order: Order) -> list[object]:
     number = await ctx.step(add_one, order.number)
+    if number % 8 == 0 and ctx.restarts == 0:
+        raise RuntimeError("every eighth order is begun again")
     first, second = await ctx.gather(ctx.call(fetch, number), ctx.call(fetch, number + 1))
     advice = await ctx.ask(adviser, f"number {order.number}")
     shared = await ctx.ask(tally, number, key=f"shared {order.number % 7}")

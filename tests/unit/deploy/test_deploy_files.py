@@ -83,7 +83,7 @@ def alerts() -> str:
 
 
 def variants(name: str) -> tuple[str, ...]:
-    return name, f"{name}_total", f"{name}_bucket"
+    return name, f"{name}_total", f"{name}_bucket", f"{name}_count"
 
 
 def test_the_image_installs_pins_of_the_one_lock() -> None:
