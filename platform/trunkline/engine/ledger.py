@@ -49,7 +49,7 @@ class Ledger:
             return None
         step = open_.handle
         if step.kind == "wait":
-            self.signals.forget(step)
+            self.signals.forget(open_.scheduled.name, step)
         elif step.kind != "sleep":
             self.busy -= 1
         return step

@@ -67,10 +67,10 @@ class RunDriver:
 
     def __init__(self, started: RunStarted, body: Body, *, agent: str) -> None:
         # The handler may change the input that it gets, and must not change the journal by it.
-        self.started = replace(started, input=fresh(started.input))
+        self.started = replace(started, input=own) if (own := fresh(started.input)) is not started.input else started
         self.agent = agent
         self.ended = False
-        self._body = body
+        self._body: Body | None = body
         self._closed = False
         self._refused = 0
         self._ledger = Ledger(started.run, started.at)
@@ -80,8 +80,10 @@ class RunDriver:
 
     def start(self) -> None:
         """Run the handler until it waits or ends."""
+        body, self._body = self._body, None  # it holds the instance's state and conversation
+        assert body is not None, "a driver is started once"
         try:
-            self._loop.begin(self._body(self))
+            self._loop.begin(body(self))
         except Exception as error:  # noqa: BLE001 — it is the handler's
             self._end(raised(self.started.run, error))
         else:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from trunkline.authoring.agent import Agent, InstanceView
@@ -36,6 +36,9 @@ Work = Callable[[Turn], object]
 
 log = logs.get("activation")
 
+NONE_KNOWN: frozenset[int] = frozenset()
+NONE_REFUSED: Mapping[int, str] = MappingProxyType({})
+
 
 class Activation:
     """``lost`` is called once, with the error and the mail behind it, when a turn could not be made true; with no error
@@ -44,6 +47,12 @@ class Activation:
     ``refused`` is mail from which an earlier activation could make nothing that can be recorded, with the reason.
     ``suspect`` says that worker after worker died with the instance: nothing of its code is run again.
     """
+
+    # An instance that sleeps here costs what this and its runs hold: what is empty is shared, or not there.
+    __slots__ = (
+        "_lost", "_newest", "agent", "closed", "conversation", "covered", "due", "early", "head", "known", "lease",
+        "office", "queue", "refused", "runs", "state", "suspect", "tasks", "touched", "unsettled",
+    )  # fmt: skip
 
     def __init__(self, lease: Lease, agent: Agent[Any, Any], office: Office, lost: Lost) -> None:
         self.lease = lease
@@ -54,14 +63,14 @@ class Activation:
         self.state: Any = None
         self.conversation: list[dict[str, Any]] = []
         self.runs: dict[str, Live] = {}
-        self.queue: deque[Mail] = deque()  # requests that wait for the current run's end
+        self.queue: list[Mail] = []  # requests that wait for the current run's end
         self.early: list[Mail] = []  # signals that came before their run began
-        self.known: set[int] = set()  # mail that is here already, or being taken by a commit under way
+        self.known: set[int] | frozenset[int] = NONE_KNOWN  # mail that is here already, or being taken by a commit under way
         self.tasks: dict[tuple[str, str], asyncio.Task[None]] = {}  # local steps
         self.unsettled = 0  # commits under way
         self.touched = asyncio.get_running_loop().time()
         self.due = math.inf  # the loop's time at which a step is to be looked after
-        self.refused: Mapping[int, str] = {}
+        self.refused: Mapping[int, str] = NONE_REFUSED
         self.suspect = lease.takeovers >= office.settings.takeovers
         self.closed = False
         self._lost = lost
@@ -75,8 +84,18 @@ class Activation:
             if self.closed:
                 return
             if letter.seq not in self.known:
-                self.known.add(letter.seq)
+                self._know(letter.seq)
                 self.act(partial(self._take, letter), letters=(letter.seq,))
+
+    def _know(self, seq: int) -> None:
+        if not isinstance(self.known, set):
+            self.known = set()
+        self.known.add(seq)
+
+    def _forget(self, seqs: Iterable[int]) -> None:
+        if isinstance(self.known, set):
+            self.known.difference_update(seqs)
+            self.known = self.known or NONE_KNOWN
 
     def _take(self, letter: Mail, turn: Turn) -> None:
         reason = self.refused.get(letter.seq)
@@ -147,7 +166,7 @@ class Activation:
             self.queue.remove(letter)
             self.start(letter, turn)
         while self.queue and self.current() is None:
-            self.start(self.queue.popleft(), turn)
+            self.start(self.queue.pop(0), turn)
 
     @property
     def paused(self) -> bool:
@@ -178,7 +197,7 @@ class Activation:
         without this activation, ``done`` is never called.
         """
         examine = partial(self.office.conflicts.examine, outcome, done)
-        if self.unsettled and self._newest is not None:
+        if self._newest is not None:
             self._newest.add_done_callback(lambda _: None if self.closed else examine())
         elif not self.closed:
             examine()
@@ -190,9 +209,9 @@ class Activation:
     def look_again(self, live: Live, key: str, wait: float) -> None:
         """Look after the step in ``wait`` seconds, unless it has ended by then."""
         now = asyncio.get_running_loop().time()
-        live.issued.setdefault(key, now)
+        live.remote.issued.setdefault(key, now)
         at = now + max(wait, 0.0)
-        live.overdue[key] = at
+        live.remote.overdue[key] = at
         self.due = min(self.due, at)
 
     def run_local(self, live: Live, key: str) -> None:
@@ -209,7 +228,7 @@ class Activation:
     def take_held(self, live: Live) -> None:
         """The run goes on after repair: give it the mail that came meanwhile."""
         letters, live.held = live.held, []
-        self.known.difference_update(letter.seq for letter in letters)
+        self._forget(letter.seq for letter in letters)
         self.receive(letters)
 
     def version_after(self, turn: Turn) -> int:
@@ -253,13 +272,15 @@ class Activation:
 
     def _committed(self, turn: Turn, done: asyncio.Future[None]) -> None:
         self.unsettled -= 1
+        if not self.unsettled:
+            self._newest = None
         error = None if done.cancelled() else done.exception()  # looked at in any case, or asyncio complains
         if done.cancelled() or self.closed:
             return
         if error is not None:
             self.leave(error, turn.taken)
             return
-        self.known.difference_update(turn.taken)
+        self._forget(turn.taken)
         if turn.progress:
             self.office.progressed(len(turn.entries))
         for act in turn.after:

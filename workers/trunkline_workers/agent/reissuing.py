@@ -45,6 +45,6 @@ def resume(activation: Activation, live: Live, turn: Turn, *, by: str) -> None:
     turn.entries.append(RunResumed(live.run, by=by, at=activation.now(live)))
     activation.change(live, turn).status = RunStatus.RUNNING
     for step in live.driver.open_steps.values():
-        if step.scheduled.key in live.versions:
+        if step.scheduled.key in live.remote.versions:
             watching.watch(activation, live, step)
     activation.office.soon(partial(activation.take_held, live))

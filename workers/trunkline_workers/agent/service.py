@@ -261,7 +261,7 @@ def reissue_remote(activation: Activation) -> None:
     for live in list(activation.runs.values()):
         if live.driver is not None and not live.parked:
             for step in list(live.driver.open_steps.values()):
-                if step.scheduled.key in live.versions:
+                if step.scheduled.key in live.remote.versions:
                     watching.reissue(activation, live, step, "wiped")
 
 
