@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 _STATM = Path("/proc/self/statm")
@@ -16,6 +17,11 @@ def resident() -> int:
         return int(_STATM.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def blocks() -> int:
+    """How many pieces of memory Python's objects take up; it grows and falls with them, whatever is resident."""
+    return sys.getallocatedblocks()
 
 
 def available(limits: tuple[Path, ...] = _LIMITS) -> int:

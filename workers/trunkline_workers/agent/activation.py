@@ -65,7 +65,9 @@ class Activation:
         self.runs: dict[str, Live] = {}
         self.queue: list[Mail] = []  # requests that wait for the current run's end
         self.early: list[Mail] = []  # signals that came before their run began
-        self.known: set[int] | frozenset[int] = NONE_KNOWN  # mail that is here already, or being taken by a commit under way
+        self.known: set[int] | frozenset[int] = (
+            NONE_KNOWN  # mail that is here already, or being taken by a commit under way
+        )
         self.tasks: dict[tuple[str, str], asyncio.Task[None]] = {}  # local steps
         self.unsettled = 0  # commits under way
         self.touched = asyncio.get_running_loop().time()

@@ -29,6 +29,8 @@ def probed(activation: Activation, live: Live, step: OpenStep, result: StepResul
         return False
     if error:
         live.remote.doubts[step.scheduled.key] = f"its probe could not tell: {error.get('message')}"
-        activation.look_again(live, step.scheduled.key, AGAIN_AFTER * 2.0 ** live.remote.probes.get(step.scheduled.key, 0))
+        activation.look_again(
+            live, step.scheduled.key, AGAIN_AFTER * 2.0 ** live.remote.probes.get(step.scheduled.key, 0)
+        )
         return False
     return True

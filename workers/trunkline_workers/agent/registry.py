@@ -20,7 +20,7 @@ from trunkline.domain.errors import Fenced, JournalCorrupt
 from trunkline.domain.ids import is_id
 from trunkline.domain.journal import RunStarted
 from trunkline.domain.work import Wake
-from trunkline.observe import faults, logs, metrics
+from trunkline.observe import faults, logs, memory, metrics
 from trunkline.store import history, leases, mailbox, pauses, runs
 from trunkline.store.database import Database, Unreachable
 from trunkline.store.history import History
@@ -29,7 +29,7 @@ from trunkline_workers.agent import loading, parking, watching
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
 from trunkline_workers.agent.office import Office
-from trunkline_workers.agent.sleepers import Sleepers
+from trunkline_workers.agent.sleepers import Shortage, Sleepers
 
 log = logs.get("registry")
 
@@ -52,8 +52,10 @@ class Registry:
         self._poisoned: dict[str, Poison] = {}
         self._leaving: dict[str, tuple[Lease, GoesElsewhere | Unreadable]] = {}
         self._sleepers = Sleepers(self._held, (self._stirred, self._reading), office.settings)
+        self._shortage = Shortage(office.settings.memory_limit or memory.available() // 2)
         self._strained = False  # memory is short, and that was said
         self._crowded = False  # as many instances are at work as fit, and none of them sleeps
+        self._lost = self._lose  # one for all activations
         self._work = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.closed = False
@@ -187,7 +189,7 @@ class Registry:
             if isinstance(past, JournalCorrupt):
                 await self._refuse(lease, past)
                 continue
-            activation = Activation(lease, self._agents[lease.agent], self._office, self._lose)
+            activation = Activation(lease, self._agents[lease.agent], self._office, self._lost)
             self._held[lease.instance] = activation
             self._stirred.add(lease.instance)
             self._load(activation, past)
@@ -250,16 +252,16 @@ class Registry:
     async def _relieve(self) -> None:
         """Idle instances leave memory: those of age, and while it is short the longest untouched."""
         await self._put_to_sleep(self._sleepers.aged(SWEEP), "age")
-        if not self._sleepers.memory_is_short:
+        if not self._shortage.acute():
             self._strained = False
             return
         rested = self._sleepers.rested()
-        while rested and not self._sleepers.relieved:
+        while rested and not self._shortage.over():
             batch, rested = rested[:BATCH], rested[BATCH:]
             await self._put_to_sleep(batch, "memory")
-        if not rested and not self._strained and self._sleepers.memory_is_short:
+        if not rested and not self._strained and not self._shortage.over():
             self._strained = True
-            log.warning("memory is short, and nothing sleeps that could leave it", held=len(self._held))
+            log.warning("memory is short, and nothing sleeps any more that could leave it", held=len(self._held))
 
     async def _put_to_sleep(self, activations: Sequence[Activation], reason: str) -> None:
         """Give back those that sleep still: they cost rows from now on, and no memory."""

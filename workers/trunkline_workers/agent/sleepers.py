@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from operator import attrgetter
 
 from trunkline.observe import memory
@@ -19,6 +19,7 @@ from trunkline_workers.agent.activation import Activation
 LOOKS = 4  # at every activation, in the time after which an idle one leaves
 RESTED = 1.0  # seconds that an instance stays at least while memory is short: what is woken is to get something done
 LOW = 0.9  # of the limit: below that memory is no longer short
+GROWN = 1.05
 AT_ONCE = 10  # when the worker is full, a tenth of all leave together: finding them costs a look at each
 
 _touched = attrgetter("touched")
@@ -29,7 +30,6 @@ class Sleepers:
 
     def __init__(self, held: Mapping[str, Activation], unread: Iterable[Collection[str]], settings: Settings) -> None:
         self._held, self._unread, self._settings = held, tuple(unread), settings
-        self._limit = settings.memory_limit or memory.available() // 2
         self._round: Iterator[str] = iter(())
 
     def asleep(self, activation: Activation) -> bool:
@@ -64,10 +64,32 @@ class Sleepers:
             return []
         return heapq.nsmallest(max(missing, most // AT_ONCE), filter(self.asleep, self._held.values()), key=_touched)
 
-    @property
-    def memory_is_short(self) -> bool:
-        return memory.resident() > self._limit
 
-    @property
-    def relieved(self) -> bool:
-        return memory.resident() <= self._limit * LOW
+class Shortage:
+    """Whether this process has more than ``limit`` bytes resident, and when enough was let go.
+
+    What Python frees it keeps for the next ones, mostly, and the process looks as large as before. So the number of
+    blocks in use is held against the number that was too many; they are counted anew whenever the process has grown.
+    """
+
+    def __init__(
+        self, limit: int, *, resident: Callable[[], int] = memory.resident, blocks: Callable[[], int] = memory.blocks
+    ) -> None:
+        self._limit, self._resident, self._blocks = limit, resident, blocks
+        self._largest = 0
+        self._most = math.inf  # blocks that fit into the limit
+
+    def acute(self) -> bool:
+        """Whether sleepers are to leave now."""
+        resident = self._resident()
+        if resident <= self._limit:
+            self._largest, self._most = 0, math.inf
+            return False
+        used = self._blocks()
+        if resident > self._largest * GROWN:
+            self._largest, self._most = resident, used * self._limit / resident
+        return used > self._most
+
+    def over(self) -> bool:
+        """Whether enough of them left."""
+        return self._resident() <= self._limit * LOW or self._blocks() <= self._most * LOW
