@@ -1,0 +1,1 @@
+async def beside(sizes): return {}
