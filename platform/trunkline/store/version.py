@@ -10,7 +10,7 @@ import psycopg
 from trunkline.domain.errors import SchemaMismatch
 from trunkline.store.database import Database
 
-NEEDED = "0007"  # the newest revision in trunkline_migrations
+NEEDED = "0010"  # the newest revision in trunkline_migrations
 
 
 async def check(db: Database) -> None:
