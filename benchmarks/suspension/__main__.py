@@ -14,9 +14,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from benchmarks.suspension import asleep, idle
+from rich.console import Console
 
 RESULT = Path(__file__).parents[1] / "results" / "suspension.json"
 

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from benchmarks.suspension.exchange import TENANT, Exchange, exchange, percentiles, until
+
 from trunkline.access.entrance import Entrance, request
 from trunkline.store.accept import accept
 from trunkline.supervisor.wakes import wake
@@ -16,6 +17,7 @@ AGENT = "sleeper"
 BATCH = 500  # runs accepted at once
 AHEAD = 4000  # runs that are accepted and do not sleep yet
 WARM = 500  # runs before the first reading: what code and connections cost is there by then
+PATIENT = 30.0  # seconds of a lease: with so many objects a full garbage collection is a long silence
 AT_ONCE = 8  # signals under way
 
 _ASLEEP = "select count(*) from runs where agent = 'sleeper' and status = 'waiting'"
@@ -37,7 +39,8 @@ where m.kind = 'signal' and m.run = any(%s::uuid[])
 async def all_in_memory(runs: int, signals: int) -> dict[str, Any]:
     """Room for all of them, and time: then they leave by age, and come back by replay."""
     idle = max(60.0, runs / 400)
-    async with exchange(max_activations=2 * runs + WARM, memory_limit=1 << 40, idle_after=idle) as ours:
+    room = {"max_activations": 2 * runs + WARM, "memory_limit": 1 << 40, "idle_after": idle}
+    async with exchange(**room, lease=PATIENT) as ours:
         before, disk = await _warm(ours)
         seconds = await _put_to_sleep(ours, WARM, WARM + runs)
         after = ours.resident()
@@ -111,7 +114,7 @@ async def _nobody_held(ours: Exchange) -> bool:
 
 async def _wake_some(ours: Exchange, signals: int) -> dict[str, float]:
     """Signal some at random, a few at once, and tell how long each took to be in its run's journal."""
-    some = [run for (run,) in await ours.rows(_SOME, str(random.random()), signals)]  # noqa: S311
+    some = [run for (run,) in await ours.rows(_SOME, str(random.random()), signals)]
     entrance = Entrance(ours.db, ours.bus)
     room = asyncio.Semaphore(AT_ONCE)
 

@@ -14,9 +14,11 @@ from trunkline.embedded.children import Children
 from trunkline.embedded.serving import servers
 from trunkline.store import workers
 from trunkline.store.database import Database
+from trunkline.store.definitions import current
 
 APP = str(Path(__file__).with_name("sleeping_app.py"))
 TENANT = "default"
+AGENTS = 2  # of the app
 
 
 @dataclass
@@ -52,7 +54,7 @@ async def exchange(**settings: Any) -> AsyncIterator[Exchange]:
     """``settings`` are what the worker has otherwise than by default."""
     async with servers() as stack:
         environment = stack.environment(metrics_port=-1, log_level="error", **settings)
-        async with Children(environment, lambda name, line: print(name, line), patience=30.0) as children:
+        async with Children(environment, print, patience=30.0) as children:
             children.add("supervisor", "supervisor")
             children.add("agents", "worker", "agents", APP)
             db = await Database.open(stack.postgres.url, size=6, wait=30)
@@ -66,7 +68,8 @@ async def exchange(**settings: Any) -> AsyncIterator[Exchange]:
 
 
 async def _joined(db: Database) -> bool:
-    return any(one.kind == "agents" for one in await workers.list_workers(db))
+    here = any(one.kind == "agents" for one in await workers.list_workers(db))
+    return here and len(await current(db, TENANT, "agent")) == AGENTS
 
 
 async def until(check: Callable[[], Awaitable[bool]], limit: float, every: float = 0.2) -> None:
