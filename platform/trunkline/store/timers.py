@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from trunkline.store.database import Database
 
-# The time is that of the statement: with clock_timestamp(), which moves on meanwhile, no index can find what is due, and
-# every look would read all timers. Whoever deletes the row posts the letter, in one statement: a timer fires once,
-# however many look for it. The due time in the message id lets a timer that is set again under the same step fire
-# again.
+# The time is that of the statement. By clock_timestamp(), which moves on meanwhile, no index can find what is due, and
+# every look would read all timers.
+# Whoever deletes the row posts the letter, in one statement: a timer fires once, however many look for it. The due time
+# in the message id lets a timer that is set again under the same step fire again.
 _FIRE = """
 with due as (
     select instance, run, step from timers
