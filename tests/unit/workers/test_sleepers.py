@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from trunkline.observe import memory
-from trunkline_workers.agent.sleepers import Shortage
+from trunkline.settings import Settings
+from trunkline_workers.agent.sleepers import Shortage, Sleepers
 
 
 class Process:
@@ -69,3 +73,34 @@ def test_a_container_has_what_it_is_given(tmp_path: Path) -> None:
     none.write_text("max\n")
     assert memory.available((missing, none, limit)) == 1_000_000
     assert memory.available((missing, none)) == memory.available(())
+
+
+class Idle:
+    """As much of an activation as is looked at."""
+
+    idle, closed, touched = True, False, 0.0
+
+    def __init__(self, instance: str) -> None:
+        self.lease = SimpleNamespace(instance=instance)
+
+
+async def test_all_that_are_idle_have_left_after_one_round_however_many_left_before() -> None:
+    held: dict[str, Any] = {str(n): Idle(str(n)) for n in range(1000)}
+    sleepers = Sleepers(held, (), Settings(idle_after=20.0))
+    looks = 0
+    while held and looks < 100:
+        looks += 1
+        for one in sleepers.aged(0.25):
+            del held[one.lease.instance]
+    assert looks == 20, "5 seconds, a quarter of the time that they may be idle"
+
+
+async def test_who_is_awake_stays() -> None:
+    held: dict[str, Any] = {name: Idle(name) for name in ("at work", "with mail", "touched", "asleep")}
+    held["at work"].idle = False
+    held["touched"].touched = asyncio.get_running_loop().time()
+    sleepers = Sleepers(held, ({"with mail"},), Settings(idle_after=0.5, max_activations=4))
+    assert [one.lease.instance for one in sleepers.aged(0.25)] == ["asleep"]
+    assert [one.lease.instance for one in sleepers.rested()] == ["asleep"]
+    assert [one.lease.instance for one in sleepers.crowding(1)] == ["asleep"]
+    assert sleepers.crowding(0) == []

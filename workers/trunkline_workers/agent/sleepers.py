@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from operator import attrgetter
 
 from trunkline.observe import memory
@@ -30,7 +30,8 @@ class Sleepers:
 
     def __init__(self, held: Mapping[str, Activation], unread: Iterable[Collection[str]], settings: Settings) -> None:
         self._held, self._unread, self._settings = held, tuple(unread), settings
-        self._round: Iterator[str] = iter(())
+        self._round: list[str] = []  # who is to be looked at before anybody is again, and how many of them at once
+        self._few = 0
 
     def asleep(self, activation: Activation) -> bool:
         """Whether it is here, and memory is needed for nothing that it does."""
@@ -41,14 +42,16 @@ class Sleepers:
         """Those that were idle for long enough, of the next few: this is called again every ``every`` seconds."""
         after = self._settings.idle_after
         before = asyncio.get_running_loop().time() - after
-        few = math.ceil(len(self._held) * every / max(after / LOOKS, every))
-        looked_at = [self._held[one] for one in self._next(few) if one in self._held]
+        if not self._round:
+            self._round = list(self._held)[::-1]
+            self._few = math.ceil(len(self._round) * every / max(after / LOOKS, every))
+        looked_at = [self._held[one] for one in self._next() if one in self._held]
         return [one for one in looked_at if one.touched <= before and self.asleep(one)]
 
-    def _next(self, few: int) -> list[str]:
-        taken = [instance for instance, _ in zip(self._round, range(few), strict=False)]
-        if len(taken) < few:
-            self._round = iter(list(self._held))
+    def _next(self) -> list[str]:
+        rest = max(len(self._round) - self._few, 0)
+        taken = self._round[rest:][::-1]
+        del self._round[rest:]
         return taken
 
     def rested(self) -> list[Activation]:
