@@ -44,7 +44,10 @@ def changed(exchange: Exchange, **settings: Any) -> Settings:
 
 async def put_to_sleep(exchange: Exchange, *keys: str) -> dict[str, str]:
     """Runs that wait for a signal, by their instance's key."""
-    return {key: await exchange.request("patient", key, key) for key in keys}
+    asleep = {key: await exchange.request("patient", key, key) for key in keys}
+    for run in asleep.values():
+        await exchange.until(run, "waiting")
+    return asleep
 
 
 async def until_gone(exchange: Exchange, *keys: str) -> None:
@@ -86,8 +89,6 @@ async def test_a_worker_full_of_sleepers_takes_up_others(exchange: Exchange, evi
     keys = [f"k{n}" for n in range(MANY)]
     async with Worker(changed(exchange, max_activations=100, idle_after=600.0)):
         asleep = await put_to_sleep(exchange, *keys)
-        for run in asleep.values():
-            await exchange.until(run, "waiting")
         assert await held(exchange) <= 100
         assert evicted["full"] >= MANY - 100
         assert sorted(await wake_up(exchange, asleep)) == sorted(f"{key} on 2" for key in keys)
@@ -114,8 +115,7 @@ async def test_mail_that_was_read_and_waits_for_a_run_does_not_wake_its_instance
         await exchange.post("patient", "early", EnvelopeKind.SIGNAL, {"name": "go", "data": "early"})
         await exchange.eventually(lambda: leases.owner_of(exchange.db, exchange.instance("patient", "early")))
         await until_gone(exchange, "early")
-        asleep = await put_to_sleep(exchange, "other")
-        await exchange.until(asleep["other"], "waiting")
+        await put_to_sleep(exchange, "other")
         await until_gone(exchange, "other")
         assert metrics.leases.labels(event="taken")._value.get() - before == 2
         run = await exchange.request("patient", "early", "late")

@@ -144,21 +144,23 @@ class Registry:
             self._work.set()
 
     async def _take_wanted(self) -> None:
-        while self._wanted or self._crowded:
-            batch = dict(islice(self._wanted.items(), await self._room()))
-            if not batch:
-                return
-            resting = await self._resting(batch)
-            wanted = [one for one in batch if one not in resting and not self.find(one)]
-            taken, held = await leases.take(self._db, self._office.worker, wanted)
-            await faults.reach("lease-taken")
-            await self._activate(taken)
-            for instance, wake in batch.items():
-                if self._wanted.get(instance) is wake:  # else a newer one came meanwhile: look again
-                    del self._wanted[instance]
-            for other in held:
-                self._poisoned.pop(other.instance, None)  # it is for its owner to find out
-                self._forward(batch[other.instance], other)
+        """A batch at a time, so that the instances that were taken get their mail before the next ones are."""
+        batch = dict(islice(self._wanted.items(), await self._room() if self._wanted or self._crowded else 0))
+        if not batch:
+            return
+        resting = await self._resting(batch)
+        wanted = [one for one in batch if one not in resting and not self.find(one)]
+        taken, held = await leases.take(self._db, self._office.worker, wanted)
+        await faults.reach("lease-taken")
+        await self._activate(taken)
+        for instance, wake in batch.items():
+            if self._wanted.get(instance) is wake:  # else a newer one came meanwhile: look again
+                del self._wanted[instance]
+        for other in held:
+            self._poisoned.pop(other.instance, None)  # it is for its owner to find out
+            self._forward(batch[other.instance], other)
+        if self._wanted:
+            self._work.set()
 
     async def _room(self) -> int:
         """How many can be taken now: at most a batch. Sleepers make room for them."""
