@@ -115,6 +115,7 @@ class Appender:
                     if self._queue:
                         self._group = self._gather()
                         await self._commit(self._group)
+                        self._group = []  # while nothing comes, memory must not be kept for it
                     else:
                         self._filled.clear()
                         await self._filled.wait()
