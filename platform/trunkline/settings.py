@@ -67,7 +67,9 @@ class Settings(BaseSettings):
     snapshot_after: int = Field(
         200, ge=1, description="Journal entries after which an instance without an open run gets a new snapshot."
     )
-    max_activations: int = Field(10_000, ge=1, description="Instances that one agent worker holds at once.")
+    max_activations: int = Field(
+        10_000, ge=1, description="Instances that one agent worker holds at once. Sleeping ones make room for others."
+    )
     max_mailbox: int = Field(
         10_000,
         ge=1,
@@ -75,6 +77,12 @@ class Settings(BaseSettings):
     )
     max_issued: int = Field(
         256, ge=1, description="Tool and model calls of one instance on the bus at once; its further ones wait."
+    )
+    memory_limit: int = Field(
+        0,
+        ge=0,
+        description="Resident bytes of an agent worker above which sleeping instances leave its memory; "
+        "0: half of what its container or machine has.",
     )
     llm_concurrency: int = Field(64, ge=1, description="Model calls at once in one LLM worker.")
     stream_max_age: float = Field(600.0, gt=0, description="Seconds that tokens and progress stay readable.")

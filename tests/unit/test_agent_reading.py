@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from trunkline_workers.agent import reading
 from trunkline_workers.agent.reading import MOST_UNSETTLED, SHARE, Reading
+from trunkline_workers.agent.tray import Tray
 
 Eventually = Callable[..., Any]
 
@@ -21,7 +21,8 @@ class Stub:
 
     def __init__(self, key: str, letters: int, order: list[str]) -> None:
         self.lease = SimpleNamespace(instance=key)
-        self.unread = deque(SimpleNamespace(seq=number) for number in range(letters))
+        self.tray = Tray()
+        self.tray.put(SimpleNamespace(seq=number) for number in range(letters))  # type: ignore[misc]
         self.unsettled, self.closed = 0, False
         self.take = None
         self._order = order

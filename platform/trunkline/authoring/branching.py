@@ -20,6 +20,8 @@ F = TypeVar("F")
 class Branching:
     """Steps and coroutines may be mixed; each coroutine becomes a branch, which makes its own steps."""
 
+    __slots__ = ("_driver",)
+
     def __init__(self, driver: RunDriver) -> None:
         self._driver = driver
 

@@ -85,6 +85,8 @@ class Frame:
 class Context(Supervising, Renewing, Generic[S]):
     """One run, seen from its handler. ``S`` is the type of the instance's state: a model whose fields have defaults."""
 
+    __slots__ = ("_frame", "_key")
+
     def __init__(self, driver: RunDriver, frame: Frame, key: str | None = None) -> None:
         super().__init__(driver)
         self._frame = frame

@@ -57,7 +57,8 @@ def loads(text: bytes | str, *, what: str = "the body", limit: int | None = None
     if limit is not None and len(raw) > limit:
         raise PayloadTooLarge(what=what, size=len(raw), limit=limit)
     try:
-        value = from_json(raw, allow_inf_nan=False)
+        # Only keys repeat. Cached values are ids of instances long gone, and each keeps a whole page of memory.
+        value = from_json(raw, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
         raise BadJson(what=what, reason=_one_line(error)) from None
     reason = _special(raw) or _too_large(raw)
@@ -82,7 +83,7 @@ def roundtrip(value: Any, *, what: str = "the value") -> Any:
         raise PayloadTooLarge(what=what, size=len(text), limit=MOST_BYTES)
     if b"null" in text:
         check_finite(value, what=what)
-    return from_json(text, allow_inf_nan=False)
+    return from_json(text, allow_inf_nan=False, cache_strings="keys")
 
 
 def is_plain(value: Any) -> bool:

@@ -56,7 +56,7 @@ class Ledger:
             return None
         step = open_.handle
         if step.kind == "wait":
-            self.signals.forget(step)
+            self.signals.forget(open_.scheduled.name, step)
         elif step.kind not in IDLE:
             self.busy -= 1
         return step

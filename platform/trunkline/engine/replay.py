@@ -79,11 +79,12 @@ class RunDriver(Joining):
     def __init__(self, started: RunStarted | Incarnation, body: Body, *, agent: str) -> None:
         self.life = Incarnation(started) if isinstance(started, RunStarted) else started
         # The handler may change the input that it gets, and must not change the journal by it.
-        self.started = replace(self.life.started, input=fresh(self.life.started.input))
+        own = fresh(self.life.started.input)
+        self.started = self.life.started if own is self.life.started.input else replace(self.life.started, input=own)
         self.agent = agent
         self.ended = self.final = False
         self.unsafe = ""
-        self._body = body
+        self._body: Body | None = body
         self._closed = False
         self._refused = 0
         self._ledger = Ledger(self.started.run, self.started.at)
@@ -95,8 +96,10 @@ class RunDriver(Joining):
 
     def start(self) -> None:
         """Run the handler until it waits or ends."""
+        body, self._body = self._body, None  # it holds the instance's state and conversation
+        assert body is not None, "a driver is started once"
         try:
-            self._loop.begin(self._delayed() if self.life.delay else self._body(self), self.life.prefix)
+            self._loop.begin(self._delayed(body) if self.life.delay else body(self), self.life.prefix)
         except Exception as error:  # noqa: BLE001 — it is the handler's
             self._end(raised(self.started.run, error))
         else:
@@ -296,10 +299,10 @@ class RunDriver(Joining):
 
     # --- driving ----------------------------------------------------------------------------------------------------
 
-    async def _delayed(self) -> Any:
+    async def _delayed(self, body: Body) -> Any:
         """The handler, after the restart's delay: a sleep like any other."""
         await self.schedule("sleep", "restart", options={"delay": self.life.delay})
-        return await self._body(self)
+        return await body(self)
 
     def _settled(self, step: Recorded[Any], at: float) -> bool:
         self._ledger.now = at

@@ -12,13 +12,12 @@ from trunkline.engine.step import Recorded
 class Signals:
     """For each name either signals that nobody took yet, or waits that nothing answered yet: never both."""
 
-    __slots__ = ("_arrived", "_buffer", "_names", "_waits")
+    __slots__ = ("_arrived", "_buffer", "_waits")
 
     def __init__(self) -> None:
         self._buffer: dict[str, deque[tuple[int, SignalReceived]]] = {}
         self._arrived = 0
         self._waits: dict[str, list[Recorded[Any]]] = {}
-        self._names: dict[str, str] = {}  # wait's key → its signal's name
 
     def take(self, name: str) -> SignalReceived | None:
         """The oldest signal of this name in the buffer, which leaves it."""
@@ -33,7 +32,6 @@ class Signals:
     def wait(self, name: str, step: Recorded[Any]) -> None:
         """``step`` waits for the next signal of this name, behind those that wait already."""
         self._waits.setdefault(name, []).append(step)
-        self._names[step.key] = name
 
     def answer(self, signal: SignalReceived) -> Recorded[Any] | None:
         """The oldest wait for ``signal``; without one the signal is kept."""
@@ -44,9 +42,8 @@ class Signals:
         self._buffer.setdefault(signal.name, deque()).append((self._arrived, signal))
         return None
 
-    def forget(self, step: Recorded[Any]) -> None:
-        """``step`` waits no longer."""
-        name = self._names.pop(step.key)
+    def forget(self, name: str, step: Recorded[Any]) -> None:
+        """``step`` waits no longer for a signal of this name."""
         waits = self._waits[name]
         waits.remove(step)
         if not waits:

@@ -127,6 +127,7 @@ class Appender:
                     if len(self._queue):
                         self._group = self._gather()
                         await self._commit(self._group)
+                        self._group = []  # while nothing comes, memory must not be kept for it
                     else:
                         self._filled.clear()
                         await self._filled.wait()

@@ -5,8 +5,10 @@ A lease has no term of its own: it ends when its worker gives it back, or is dec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from sys import intern
+from typing import Any
 
 from trunkline.domain.errors import WorkerDead
 from trunkline.store.arrays import BigInts, Ids
@@ -79,7 +81,10 @@ with mine as (
 update instances i set owner = null from mine where i.id = mine.id returning i.id::text
 """
 
-_WAITING = "select distinct instance::text from mailbox where instance = any(%s) and taken_at is null"
+_WAITING = """
+select i.id::text from unnest(%(instances)s) as i(id) where exists (
+    select from mailbox m where m.instance = i.id and m.taken_at is null and m.seq <> all (%(known)s))
+"""
 
 
 async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[list[Lease], list[Held]]:
@@ -102,7 +107,7 @@ async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[lis
         rows = await cursor.fetchall()
         if not rows[0][0]:
             raise WorkerDead(worker=worker)
-        leases = [Lease(*row[1:]) for row in rows if row[1] is not None]
+        leases = [_lease(*row[1:]) for row in rows if row[1] is not None]
         missing = set(instances) - {lease.instance for lease in leases}
         if not missing:
             return leases, []
@@ -110,11 +115,18 @@ async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[lis
         return leases, [Held(*row) for row in await cursor.fetchall()]
 
 
-async def release(db: Database, worker: str, leases: Sequence[tuple[str, int]]) -> list[str]:
+def _lease(instance: str, tenant: str, agent: str, *rest: Any) -> Lease:
+    """Names that all have in common are kept once."""
+    return Lease(instance, intern(tenant), intern(agent), *rest)
+
+
+async def release(
+    db: Database, worker: str, leases: Sequence[tuple[str, int]], *, known: Collection[int] = ()
+) -> list[str]:
     """Give back ``leases`` (instance, epoch); those that are not held so are passed over.
 
     Returns:
-        the instances that were given back with mail that nobody took: wake them.
+        the instances that were given back with mail that nobody took, other than the seqs in ``known``: wake them.
     """
     if not leases:
         return []
@@ -129,7 +141,7 @@ async def release(db: Database, worker: str, leases: Sequence[tuple[str, int]]) 
         if not released:
             return []
         # Asked after the release is committed: mail that comes later finds the instance free.
-        cursor = await connection.execute(_WAITING, [Ids(released)])
+        cursor = await connection.execute(_WAITING, {"instances": Ids(released), "known": BigInts(known)})
         return [row[0] for row in await cursor.fetchall()]
 
 

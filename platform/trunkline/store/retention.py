@@ -49,9 +49,10 @@ select current_user::text, to_regrole(%(role)s) is not null,
        coalesce(pg_has_role(to_regrole(%(role)s)::oid, 'member'), false)
 """
 
+# Here and below the age counts from the statement's time: only that can be looked for in an index.
 _ENDED = """
 select id::text, instance::text, ended_at::text from runs
-where ended_at < clock_timestamp() - %(age)s * interval '1 second'
+where ended_at < statement_timestamp() - %(age)s * interval '1 second'
   and (ended_at, id) > (%(mark)s::timestamptz, %(run)s::uuid)
 order by ended_at, id limit %(limit)s
 """
@@ -127,18 +128,18 @@ from page
 _REST = {
     "approvals": """
 delete from approvals where id = any(array(
-    select id from approvals where closed_at < clock_timestamp() - %(age)s * interval '1 second'
+    select id from approvals where closed_at < statement_timestamp() - %(age)s * interval '1 second'
     order by closed_at limit %(limit)s))
 """,
     "dead_letters": """
 delete from dead_letters where id = any(array(
-    select id from dead_letters where settled_at < clock_timestamp() - %(age)s * interval '1 second'
+    select id from dead_letters where settled_at < statement_timestamp() - %(age)s * interval '1 second'
     order by settled_at limit %(limit)s))
 """,
     "payloads": """
 delete from payloads p using (
     select o.tenant, o.id from payloads o
-    where o.created_at < clock_timestamp() - %(age)s * interval '1 second'
+    where o.created_at < statement_timestamp() - %(age)s * interval '1 second'
       and not exists (select from runs r where r.id = o.run and r.ended_at is null)
     order by o.created_at limit %(limit)s) as old
 where p.tenant = old.tenant and p.id = old.id

@@ -59,7 +59,7 @@ where (schedules.digest, schedules.app) <> (excluded.digest, excluded.app) or sc
 
 _DUE = """
 select tenant, agent, name, spec, extract(epoch from due_at)::float8
-from schedules where due_at <= clock_timestamp() + %(ahead)s * interval '1 second'
+from schedules where due_at <= statement_timestamp() + %(ahead)s * interval '1 second'
 order by due_at limit %(limit)s for update skip locked
 """
 

@@ -146,9 +146,9 @@ Index("runs_listed", runs.c.tenant, runs.c.created_at, runs.c.id)
 Index("runs_listed_by_agent", runs.c.tenant, runs.c.agent, runs.c.created_at, runs.c.id)
 Index("runs_of_instance", runs.c.instance, runs.c.created_at, runs.c.id)
 Index(
-    "runs_open",
-    runs.c.instance,
+    "runs_open_by_status",
     runs.c.status,
+    runs.c.instance,
     postgresql_where=text("status in ('accepted', 'running', 'waiting', 'parked')"),
 )
 

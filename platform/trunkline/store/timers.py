@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from trunkline.store.database import Database
 
+# The time is that of the statement. By clock_timestamp(), which moves on meanwhile, no index can find what is due, and
+# every look would read all timers.
 # Whoever deletes the row posts the letter, in one statement: a timer fires once, however many look for it. The due time
 # in the message id lets a timer that is set again under the same step fire again.
 _FIRE = """
 with due as (
     select instance, run, step from timers
-    where due_at <= clock_timestamp() order by due_at limit %(limit)s
+    where due_at <= statement_timestamp() order by due_at limit %(limit)s
     for update skip locked
 ),
 gone as (
@@ -45,7 +47,7 @@ async def next_due(db: Database) -> float | None:
     async with db.connection() as connection:
         cursor = await connection.execute(
             "select greatest(extract(epoch from min(due_at) - clock_timestamp()), 0)::float8 from timers"
-            " having count(*) > 0"
+            " having min(due_at) is not null"
         )
         row = await cursor.fetchone()
     return row[0] if row else None

@@ -109,7 +109,7 @@ async def silent(db: Database, lease: float) -> list[Worker]:
     async with db.connection() as connection:
         cursor = await connection.execute(
             _SELECT + "where dead_at is null and left_at is null"
-            " and beat_at < clock_timestamp() - %s * interval '1 second' order by beat_at",
+            " and beat_at < statement_timestamp() - %s * interval '1 second' order by beat_at",
             [lease],
         )
         return [Worker(*row) for row in await cursor.fetchall()]

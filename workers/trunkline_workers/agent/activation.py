@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from trunkline.authoring.agent import Agent, InstanceView
@@ -32,6 +32,7 @@ from trunkline_workers.agent.issuing import Window
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.outcomes import StepResult
+from trunkline_workers.agent.tray import Tray
 from trunkline_workers.agent.turn import Turn
 from trunkline_workers.failures import failure_of
 
@@ -39,6 +40,8 @@ Lost = Callable[["Activation", BaseException | None, Iterable[int]], None]
 Work = Callable[[Turn], object]
 
 log = logs.get("activation")
+
+NONE_REFUSED: Mapping[int, str] = MappingProxyType({})
 
 
 class Activation:
@@ -49,6 +52,13 @@ class Activation:
     ``suspect`` says that worker after worker died with the instance: nothing of its code is run again.
     """
 
+    # An instance that sleeps here costs what this and its runs hold: what is empty is shared, or not there.
+    __slots__ = (
+        "_lost", "_newest", "agent", "closed", "conversation", "covered", "doing", "due", "early", "head",
+        "lease", "office", "queue", "refused", "runs", "state", "suspect", "tasks", "touched", "tray", "unsettled",
+        "window",
+    )  # fmt: skip
+
     def __init__(self, lease: Lease, agent: Agent[Any, Any], office: Office, lost: Lost) -> None:
         self.lease = lease
         self.agent = agent
@@ -58,16 +68,15 @@ class Activation:
         self.state: Any = None
         self.conversation: list[dict[str, Any]] = []
         self.runs: dict[str, Live] = {}
-        self.queue: deque[Mail] = deque()  # requests that wait for the current run's end
+        self.queue: list[Mail] = []  # requests that wait for the current run's end
         self.early: list[Mail] = []  # signals that came before their run began
-        self.unread: deque[Mail] = deque()  # mail that is here, and waits for this instance's turn
-        self.known: set[int] = set()  # mail that is here already, or being taken by a commit under way
+        self.tray = Tray()
         self.window = Window(self, office.settings.max_issued)
         self.tasks: dict[tuple[str, str], asyncio.Task[None]] = {}  # local steps
         self.unsettled = 0  # commits under way
         self.touched = asyncio.get_running_loop().time()
         self.due = math.inf  # the loop's time at which a step is to be looked after
-        self.refused: Mapping[int, str] = {}
+        self.refused: Mapping[int, str] = NONE_REFUSED
         self.suspect = lease.takeovers >= office.settings.takeovers
         self.closed = False
         self.doing = Doing("agent", agent.name, lease.instance)
@@ -75,13 +84,6 @@ class Activation:
         self._newest: Turn | None = None  # what was submitted last, as far as it is not committed
 
     # --- what comes in ----------------------------------------------------------------------------------------------
-
-    def receive(self, letters: Iterable[Mail]) -> None:
-        """Note mail, in the order in which it was accepted. Mail that is known already is passed over."""
-        for letter in letters:
-            if letter.seq not in self.known:
-                self.known.add(letter.seq)
-                self.unread.append(letter)
 
     def take(self, letter: Mail, turn: Turn) -> None:
         reason = self.refused.get(letter.seq)
@@ -162,7 +164,7 @@ class Activation:
             self.queue.remove(letter)
             self.start(letter, turn)
         while self.queue and self.current() is None:
-            self.start(self.queue.popleft(), turn)
+            self.start(self.queue.pop(0), turn)
 
     @property
     def paused(self) -> bool:
@@ -205,7 +207,7 @@ class Activation:
     def look_again(self, live: Live, key: str, wait: float) -> None:
         """Look after the step in ``wait`` seconds, unless it has ended by then."""
         at = asyncio.get_running_loop().time() + max(wait, 0.0)
-        live.overdue[key] = at
+        live.remote.overdue[key] = at
         self.due = min(self.due, at)
 
     def run_local(self, live: Live, key: str) -> None:
@@ -222,8 +224,8 @@ class Activation:
     def take_held(self, live: Live) -> None:
         """The run goes on after repair: give it the mail that came meanwhile."""
         letters, live.held = live.held, []
-        self.known.difference_update(letter.seq for letter in letters)
-        self.receive(letters)
+        self.tray.forget(letter.seq for letter in letters)
+        self.tray.put(letters)
         self.office.unread(self)
 
     def version_after(self, turn: Turn) -> int:
@@ -275,7 +277,7 @@ class Activation:
         if error is not None:
             self.leave(error, turn.taken)
             return
-        self.known.difference_update(turn.taken)
+        self.tray.forget(turn.taken)
         if turn.progress:
             self.office.progressed(len(turn.entries))
         for act in turn.after:
@@ -290,7 +292,7 @@ class Activation:
         """Nothing under way that memory is needed for: no run, or only runs that wait for a person, timer or reply; and
         nobody in the queue, or only those who wait for a paused agent.
         """
-        if self.unsettled or self.tasks or self.unread or (self.queue and (self.runs or not self.paused)):
+        if self.unsettled or self.tasks or self.tray or (self.queue and (self.runs or not self.paused)):
             return False
         return all(live.parked or self._driver(live).waiting for live in self.runs.values())
 

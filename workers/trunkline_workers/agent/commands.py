@@ -42,7 +42,7 @@ def scheduled(activation: Activation, live: Live, step: StepScheduled, turn: Tur
     """A new step: what must commit with it, by its kind, and what is dispatched after the commit."""
     live.pending[step.key] = step
     if step.kind in (StepKind.TOOL, StepKind.LLM):
-        live.versions[step.key] = activation.version_after(turn)
+        live.remote.versions[step.key] = activation.version_after(turn)
     _SCHEDULED[StepKind(step.kind)](activation, live, step, turn)
 
 

@@ -84,7 +84,7 @@ class Dispatch:
             agent=lease.agent,
             run=live.run,
             step=scheduled.key,
-            version=live.versions.get(scheduled.key, 0),
+            version=live.remote.versions.get(scheduled.key, 0),
             attempt=step.attempt,
             epoch=lease.epoch,
             reply=self._bus.subjects.reply(lease.tenant, self._worker),

@@ -22,9 +22,9 @@ MOST_ATTEMPTS = 10  # of a step whose probe says again and again that it did not
 def overdue(activation: Activation, live: Live, step: OpenStep) -> None:
     """It is time to know. Ask the probe, or park the run with what is known."""
     key = step.scheduled.key
-    asked = live.probes.get(key, 0)
+    asked = live.remote.probes.get(key, 0)
     if step.scheduled.options.get("probe") and asked < MOST_PROBES and step.attempt < MOST_ATTEMPTS:
-        live.probes[key] = asked + 1
+        live.remote.probes[key] = asked + 1
         activation.office.dispatch.probe(activation, live, step, asked + 1)
         timeout = float(step.scheduled.options["timeout"])
         activation.look_again(live, key, timeout + PROBE_WAIT)
@@ -36,6 +36,6 @@ def _known(live: Live, step: OpenStep, asked: int) -> str:
     assert step.started is not None
     key = step.scheduled.key
     detail = f"step {key}: worker {step.started.worker} began it"
-    doubt = live.doubts.get(key)
+    doubt = live.remote.doubts.get(key)
     detail += f", and: {doubt}" if doubt else " and was not heard of again"
     return f"{detail} (its probe was asked {asked} times)" if asked else detail

@@ -21,6 +21,8 @@ Place = tuple[str, str]  # run and step
 class Window:
     """At most ``most`` steps are out at once. Whoever looks after a step does so from its issue on."""
 
+    __slots__ = ("_activation", "_most", "_out", "_refilling", "_waiting")
+
     def __init__(self, activation: Activation, most: int) -> None:
         self._activation, self._most = activation, most
         self._out: set[Place] = set()  # some may have ended: that is looked up when there is no room

@@ -23,6 +23,31 @@ class Permit:
     recorded: asyncio.Future[None] | None = None  # done when the permit of an unsafe step is committed
 
 
+class Remote:
+    """What is known of a run's steps that others carry out, by their keys."""
+
+    __slots__ = ("doubts", "issued", "overdue", "permits", "probes", "versions")
+
+    def __init__(self) -> None:
+        self.versions: dict[str, int] = {}  # of the StepScheduled of open tool and model steps
+        self.issued: dict[str, float] = {}  # loop times at which open remote steps were first issued
+        self.overdue: dict[str, float] = {}  # loop times at which open steps are looked after
+        self.permits: dict[str, Permit] = {}
+        self.doubts: dict[str, str] = {}  # why it is not known what became of an unsafe step
+        self.probes: dict[str, int] = {}  # how often that was asked of its tool's probe
+
+    def settled(self, key: str) -> None:
+        self.versions.pop(key, None)
+        self.issued.pop(key, None)
+        self.forget_attempt(key)
+
+    def forget_attempt(self, key: str) -> None:
+        self.overdue.pop(key, None)
+        self.permits.pop(key, None)
+        self.doubts.pop(key, None)
+        self.probes.pop(key, None)
+
+
 @dataclass(slots=True)
 class Live:
     """``parked`` is the reason while the run waits for repair; ``held`` is mail that it will take afterwards.
@@ -37,35 +62,34 @@ class Live:
     parked: str = ""
     held: list[Mail] = field(default_factory=list)
     pending: dict[str, StepScheduled] = field(default_factory=dict)  # steps without an outcome, for their clean-up
-    versions: dict[str, int] = field(default_factory=dict)  # of the StepScheduled of open tool and model steps
-    issued: dict[str, float] = field(default_factory=dict)  # loop times at which open remote steps were first issued
-    overdue: dict[str, float] = field(default_factory=dict)  # loop times at which open steps are looked after
-    permits: dict[str, Permit] = field(default_factory=dict)
-    doubts: dict[str, str] = field(default_factory=dict)  # why it is not known what became of an unsafe step
-    probes: dict[str, int] = field(default_factory=dict)  # how often that was asked of its tool's probe
     usage: Usage = field(default_factory=Usage)
     last_at: float = 0.0
     late: bool = False  # its deadline has passed, and it was told
+    _remote: Remote | None = None
 
     @property
     def run(self) -> str:
         return self.started.run
 
+    @property
+    def remote(self) -> Remote:
+        """Made when it is first asked for: a run that sleeps has none."""
+        if self._remote is None:
+            self._remote = Remote()
+        return self._remote
+
     def settled(self, key: str) -> StepScheduled:
         """Forget an open step, which has its outcome now."""
-        self.versions.pop(key, None)
-        self.issued.pop(key, None)
-        self.forget_attempt(key)
+        if self._remote is not None:
+            self._remote.settled(key)
         return self.pending.pop(key)
 
     def forget_attempt(self, key: str) -> None:
         """Forget what is known of an open step's latest attempt: it is over, and the next is looked after from its own
         issue on.
         """
-        self.overdue.pop(key, None)
-        self.permits.pop(key, None)
-        self.doubts.pop(key, None)
-        self.probes.pop(key, None)
+        if self._remote is not None:
+            self._remote.forget_attempt(key)
 
     @property
     def main(self) -> bool:

@@ -38,7 +38,9 @@ def load(activation: Activation, history: History, poison: str = "") -> None:
     versions = {(entry.run, entry.key): version for version, entry in scheduled}
     lives = [(_known(activation, run), run) for run in folded.open_runs]
     for live, run in lives:
-        live.versions = {key: versions[run.started.run, key] for key in run.open_steps}
+        remote = [key for key, step in run.open_steps.items() if StepKind(step.scheduled.kind) in REISSUED]
+        if remote:
+            live.remote.versions = {key: versions[run.started.run, key] for key in remote}
     if activation.suspect:
         for live, _ in lives:
             if not live.parked:
@@ -117,7 +119,7 @@ def _go_on(activation: Activation, live: Live, run: FoldedRun, turn: Turn) -> No
     bonding.take_up(activation, live)
     late = {entry.key for entry in run.entries if isinstance(entry, StepRetried) and entry.delay}
     for step in list(live.driver.open_steps.values()):
-        if StepKind(step.scheduled.kind) in REISSUED and step.scheduled.key in live.versions:
+        if StepKind(step.scheduled.kind) in REISSUED and step.scheduled.key in live.remote.versions:
             _take_up(activation, live, step, turn, unsent=step.scheduled.key in late)
 
 

@@ -69,7 +69,7 @@ def settle(activation: Activation, result: StepResult, turn: Turn) -> None:
         return
     if result.error and result.error.get("unknown"):
         if result.attempt >= step.attempt:  # of one before this, somebody has found it out
-            live.doubts[result.step] = str(result.error.get("message"))  # it is looked after at its time
+            live.remote.doubts[result.step] = str(result.error.get("message"))  # it is looked after at its time
         return
     if live.parked:
         reissuing.resume(activation, live, turn, by=result.worker or "a late outcome")
@@ -130,7 +130,7 @@ def _fail_or_retry(activation: Activation, live: Live, step: OpenStep, result: S
 
 
 def _measure(activation: Activation, live: Live, key: str, outcome: str) -> None:
-    began = live.issued.get(key)
+    began = live.remote.issued.get(key)
     kind = live.settled(key).kind
     activation.office.step_ended(kind, outcome)
     if began is not None:

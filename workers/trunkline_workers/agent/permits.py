@@ -94,14 +94,14 @@ class Permits:
             return PermitAnswer(answer="refused", reason="the step has ended")
         if request.attempt < step.attempt:
             return PermitAnswer(answer="refused", reason="a later attempt was issued")
-        given = live.permits.get(request.step)
+        given = live.remote.permits.get(request.step)
         if given is not None and given.execution != request.execution:
             answer = self._contested(step, given)
             if answer is not None:
                 return answer
         if step.scheduled.options.get("effect") == Effect.UNSAFE:
             return await self._permit_unsafe(activation, live, step, request)
-        live.permits[request.step] = Permit(request.attempt, request.execution, request.worker)
+        live.remote.permits[request.step] = Permit(request.attempt, request.execution, request.worker)
         return PermitAnswer(answer="go")
 
     def _contested(self, step: OpenStep, given: Permit) -> PermitAnswer | None:
@@ -118,7 +118,7 @@ class Permits:
         """The permit is journalled before the "go"; the same execution gets the same answer."""
         if step.started is None:
             self._record(activation, live, step, request)
-        permit, started = live.permits.get(request.step), step.started
+        permit, started = live.remote.permits.get(request.step), step.started
         if started is None or started.execution != request.execution:
             return PermitAnswer(answer="refused", reason="it has begun already")
         if permit is not None and permit.recorded is not None:
@@ -139,7 +139,7 @@ class Permits:
             begin_by=activation.office.clock.real() + BEGIN_WITHIN,
         )
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        live.permits[request.step] = Permit(request.attempt, request.execution, request.worker, recorded)
+        live.remote.permits[request.step] = Permit(request.attempt, request.execution, request.worker, recorded)
         live.driver.deliver(entry)
         watching.watch(activation, live, step)
         activation.submit(Turn(entries=[entry], after=[partial(recorded.set_result, None)]))

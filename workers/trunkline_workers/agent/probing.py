@@ -28,7 +28,9 @@ def probed(activation: Activation, live: Live, step: OpenStep, result: StepResul
         reissuing.retry(activation, live, step, turn, reason="probed")
         return False
     if error:
-        live.doubts[step.scheduled.key] = f"its probe could not tell: {error.get('message')}"
-        activation.look_again(live, step.scheduled.key, AGAIN_AFTER * 2.0 ** live.probes.get(step.scheduled.key, 0))
+        live.remote.doubts[step.scheduled.key] = f"its probe could not tell: {error.get('message')}"
+        activation.look_again(
+            live, step.scheduled.key, AGAIN_AFTER * 2.0 ** live.remote.probes.get(step.scheduled.key, 0)
+        )
         return False
     return True

@@ -55,10 +55,10 @@ class Reading:
         activation = self._round.pop(instance)
         for _ in range(SHARE):
             if _readable(activation):
-                letter = activation.unread.popleft()
+                letter = activation.tray.next()
                 activation.act(partial(activation.take, letter), letters=(letter.seq,))
         self.put(activation)
 
 
 def _readable(activation: Activation) -> bool:
-    return bool(activation.unread) and not activation.closed and activation.unsettled < MOST_UNSETTLED
+    return bool(activation.tray) and not activation.closed and activation.unsettled < MOST_UNSETTLED

@@ -20,7 +20,7 @@ from trunkline.domain.errors import Fenced, JournalCorrupt
 from trunkline.domain.ids import is_id
 from trunkline.domain.journal import RunStarted
 from trunkline.domain.work import Wake
-from trunkline.observe import faults, logs, metrics
+from trunkline.observe import faults, logs, memory, metrics
 from trunkline.store import history, leases, mailbox, pauses, runs
 from trunkline.store.database import Database, Unreachable
 from trunkline.store.history import History
@@ -30,10 +30,12 @@ from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.reading import Reading
+from trunkline_workers.agent.sleepers import Shortage, Sleepers
 
 log = logs.get("registry")
 
 BATCH = 256
+MOST_WANTED = 4096  # instances that wait for their lease; further wakes stay on the bus meanwhile
 SWEEP = 0.25  # seconds
 AGAIN_AFTER = 1.0  # seconds from a turn that could not be recorded to the next try
 MOST_REASON = 1000  # characters
@@ -47,10 +49,16 @@ class Registry:
         self._held: dict[str, Activation] = {}
         self._wanted: dict[str, Wake] = {}
         self._stirred: set[str] = set()
+        self._fetching: set[str] = set()  # whose mail is being read
         self._poisoned: dict[str, Poison] = {}
         self._leaving: dict[str, tuple[Lease, GoesElsewhere | Unreadable]] = {}
         self._reading = Reading()
         office.unread = self._reading.put
+        self._sleepers = Sleepers(self._held, (self._stirred, self._fetching), office.settings)
+        self._shortage = Shortage(office.settings.memory_limit or memory.available() // 2)
+        self._strained = False  # memory is short, and that was said
+        self._crowded = False  # as many instances are at work as fit, and none of them sleeps
+        self._lost = self._lose  # one for all activations
         self._work = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.closed = False
@@ -81,7 +89,8 @@ class Registry:
 
     @property
     def full(self) -> bool:
-        return len(self._held) + len(self._wanted) >= self._office.settings.max_activations
+        """Whether wakes for further instances are to go to others, or to wait."""
+        return self._crowded or len(self._wanted) >= MOST_WANTED
 
     def every(self, act: Callable[[Activation], None]) -> None:
         """Do something to every activation."""
@@ -126,10 +135,9 @@ class Registry:
             now = asyncio.get_running_loop().time()
             for overdue in [one for one in self._held.values() if one.due <= now]:
                 watching.look_after(overdue, now)
-            before = now - self._office.settings.idle_after
-            idle = [one for one in self._held.values() if one.touched < before and one.idle]
-            if idle:
-                await self._patiently(partial(self._release, idle[:BATCH]))
+            await self._patiently(self._relieve)
+            if self._crowded:
+                self._work.set()
 
     async def _patiently(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Postgres may be away: what was to be done is done when it is back."""
@@ -141,19 +149,31 @@ class Registry:
             self._work.set()
 
     async def _take_wanted(self) -> None:
-        while self._wanted:
-            batch = dict(islice(self._wanted.items(), BATCH))
-            resting = await self._resting(batch)
-            wanted = [one for one in batch if one not in resting and not self.find(one)]
-            taken, held = await leases.take(self._db, self._office.worker, wanted)
-            await faults.reach("lease-taken")
-            await self._activate(taken)
-            for instance, wake in batch.items():
-                if self._wanted.get(instance) is wake:  # else a newer one came meanwhile: look again
-                    del self._wanted[instance]
-            for other in held:
-                self._poisoned.pop(other.instance, None)  # it is for its owner to find out
-                self._forward(batch[other.instance], other)
+        """A batch at a time, so that the instances that were taken get their mail before the next ones are."""
+        batch = dict(islice(self._wanted.items(), await self._room() if self._wanted or self._crowded else 0))
+        if not batch:
+            return
+        resting = await self._resting(batch)
+        wanted = [one for one in batch if one not in resting and not self.find(one)]
+        taken, held = await leases.take(self._db, self._office.worker, wanted)
+        await faults.reach("lease-taken")
+        await self._activate(taken)
+        for instance, wake in batch.items():
+            if self._wanted.get(instance) is wake:  # else a newer one came meanwhile: look again
+                del self._wanted[instance]
+        for other in held:
+            self._poisoned.pop(other.instance, None)  # it is for its owner to find out
+            self._forward(batch[other.instance], other)
+        if self._wanted:
+            self._work.set()
+
+    async def _room(self) -> int:
+        """How many can be taken now: at most a batch. Sleepers make room for them."""
+        most = self._office.settings.max_activations
+        await self._put_to_sleep(self._sleepers.crowding(min(len(self._wanted) or 1, BATCH, most)), "full")
+        room = min(BATCH, most - len(self._held))
+        self._crowded = room <= 0
+        return max(room, 0)
 
     async def _resting(self, batch: Mapping[str, Wake]) -> set[str]:
         """Instances that only wait until their agent is no longer paused: they cost rows, and no memory."""
@@ -176,7 +196,7 @@ class Registry:
             if isinstance(past, JournalCorrupt):
                 await self._refuse(lease, past)
                 continue
-            activation = Activation(lease, self._agents[lease.agent], self._office, self._lose)
+            activation = Activation(lease, self._agents[lease.agent], self._office, self._lost)
             self._held[lease.instance] = activation
             self._stirred.add(lease.instance)
             self._load(activation, past)
@@ -207,7 +227,8 @@ class Registry:
     def _load(self, activation: Activation, past: History) -> None:
         instance = activation.lease.instance
         poison = self._poisoned.pop(instance, NO_POISON)
-        activation.refused = dict.fromkeys(poison.letters, poison.reason)
+        if poison.letters:
+            activation.refused = dict.fromkeys(poison.letters, poison.reason)
         if activation.lease.head:
             activation.guard(partial(loading.load, activation, past, poison.reason))
 
@@ -215,23 +236,47 @@ class Registry:
         while self._stirred:
             stirred = list(islice(self._stirred, BATCH))
             self._stirred.difference_update(stirred)
+            self._fetching.update(stirred)
             batch = [one for one in stirred if one in self._held and not self._held[one].closed]
-            known = [seq for one in batch for seq in self._held[one].known]
+            known = [seq for one in batch for seq in self._held[one].tray.known]
             try:
                 found = await mailbox.pending(self._db, batch, known)
             except Unreachable:
                 self._stirred.update(batch)
                 self._work.set()
                 raise
+            finally:
+                self._fetching.clear()
             for instance, letters in found.items():
                 activation = self._held.get(instance)
                 if activation is not None:
-                    activation.receive(letters)
+                    activation.tray.put(letters)
                     self._reading.put(activation)
                 if len(letters) >= mailbox.PAGE:
                     self._stirred.add(instance)
 
     # --- letting go -------------------------------------------------------------------------------------------------
+
+    async def _relieve(self) -> None:
+        """Idle instances leave memory: those of age, and while it is short the longest untouched."""
+        await self._put_to_sleep(self._sleepers.aged(SWEEP), "age")
+        if not self._shortage.acute():
+            self._strained = False
+            return
+        rested = self._sleepers.rested()
+        while rested and not self._shortage.over():
+            batch, rested = rested[:BATCH], rested[BATCH:]
+            await self._put_to_sleep(batch, "memory")
+        if not rested and not self._strained and not self._shortage.over():
+            self._strained = True
+            log.warning("memory is short, and nothing sleeps any more that could leave it", held=len(self._held))
+
+    async def _put_to_sleep(self, activations: Sequence[Activation], reason: str) -> None:
+        """Give back those that sleep still: they cost rows from now on, and no memory."""
+        for first in range(0, len(activations), BATCH):
+            leaving = list(filter(self._sleepers.asleep, activations[first : first + BATCH]))
+            await self._release(leaving)
+            metrics.evictions.labels(reason=reason).inc(len(leaving))
 
     async def _release(self, activations: Sequence[Activation]) -> None:
         """Give leases back. Open runs go on elsewhere at once; mail that came meanwhile is woken."""
@@ -242,7 +287,9 @@ class Registry:
             activation.close()
             self._held.pop(activation.lease.instance, None)
         given = [(one.lease.instance, one.lease.epoch) for one in activations]
-        waiting = set(await leases.release(self._db, self._office.worker, given))
+        # What an idle one has read and not taken waits for something else; else what it takes just now may be refused.
+        known = [] if self.closed else [seq for one in activations for seq in one.tray.known]
+        waiting = set(await leases.release(self._db, self._office.worker, given, known=known))
         await faults.reach("lease-released")
         metrics.leases.labels(event="released").inc(len(given))
         for one in activations:

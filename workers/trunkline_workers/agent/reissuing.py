@@ -47,7 +47,7 @@ def resume(activation: Activation, live: Live, turn: Turn, *, by: str) -> None:
     turn.entries.append(RunResumed(live.run, by=by, at=activation.now(live)))
     activation.change(live, turn).status = RunStatus.RUNNING
     for step in live.driver.open_steps.values():
-        if step.scheduled.key in live.versions and not activation.window.waits(live.run, step.scheduled.key):
+        if step.scheduled.key in live.remote.versions and not activation.window.waits(live.run, step.scheduled.key):
             watching.watch(activation, live, step)
     activation.window.refill_soon()
     activation.office.soon(partial(activation.take_held, live))

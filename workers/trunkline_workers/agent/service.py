@@ -268,7 +268,9 @@ def reissue_remote(activation: Activation) -> None:
     for live in list(activation.runs.values()):
         if live.driver is not None and not live.parked:
             for step in list(live.driver.open_steps.values()):
-                if step.scheduled.key in live.versions and not activation.window.waits(live.run, step.scheduled.key):
+                if step.scheduled.key in live.remote.versions and not activation.window.waits(
+                    live.run, step.scheduled.key
+                ):
                     watching.reissue(activation, live, step, "wiped")
 
 

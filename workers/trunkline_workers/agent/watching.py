@@ -31,7 +31,7 @@ def watch(activation: Activation, live: Live, step: OpenStep) -> None:
         wait = step.started.begin_by + timeout + GRACE - activation.office.clock.real()
     else:
         wait = (timeout + QUEUE_WAIT) * min(2.0 ** (step.attempt - 1), MOST_PATIENT)
-    live.issued.setdefault(step.scheduled.key, asyncio.get_running_loop().time())
+    live.remote.issued.setdefault(step.scheduled.key, asyncio.get_running_loop().time())
     activation.look_again(live, step.scheduled.key, wait)
 
 
@@ -39,11 +39,11 @@ def look_after(activation: Activation, now: float) -> None:
     """Do something about the steps that are overdue at the loop's time ``now``."""
     activation.due = math.inf
     for live in list(activation.runs.values()):
-        for key, at in list(live.overdue.items()):
+        for key, at in list(live.remote.overdue.items()):
             if at > now:
                 activation.due = min(activation.due, at)
             elif not live.parked and live.driver is not None:
-                del live.overdue[key]
+                del live.remote.overdue[key]
                 _overdue(activation, live, live.driver.open_steps[key])
 
 
