@@ -6,8 +6,9 @@ import asyncio
 import random
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -80,9 +81,9 @@ class Proxy:
         ways: list[asyncio.Task[None]] = []
         try:
             if not self._cut:
-                far_reader, far_writer = await self._connect()
-                ends.append(far_writer)
-                ways += [self._way(reader, far_writer), self._way(far_reader, writer)]
+                far = await self._connect()
+                ends.append(far[1])
+                ways += map(asyncio.create_task, self.ways((reader, writer), far))
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         except OSError:
             pass  # the server is away: whoever called is reset
@@ -93,8 +94,9 @@ class Proxy:
             for end in ends:
                 _reset(end)
 
-    def _way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> asyncio.Task[None]:
-        return asyncio.create_task(self._carry(reader, writer))
+    def ways(self, near: Way, far: Way) -> Sequence[Coroutine[Any, Any, None]]:
+        """What carries a connection: when one of them ends, so does the connection."""
+        return self._carry(near[0], far[1]), self._carry(far[0], near[1])
 
     async def _connect(self) -> Way:
         if isinstance(self._target, str):
@@ -138,21 +140,32 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+def postgres_at(url: str) -> tuple[str, int] | str:
+    """Where the server of this connection string listens."""
+    target = conninfo_to_dict(url)
+    host, port = str(target.get("host")), int(target.get("port") or 5432)
+    return f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, port)
+
+
+def through(proxy: Proxy, url: str) -> str:
+    """The connection string that leads to the same database by way of ``proxy``."""
+    return make_conninfo(url, host="127.0.0.1", port=proxy.port, sslmode="disable", gssencmode="disable")
+
+
 class Lines:
     """A line to each server, and the settings with which a process takes them."""
 
     def __init__(self, nats_url: str, database_url: str) -> None:
         self._database_url = database_url
-        parts, target = urlsplit(nats_url), conninfo_to_dict(database_url)
+        parts = urlsplit(nats_url)
         self.nats = Proxy((str(parts.hostname), int(parts.port or 4222)))
-        self.postgres = Proxy(f"{target['host']}/.s.PGSQL.{target.get('port') or 5432}")
+        self.postgres = Proxy(postgres_at(database_url))
 
     @property
     def settings(self) -> dict[str, str]:
-        plain = {"sslmode": "disable", "gssencmode": "disable"}
         return {
             "nats_url": f"nats://127.0.0.1:{self.nats.port}",
-            "database_url": make_conninfo(self._database_url, host="127.0.0.1", port=self.postgres.port, **plain),
+            "database_url": through(self.postgres, self._database_url),
         }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import making
 import pytest
-from proxy import Proxy
+from losing import Losing
 
 from trunkline.domain.errors import Fenced, Unavailable
 from trunkline.domain.status import RunStatus
@@ -24,15 +24,15 @@ Opened = Callable[..., Awaitable[Database]]
 
 
 @pytest.fixture
-async def proxy(url: str) -> AsyncIterator[Proxy]:
-    proxy = Proxy(url, marker=b"StepCompleted")
+async def proxy(url: str) -> AsyncIterator[Losing]:
+    proxy = Losing(url, marker=b"StepCompleted")
     await proxy.start()
     yield proxy
     await proxy.stop()
 
 
 @pytest.fixture
-async def lossy(proxy: Proxy, schema: str, opened: Opened, appending: Appending) -> Appender:
+async def lossy(proxy: Losing, schema: str, opened: Opened, appending: Appending) -> Appender:
     """An appender whose connection leads through the proxy."""
     appender = appending(await opened(proxy.url, schema=schema))
     appender.start()
@@ -42,7 +42,7 @@ async def lossy(proxy: Proxy, schema: str, opened: Opened, appending: Appending)
 @pytest.mark.parametrize("loss", ["lose_answer", "lose_request"])
 @pytest.mark.parametrize("times", [1, 3])
 async def test_a_lost_commit_is_neither_lost_nor_doubled(
-    db: Database, proxy: Proxy, lossy: Appender, loss: str, times: int
+    db: Database, proxy: Losing, lossy: Appender, loss: str, times: int
 ) -> None:
     appender = lossy
     owner, held = await making.owned(db, 5)
@@ -71,7 +71,7 @@ async def test_a_lost_commit_is_neither_lost_nor_doubled(
 
 
 async def test_after_a_lost_answer_refused_and_committed_are_told_apart(
-    db: Database, proxy: Proxy, lossy: Appender
+    db: Database, proxy: Losing, lossy: Appender
 ) -> None:
     """In one group whose answer is lost: one at a stale head, one that passes. Only the first is refused."""
     appender = lossy
@@ -88,7 +88,7 @@ async def test_after_a_lost_answer_refused_and_committed_are_told_apart(
 
 
 async def test_what_was_committed_counts_even_when_the_lease_is_gone_by_now(
-    db: Database, proxy: Proxy, lossy: Appender
+    db: Database, proxy: Losing, lossy: Appender
 ) -> None:
     appender = lossy
     owner, [(lease, letter)] = await making.owned(db)
@@ -111,7 +111,7 @@ async def test_what_was_committed_counts_even_when_the_lease_is_gone_by_now(
 
 
 async def test_an_acceptance_whose_answer_was_lost_is_new_all_the_same(
-    db: Database, proxy: Proxy, schema: str, opened: Opened
+    db: Database, proxy: Losing, schema: str, opened: Opened
 ) -> None:
     far = await opened(proxy.url, schema=schema)
     proxy.marker = b"the-only-one"
