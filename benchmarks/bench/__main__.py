@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from benchmarks.bench import report
 from benchmarks.bench.contenders import CONTENDERS, WORKLOADS, Contender
@@ -65,7 +66,7 @@ async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _progress(plan: Plan, number: int, contender: Contender, done: Round) -> None:
-    said = f"[red]{done.failed}" if done.failed else f"{done.steps_per_s:>9,.0f} steps/s"
+    said = f"[red]{escape(done.failed)}[/red]" if done.failed else f"{done.steps_per_s:>9,.0f} steps/s"
     busy = os.getloadavg()[0]
     console.print(
         f"{plan.workload:>10} {plan.in_flight:>5}  round {number + 1}  {contender.name:<18} {said}  (load {busy:.1f})"

@@ -52,6 +52,9 @@ CONTENDERS = (
     _contender("taskiq-undurable", "remote", "nats", program="taskiq_tasks", needs=_PEERS),
     _contender("pydantic-ai-dbos", "turn turn-500ms", "postgres", program="pydantic_ai_dbos", needs=_PEERS),
     _contender("trunkline-nats", "ingress", "postgres nats", program="trunkline_ingress", variant="nats"),
+    _contender(
+        "trunkline-nats-running", "ingress", "postgres nats", program="trunkline_ingress", variant="nats-running"
+    ),
     _contender("trunkline-http", "ingress", "postgres nats", program="trunkline_ingress", variant="http"),
 )
 WORKLOADS = ("local", "remote", "turn", "turn-500ms", "ingress")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import uvloop
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -31,7 +30,7 @@ async def noop(state: State) -> State:
     return {"number": state["number"]}
 
 
-def chain() -> StateGraph:  # type: ignore[type-arg]
+def chain() -> Any:
     graph = StateGraph(State)
     for step in range(STEPS):
         graph.add_node(f"step{step}", noop)

@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.contenders.counting import counted
 
 STEPS = 10  # a run
-ENOUGH = 20  # runs that should end inside of what is measured
+ENOUGH = 20  # runs that should end inside of what is measured; or as many as there are in flight, if they are more
 LONGER = 4  # times the seconds asked for, at most, until that many have
 COLD = 120.0  # seconds within which the first run must have ended
 HOPELESS = 100  # failures before that
@@ -92,7 +92,7 @@ async def drive(asked: Asked, run: Run, pids: Pids, about: Mapping[str, Any], *,
     tell("begin", pids=dict(pids))
     began, before = time.perf_counter(), count()
     await asyncio.sleep(asked.seconds)
-    await _until(lambda: len(lap.latencies) >= ENOUGH, (LONGER - 1) * asked.seconds)
+    await _until(lambda: len(lap.latencies) >= max(ENOUGH, asked.in_flight), (LONGER - 1) * asked.seconds)
     done, after, seconds = lap, count(), time.perf_counter() - began
     steps = _steps(asked, after - before)
     tell("end", steps=steps, runs=len(done.latencies), seconds=seconds, **_spread(done), about=dict(about))
@@ -140,5 +140,6 @@ def _spread(lap: Lap) -> dict[str, Any]:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
     os.killpg(0, signal.SIGKILL)

@@ -55,7 +55,7 @@ class Parts:
         admin = Lines(f"http://127.0.0.1:{self.admin}")
         async with asyncio.timeout(READY_WITHIN):
             for port in served:
-                while not await _took(admin, f"http://127.0.0.1:{port}"):
+                while not await _took(admin, f"http://127.0.0.1:{port}"):  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.2)
 
     def _serve(self, role: str, port: int) -> None:
@@ -98,7 +98,7 @@ async def main(asked: Asked) -> None:
         if status != 200:
             raise RuntimeError(f"{status}: {body[:200]!r}")
 
-    server = await asyncio.to_thread(subprocess.check_output, [SERVER, "--version"], text=True)
+    server = await asyncio.to_thread(lambda: subprocess.check_output([str(SERVER), "--version"], text=True))
     about = {
         "settings": f"server's defaults (its log is fsynced), SDK under granian, {asked.variant or 1} process(es) a "
         "deployment, HTTP/2, uvloop; the load posts to the ingress over kept connections",
