@@ -66,15 +66,16 @@ class _Broken(Exception):
 async def _played(contender: Contender, plan: Plan, servers: Servers, model: str) -> Round:
     counts = servers.directory / "counts"
     counts.mkdir()
-    process = await asyncio.create_subprocess_exec(
-        *_command(contender, plan, servers, model),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=(servers.directory / "contender.log").open("wb"),
-        cwd=ROOT,
-        env={**os.environ, COUNTED_IN: str(counts)},
-        start_new_session=True,
-    )
+    with (servers.directory / "contender.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *_command(contender, plan, servers, model),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            cwd=ROOT,
+            env={**os.environ, COUNTED_IN: str(counts)},
+            start_new_session=True,
+        )
     try:
         begun = await _told(process, "begin")
         pids = {**begun["pids"], **dict(servers.pids)}

@@ -32,6 +32,10 @@ class Lines:
         self._idle.append(line)
         return answer
 
+    def close(self) -> None:
+        for _, writer in self._idle:
+            writer.close()
+
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from benchmarks.contenders.load import Asked
+from trunkline.embedded.parts import gateway_answers
 from trunkline.settings import Settings
 from trunkline.store import definitions, migrate, workers
 from trunkline.store.database import Database
@@ -40,6 +41,9 @@ async def start(asked: Asked, kinds: Sequence[str], *, gateway: int = 0) -> dict
     for role, command in commands.items():
         pids[role] = await asyncio.to_thread(_run, asked, role, command, gateway)
     await _joined(asked, len(kinds))
+    async with asyncio.timeout(_JOIN_WITHIN):
+        while gateway and not await gateway_answers(f"http://127.0.0.1:{gateway}"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     return pids
 
 
@@ -64,7 +68,7 @@ async def _joined(asked: Asked, how_many: int) -> None:
         async with asyncio.timeout(_JOIN_WITHIN):
             while len(await workers.list_workers(db)) < how_many:  # noqa: ASYNC110 - rows of others
                 await asyncio.sleep(0.05)
-            while not await definitions.current(db, settings_of(asked).tenant, "agent"):
+            while not await definitions.current(db, settings_of(asked).tenant, "agent"):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     finally:
         await db.close()
