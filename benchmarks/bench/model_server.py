@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import uvloop
+
 from benchmarks.bench.contenders import ROOT
 from trunkline.testing.openai_server import OpenAIServer
 from trunkline.testing.replies import ModelSays, ToolCall
@@ -24,15 +26,15 @@ def script(messages: list[dict[str, Any]], _tools: object, _format: object) -> M
 
 
 @asynccontextmanager
-async def model_server(latency: float) -> AsyncIterator[str]:
-    """Its URL; an answer begins after ``latency`` seconds."""
+async def model_server(latency: float) -> AsyncIterator[tuple[str, int]]:
+    """Its URL and process id; an answer begins after ``latency`` seconds."""
     command = [sys.executable, "-m", "benchmarks.bench.model_server", str(latency)]
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
     try:
         assert process.stdout is not None
-        yield (await process.stdout.readline()).decode().strip()
+        yield (await process.stdout.readline()).decode().strip(), process.pid
     finally:
         process.kill()
         await process.wait()
@@ -54,4 +56,4 @@ class _Forgetful(list[Any]):
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(float(sys.argv[1])))
+    uvloop.run(serve(float(sys.argv[1])))

@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,8 @@ async def play(contender: Contender, plan: Plan) -> Round:
         servers = await stack.enter_async_context(fresh(contender.servers))
         model = ""
         if plan.workload in LATENCY:
-            model = await stack.enter_async_context(model_server(LATENCY[plan.workload]))
+            model, pid = await stack.enter_async_context(model_server(LATENCY[plan.workload]))
+            servers = replace(servers, pids=(*servers.pids, ("model", pid)))
         try:
             async with asyncio.timeout(LONGEST + plan.seconds + plan.warm_up):
                 return await _played(contender, plan, servers, model)

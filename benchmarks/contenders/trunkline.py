@@ -8,12 +8,12 @@ from __future__ import annotations
 import uvloop
 
 from benchmarks.contenders.load import Asked, asked, drive, versions
-from benchmarks.contenders.trunkline_parts import VERSIONS, settings_of, start
+from benchmarks.contenders.trunkline_parts import LLM_CONCURRENCY, VERSIONS, settings_of, start
 from trunkline.client.client import Client
 
 WORKERS = {"local": ("agents",), "remote": ("agents", "tools"), "turn": ("agents", "tools", "llm")}
 SETTINGS = (
-    "default settings, uvloop; the load is a direct client in a process of its own and waits for each run's result"
+    "default settings{more}, uvloop; the load is a direct client in a process of its own, which waits for each result"
 )
 
 
@@ -26,7 +26,9 @@ async def main(asked: Asked) -> None:
             run = await client.start(agent, "Where is it?" if agent == "turn" else number)
             await run.result(timeout=600)
 
-        await drive(asked, one, pids, {"settings": SETTINGS, "versions": versions(*VERSIONS)})
+        more = f" but {LLM_CONCURRENCY} model calls at once in the one LLM worker" if agent == "turn" else ""
+        about = {"settings": SETTINGS.format(more=more), "versions": versions(*VERSIONS)}
+        await drive(asked, one, pids, about)
 
 
 if __name__ == "__main__":

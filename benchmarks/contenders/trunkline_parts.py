@@ -19,6 +19,7 @@ from trunkline.store.database import Database
 
 APP = str(Path(__file__).with_name("trunkline_app.py"))
 VERSIONS = ("trunkline", "nats-py", "psycopg", "uvloop")
+LLM_CONCURRENCY = 1024  # a provider's limits are why the default is lower; this model has none
 _JOIN_WITHIN = 60.0  # seconds
 
 
@@ -56,7 +57,7 @@ def _run(asked: Asked, role: str, command: Sequence[str], port: int) -> int:
         "OPENAI_API_KEY": "none",
     }
     if asked.model:
-        given["TRUNKLINE_MODEL_API_BASE"] = asked.model
+        given |= {"TRUNKLINE_MODEL_API_BASE": asked.model, "TRUNKLINE_LLM_CONCURRENCY": str(LLM_CONCURRENCY)}
     log = (Path(asked.directory) / f"{role}.log").open("wb")
     program = [sys.executable, "-m", "trunkline.cli.main", *command]
     return subprocess.Popen(program, env={**os.environ, **given}, stdout=log, stderr=log).pid
