@@ -27,7 +27,7 @@ test: $(STAMP) ## Run every test (embedded NATS and Postgres)
 sweep: $(STAMP) ## All faults and fault points, one by one and in seeded pairs (about an hour)
 	@$(BIN)/python -m pytest -v -m sweep -n 0 tests
 
-bench: $(STAMP) $(BENCH)/.made ## Run Trunkline and its peers side by side (an hour; BENCH_OPTIONS="--rounds 1 --seconds 3" …)
+bench: $(STAMP) $(BENCH)/.made ## Run Trunkline and its peers side by side (two hours; BENCH_OPTIONS="--rounds 1 --seconds 3")
 	@$(BIN)/python -m benchmarks.bench $(BENCH_OPTIONS)
 
 recovery: $(STAMP) ## Measure from SIGKILL of an agent worker to the next entry of each of its 1,000 runs

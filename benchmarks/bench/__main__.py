@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,8 @@ def present(names: Sequence[str]) -> list[Contender]:
     return [contender for contender in wanted if not contender.missing]
 
 
-async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """The rows, in the order of workloads, runs in flight, and contenders."""
-    contenders = present(options.contenders)
-    played: dict[Key, list[Round]] = defaultdict(list)
+async def measure(options: argparse.Namespace, contenders: Sequence[Contender], played: dict[Key, list[Round]]) -> None:
+    """Play every round, into ``played``."""
     for workload in options.workloads:
         taking_part = [one for one in contenders if workload in one.workloads]
         for in_flight in options.in_flight:
@@ -59,8 +57,14 @@ async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
             for number in range(options.rounds):
                 for contender in taking_part if number % 2 == 0 else reversed(taking_part):
                     done = await play(contender, plan)
-                    played.setdefault((workload, in_flight, contender.name), []).append(done)
+                    played[workload, in_flight, contender.name].append(done)
                     _progress(plan, number, contender, done)
+
+
+def rows_of(
+    options: argparse.Namespace, contenders: Sequence[Contender], played: Mapping[Key, Sequence[Round]]
+) -> list[dict[str, Any]]:
+    """In the order of workloads, runs in flight, and contenders."""
     order = [(w, n, c.name) for w in options.workloads for n in options.in_flight for c in contenders]
     return [row(w, c, n, played[w, n, c]) for w, n, c in order if (w, n, c) in played]
 
@@ -76,7 +80,13 @@ def _progress(plan: Plan, number: int, contender: Contender, done: Round) -> Non
 def main() -> None:
     options = chosen()
     machine = report.machine()
-    rows = asyncio.run(measure(options))
+    contenders = present(options.contenders)
+    played: dict[Key, list[Round]] = defaultdict(list)
+    try:
+        asyncio.run(measure(options, contenders, played))
+    except KeyboardInterrupt:
+        console.print("[yellow]Interrupted: here is what was measured until now.")
+    rows = rows_of(options, contenders, played)
     Console().print(report.table(rows))
     asked = {name: getattr(options, name) for name in ("rounds", "seconds", "warm_up")}
     missing = {one.name: one.missing for one in CONTENDERS if one.missing}
