@@ -43,6 +43,7 @@ _RESTATE = (PEERS_PYTHON, RESTATE_SERVER)
 
 CONTENDERS = (
     _contender("trunkline", "local remote turn turn-500ms", "postgres nats"),
+    _contender("trunkline-batched", "local remote", "postgres nats", program="trunkline_batched"),
     _contender("floor", "local remote", "postgres nats"),
     _contender("restate", "local remote", "", variant="1", needs=_RESTATE),
     _contender("restate-tuned", "local remote", "", program="restate", variant="3", needs=_RESTATE),
