@@ -11,7 +11,7 @@ from typing import Any
 Row = Mapping[str, Any]
 
 _WIDTH, _NAMES, _BAR, _GAP, _HEAD = 760, 150, 18, 6, 34  # pixels
-_COLOURS = {"trunkline": "#1f6feb", "floor": "#8b949e"}
+_COLOURS = {"trunkline": "#1f6feb", "trunkline-batched": "#1f6feb", "floor": "#8b949e"}
 _OTHERS = "#d29922"
 _STYLE = "text { font: 12px sans-serif; fill: #24292f } .head { font-weight: bold }"
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks.bench.contenders import ROOT
 from benchmarks.bench.plot import plot
-from benchmarks.bench.statistics import ratios
+from benchmarks.bench.statistics import OURS, ratios
 
 RESULTS = ROOT / "benchmarks" / "results"
 _CPU_INFO, _MEMORY = Path("/proc/cpuinfo"), Path("/proc/meminfo")
@@ -45,11 +45,13 @@ def write(found: Mapping[str, Any], directory: Path = RESULTS) -> Path:
 def table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The rows, and Trunkline's ratio to each of the others."""
     shown = Table("workload", "in flight", "contender")
-    for heading in ("steps/s", "spread", "p50 ms", "p99 ms", "trunkline is", "CPU s / 1,000 steps"):
+    for heading in ("steps/s", "spread", "p50 ms", "p99 ms", *(f"{one} is" for one in OURS), "CPU s / 1,000 steps"):
         shown.add_column(heading, justify="right")
-    times = {(one["workload"], one["in_flight"], one["over"]): one["ratio"] for one in ratios(dict(r) for r in rows)}
+    times = {
+        (one["workload"], one["in_flight"], one["over"], one["of"]): f"{one['ratio']:g}×"
+        for one in ratios(dict(row) for row in rows)
+    }
     for one in rows:
-        ratio = times.get((one["workload"], one["in_flight"], one["contender"]))
         cpu = " ".join(f"{role} {spent}" for role, spent in one["cpu_s_per_1000_steps"].items())
         shown.add_row(
             one["workload"],
@@ -59,7 +61,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Table:
             " – ".join(f"{rate:,.0f}" for rate in one["spread"]),
             _number(one["p50_ms"]),
             _number(one["p99_ms"]),
-            "" if ratio is None else f"{ratio:g}×",
+            *(times.get((one["workload"], one["in_flight"], one["contender"], ours), "") for ours in OURS),
             cpu,
         )
     return shown

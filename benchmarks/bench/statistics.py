@@ -8,6 +8,8 @@ from typing import Any
 
 from benchmarks.bench.rounds import Round
 
+OURS = ("trunkline", "trunkline-batched")
+
 
 def row(workload: str, contender: str, in_flight: int, rounds: Sequence[Round]) -> dict[str, Any]:
     """A row of the results. Rates are a second, times in milliseconds; ``spread`` is the lowest and the highest rate,
@@ -33,17 +35,21 @@ def row(workload: str, contender: str, in_flight: int, rounds: Sequence[Round]) 
 
 
 def ratios(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Trunkline's rate over each other's, for the same workload and as many runs in flight."""
-    done = {(one["workload"], one["in_flight"], one["contender"]): one["steps_per_s"] for one in rows}
+    """The rate of each of ours over each other's, for the same workload and as many runs in flight."""
+    done = [one for one in rows if one["steps_per_s"]]
     return [
         {
-            "workload": workload,
-            "in_flight": in_flight,
-            "over": contender,
-            "ratio": round(done[workload, in_flight, "trunkline"] / rate, 2),
+            "workload": other["workload"],
+            "in_flight": other["in_flight"],
+            "of": ours["contender"],
+            "over": other["contender"],
+            "ratio": round(ours["steps_per_s"] / other["steps_per_s"], 2),
         }
-        for (workload, in_flight, contender), rate in done.items()
-        if contender != "trunkline" and rate and done.get((workload, in_flight, "trunkline"))
+        for ours in done
+        for other in done
+        if (ours["workload"], ours["in_flight"]) == (other["workload"], other["in_flight"])
+        and ours["contender"] in OURS
+        and other["contender"] not in OURS
     ]
 
 

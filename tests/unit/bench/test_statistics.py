@@ -45,8 +45,16 @@ def test_a_contender_that_only_failed_has_no_rate() -> None:
 
 
 def test_ratios_compare_like_with_like() -> None:
-    rows = [a_row("trunkline", 300), a_row("dbos", 100), a_row("dbos", 100, in_flight=1)]
-    assert ratios(rows) == [{"workload": "local", "in_flight": 100, "over": "dbos", "ratio": 3.0}]
+    ours = [a_row("trunkline", 300), a_row("trunkline-batched", 450)]
+    found = ratios([*ours, a_row("dbos", 100), a_row("dbos", 100, in_flight=1)])
+    assert [(one["in_flight"], one["of"], one["over"], one["ratio"]) for one in found] == [
+        (100, "trunkline", "dbos", 3.0),
+        (100, "trunkline-batched", "dbos", 4.5),
+    ]
+
+
+def test_no_ratio_to_a_contender_that_did_nothing() -> None:
+    assert ratios([a_row("trunkline", 300), a_row("dbos", 0)]) == []
 
 
 def test_the_plot_has_a_bar_for_each_rate() -> None:
