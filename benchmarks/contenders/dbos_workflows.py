@@ -1,7 +1,8 @@
 """DBOS: workflows of async steps, in one process, which starts them itself (DBOS's way; so the load is inside of it).
 
 *remote*: each step is a child workflow that is enqueued for another process, which listens to that queue alone. With a
-variant, that is how many executor threads there are: few are fastest, for the threads only wait for Postgres.
+variant, that is how many executor threads there are: by default as many as are asked for, which many runs in flight
+crowd; with few in flight it is no gain.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from benchmarks.contenders.counting import counter
 from benchmarks.contenders.load import STEPS, Asked, asked, drive, versions
 
-POOL = 16  # connections
+POOL = 16  # connections; with one it was as fast, for the saver uses one at a time
 SETTINGS = (
     f'durability="sync", a node a step, AsyncPostgresSaver over a pool of {POOL} connections, uvloop; '
     "graphs are invoked in the process that runs them"
