@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made
+BENCH := benchmarks
 # As many as there are cores, up to 4: on a machine that is overrun, processes are taken for dead that are not.
 JOBS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2); [ $$n -lt 4 ] && echo $$n || echo 4)
 PYTEST ?= -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
@@ -10,7 +11,7 @@ PYTEST ?= -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help env demo test sweep rolling search recovery neighbours suspension check docs lock clean
+.PHONY: help env demo test sweep rolling search bench recovery neighbours suspension check docs lock clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -25,6 +26,9 @@ test: $(STAMP) ## Run every test (embedded NATS and Postgres)
 
 sweep: $(STAMP) ## All faults and fault points, one by one and in seeded pairs (about an hour)
 	@$(BIN)/python -m pytest -v -m sweep -n 0 tests
+
+bench: $(STAMP) $(BENCH)/.made ## Run Trunkline and its peers side by side (two hours; BENCH_OPTIONS="--rounds 1 --seconds 3")
+	@$(BIN)/python -m benchmarks.bench $(BENCH_OPTIONS)
 
 recovery: $(STAMP) ## Measure from SIGKILL of an agent worker to the next entry of each of its 1,000 runs
 	@$(BIN)/python -m benchmarks.recovery
@@ -59,9 +63,11 @@ lock: ## Resolve all versions anew (needs uv and the network)
 		--all-extras --group dev pyproject.toml -o requirements.lock
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--constraint requirements.lock pyproject.toml - -o deploy/requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		$(BENCH)/requirements.in -o $(BENCH)/requirements.lock
 
 clean: ## Remove the environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) $(BENCH)/.venv $(BENCH)/.made $(BENCH)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 
 # hatchling, which builds the project, is in the lock: nothing is fetched that has no hash.
 PROJECT := --no-deps --no-build-isolation -e .
@@ -79,4 +85,16 @@ $(STAMP): requirements.lock pyproject.toml
 		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
 		$(BIN)/pip install --quiet --disable-pip-version-check $(PROJECT); \
 	fi
+	@touch $@
+
+# Peers of `make bench`, apart from the project: Python's in benchmarks/.venv, npm's in benchmarks/node_modules. One that
+# cannot be installed is named in the results, and the others run without it.
+$(BENCH)/.made: $(STAMP) $(BENCH)/requirements.lock $(BENCH)/package-lock.json
+	@test -x $(BENCH)/.venv/bin/python || $(BIN)/python -m venv $(BENCH)/.venv
+	@if uv --version >/dev/null 2>&1; then \
+		uv pip install --quiet --python $(BENCH)/.venv/bin/python --require-hashes -r $(BENCH)/requirements.lock; \
+	else $(BENCH)/.venv/bin/python -m pip install --quiet --require-hashes -r $(BENCH)/requirements.lock; fi || \
+		{ rm -rf $(BENCH)/.venv; echo "The Python peers cannot be installed here"; }
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(BENCH); \
+	else false; fi || echo "Restate, which comes from npm, cannot be installed here"
 	@touch $@

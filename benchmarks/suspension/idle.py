@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -33,6 +34,10 @@ where m.run = any(%s::uuid[]) and m.kind = 'request' group by m.run, m.created_a
 _ENDED = "select count(*) from runs where id = any(%s::uuid[]) and ended_at is not null"
 
 # What somebody does every so often, whatever happens: the supervisor's duties, and every worker's polls.
+async def _forget(what: str, db: Database) -> object:
+    return await retention.forget(db, what, YEAR, 500)
+
+
 PERIODIC: dict[str, Callable[[Database], Awaitable[object]]] = {
     "untaken mail": lambda db: mailbox.untaken(db, 2.0, 1000),
     "still runs": lambda db: reclaim.stalled(db, 2.0),
@@ -41,7 +46,7 @@ PERIODIC: dict[str, Callable[[Database], Awaitable[object]]] = {
     "due schedules": schedules.fire_due,
     "ended runs that are old": lambda db: retention.ended(db, YEAR, 50),
     "taken mail that is old": lambda db: retention.forget_mail(db, YEAR, 500),
-    **{f"old {what}": lambda db, what=what: retention.forget(db, what, YEAR, 500) for what in retention.REST},
+    **{f"old {what}": partial(_forget, what) for what in retention.REST},
     "runs parked for want of code": lambda db: runs.diverged(db, TENANT, {AGENT: "code"}, limit=1000),
     "paused agents": lambda db: pauses.paused(db, TENANT),
     "mail of a resumed agent": lambda db: pauses.waiting(db, TENANT, AGENT),
@@ -78,7 +83,7 @@ async def _run(ours: Exchange, keys: list[str]) -> list[str]:
     for one in keys:
         run = await entrance.start(TENANT, AGENT, one, 1)
         begun.append(run)
-        await until(lambda run=run: _all_ended(ours, [run]), 30, every=0.002)
+        await until(partial(_all_ended, ours, [run]), 30, every=0.002)
     return begun
 
 

@@ -10,7 +10,8 @@ Go = app.signal("go", str)
 
 @app.agent("sleeper")
 async def sleeper(ctx: Context, number: int) -> str:
-    return f"{number} {await ctx.wait_for(Go)}"
+    word = await ctx.wait_for(Go)
+    return f"{number} {word}"
 
 
 @app.agent("clerk")

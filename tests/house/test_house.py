@@ -11,10 +11,12 @@ ROOT = Path(__file__).parents[2]
 OURS = {"trunkline", "trunkline_workers", "trunkline_sensors", "trunkline_migrations"}
 ROOMS = ("platform", "workers", "sensors", "migrations", "examples", "docs", "benchmarks")
 LONGEST = 400  # lines
+INSTALLED = {".venv", "node_modules"}  # `make bench` has its peers in such
 
 
 def modules() -> list[Path]:
-    return [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+    found = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+    return [path for path in found if not INSTALLED & set(path.relative_to(ROOT).parts)]
 
 
 def test_there_is_something_to_look_at() -> None:

@@ -1,0 +1,1 @@
+"""The contenders of ``make bench``: each is a program of its own, started afresh for every round."""
