@@ -14,6 +14,8 @@ ENDS = ("completed", "failed", "cancelled")
 async def heal(world: World, *, anew: bool) -> list[str]:
     """Make all well, let all come to its end, and say what is wrong then. ``anew``: without the workers of old."""
     await _replace_workers(world, anew)
+    for job in [one for one in world.hands.jobs if one.state in ("taken", "asking")]:
+        world.hands.die(job)  # many may hold one item by now: it is delivered once more, to one
     for number in range(ROUNDS):
         await world.flow(world.workers[-1])
         runs = await world.runs()

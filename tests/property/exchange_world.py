@@ -195,10 +195,12 @@ class World:
             self.wake(letter.tenant, letter.agent, letter.instance)
         self.pool.discard(message)
 
-    async def flow(self, worker: Worker | None, most: int = 300) -> None:
-        """Deliver and work off everything, in order, without a fault; at most ``most`` moves."""
+    async def flow(self, worker: Worker | None, most: int | None = None) -> None:
+        """Deliver and work off everything, in order, without a fault; with ``most`` moves, or as many as may be needed
+        for all that lies about.
+        """
         tried: list[Message] = []
-        for _ in range(most):
+        for _ in range(300 + 10 * (len(self.hands.jobs) + len(self.pool.messages)) if most is None else most):
             jobs = [job for job in self.hands.jobs if job.state != "asking"]
             held = [job.message for job in self.hands.jobs] + tried
             waiting = [one for one in self.pool.messages if one not in held]
