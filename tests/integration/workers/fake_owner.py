@@ -94,6 +94,13 @@ class Owner:
         info = codec.loads(await self.bus.request(f"$JS.API.STREAM.INFO.{stream}", b"", 5.0))
         return int(info["state"]["messages"])
 
+    async def waits_for(self, tool: Any) -> bool:
+        """Whether all items of ``tool`` are acknowledged, and a worker has asked for more."""
+        stream = self.bus.subjects.stream_name("WORK")
+        listed = codec.loads(await self.bus.request(f"$JS.API.CONSUMER.LIST.{stream}", b"", 5.0))["consumers"]
+        [reader] = [one for one in listed if one["name"].endswith(f"={tool.name}")]
+        return not reader["num_ack_pending"] and not reader["num_pending"] and bool(reader["num_waiting"])
+
     # --- what comes -------------------------------------------------------------------------------------------------
 
     async def _asked(self, message: CoreMessage) -> bytes | None:

@@ -89,11 +89,12 @@ async def test_sigkill_in_a_tool_is_redelivered_to_another_worker(
 
 
 async def test_what_was_sent_to_a_stopped_worker_and_done_by_another_is_not_done_again(
-    owner: Owner, start: Start, tmp_path: Path
+    owner: Owner, start: Start, tmp_path: Path, eventually: Eventually
 ) -> None:
     (tmp_path / "go").touch()
     stopped = await start("tools")
-    await owner.outcome(await owner.call(slow, str(tmp_path), "before"))  # it is here, and reads
+    await owner.outcome(await owner.call(slow, str(tmp_path), "before"))
+    await eventually(lambda: owner.waits_for(slow))  # it has put that away, and reads
     stopped.send_signal(signal.SIGSTOP)
     item = await owner.call(slow, str(tmp_path), "a")
     await start("tools")
