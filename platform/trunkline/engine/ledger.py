@@ -9,7 +9,7 @@ from trunkline.domain.journal import Entry, SignalReceived, StepCancelled, StepC
 from trunkline.engine.signals import Signals
 from trunkline.engine.step import OpenStep, Recorded
 
-IDLE = frozenset({"sleep", "wait", "monitor"})  # kinds of steps that a run may wait for outside memory
+IDLE = frozenset({"sleep", "wait", "monitor", "agent"})  # steps that nobody carries out: a run may wait outside memory
 
 
 class Ledger:

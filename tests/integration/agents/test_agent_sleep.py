@@ -109,6 +109,25 @@ async def test_a_worker_full_of_work_waits_until_something_sleeps(exchange: Exch
         await exchange.until(second, "completed")
 
 
+async def test_those_who_ask_make_room_for_those_whom_they_ask(exchange: Exchange) -> None:
+    """Each of them holds a place until its child has answered; there are ten times as many as places."""
+    async with Worker(changed(exchange, max_activations=4, idle_after=600.0)):
+        asking = [await exchange.request("parent", f"k{n}", n) for n in range(40)]
+        for number, run in enumerate(asking):
+            assert (await exchange.until(run, "completed")).output == 4 * number + 2 + 4 * number
+    assert (await audit(exchange.db, "default")).violations == []
+
+
+async def test_a_worker_full_of_queues_hears_what_would_free_it(exchange: Exchange) -> None:
+    async with Worker(changed(exchange, max_activations=2, idle_after=600.0)):
+        asleep = await put_to_sleep(exchange, "a", "b")
+        behind = [await exchange.request("patient", key, "next") for key in ("a", "b")]
+        assert (await exchange.until(await exchange.request("child", "c", 2), "completed")).output == 4
+        assert await wake_up(exchange, asleep) == ["a on 2", "b on 2"]
+        for run in behind:
+            await exchange.until(run, "waiting")
+
+
 async def test_mail_that_was_read_and_waits_for_a_run_does_not_wake_its_instance_again(exchange: Exchange) -> None:
     before = metrics.leases.labels(event="taken")._value.get()
     async with Worker(changed(exchange, idle_after=0.1)):

@@ -290,9 +290,9 @@ class Activation:
     @property
     def idle(self) -> bool:
         """Nothing under way that memory is needed for: no run, or only runs that wait for a person, timer or reply; and
-        nobody in the queue, or only those who wait for a paused agent.
+        nobody in the queue who could begin.
         """
-        if self.unsettled or self.tasks or self.tray or (self.queue and (self.runs or not self.paused)):
+        if self.unsettled or self.tasks or self.tray or (self.queue and not self.runs and not self.paused):
             return False
         return all(live.parked or self._driver(live).waiting for live in self.runs.values())
 

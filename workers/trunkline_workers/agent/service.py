@@ -221,14 +221,14 @@ class AgentWorker:
 
     def _on_inbox(self, delivery: Delivery) -> None:
         """A wake that any worker of the agent may take. It is a hint, so it is acknowledged as soon as it is noted."""
-        if self.registry.closed or self.registry.full:
-            delivery.nak(0.5)
-            return
         faults.point("wake-received")
         try:
             wake = Wake.read(delivery.data)
         except NotAMessage:
             delivery.term("not a wake")
+            return
+        if self.registry.closed or (self.registry.full and self.registry.find(wake.instance) is None):
+            delivery.nak(0.5)
             return
         delivery.ack()
         faults.point("wake-acknowledged")
