@@ -31,14 +31,18 @@ class Plan(BaseModel):
 
 
 class Notes(BaseModel):
+    """What was found, and about what."""
+
+    headline: str = ""
     facts: list[str] = []
 
 
 class Article(BaseModel):
-    """What is written, and for which remarks of the reviewer it was written anew."""
+    """What is written, under which headline, and for which remarks of the reviewer it was written anew."""
 
-    text: str = ""
+    headline: str = ""
     remarks: str = ""
+    text: str = ""
 
 
 class Draft(BaseModel):
@@ -105,19 +109,20 @@ critic = app.llm_agent(
 @app.agent("researcher")
 async def researcher(ctx: Context[Notes], story: Story) -> Notes:
     """Searches once; whoever asks again gets what it remembers."""
-    if not ctx.state.facts:
-        ctx.state.facts = await ctx.call(search_archive, story.headline)
+    if ctx.state.headline != story.headline:
+        ctx.state = Notes(headline=story.headline, facts=await ctx.call(search_archive, story.headline))
     return ctx.state
 
 
 @app.agent("writer")
 async def writer(ctx: Context[Article], draft: Draft) -> Article:
     """Writes once, and once more for each new remark."""
-    if not ctx.state.text or ctx.state.remarks != draft.remarks:
-        notes = await ctx.ask(researcher, draft.story, key=draft.story.slug)
+    story, written = draft.story, ctx.state
+    if (written.headline, written.remarks) != (story.headline, draft.remarks):
+        notes = await ctx.ask(researcher, story, key=story.slug)
         facts = "\n".join(notes.facts)
-        text = await ctx.ask(author, f"{draft.story.headline}\n\nFacts:\n{facts}\n\nRemarks: {draft.remarks or 'none'}")
-        ctx.state = Article(text=text, remarks=draft.remarks)
+        text = await ctx.ask(author, f"{story.headline}\n\nFacts:\n{facts}\n\nRemarks: {draft.remarks or 'none'}")
+        ctx.state = Article(headline=story.headline, remarks=draft.remarks, text=text)
     return ctx.state
 
 

@@ -82,6 +82,15 @@ async def test_the_desk_comes_every_morning_and_nobody_need_decide(exchange: Exc
     assert printed(pages) == {}
 
 
+async def test_what_was_written_yesterday_is_not_printed_again(exchange: ExchangeFactory, pages: Path) -> None:
+    async with exchange(app, model=model) as tl:
+        for headline in ("Town fair opens", "Town fair closes"):
+            run = await tl.start(story_team, Story(slug="fair", headline=headline), key="fair")
+            await tl.approve("print")
+            await run.result()
+            assert printed(pages) == {"fair": f"{headline} (You write news)"}
+
+
 async def test_without_the_archive_the_whole_team_begins_again(exchange: ExchangeFactory, pages: Path) -> None:
     away = {"times": 0}
 
