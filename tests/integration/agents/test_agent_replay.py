@@ -87,7 +87,7 @@ async def test_all_that_is_open_is_looked_at_in_pages_and_within_bounds(exchange
     runs = await waiting(exchange, "a", "b", "c")
     await exchange.until(await exchange.request("tally", "ended", 1), "completed")
     parent = await exchange.request("waiting_parent", "p", "well")
-    await exchange.until(parent, "running")
+    await exchange.until(parent, "waiting")
 
     async def look(**wanted: Any) -> tuple[list[str], bool]:
         found = await held_against(exchange.db, "default", app, Wanted(**wanted))
