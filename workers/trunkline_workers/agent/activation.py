@@ -280,8 +280,10 @@ class Activation:
         self.tray.forget(turn.taken)
         if turn.progress:
             self.office.progressed(len(turn.entries))
-        for act in turn.after:
-            act()
+        fault = turn.follow_up()
+        if fault is not None:
+            self.leave(fault)
+            return
         self.window.refill_soon()
         self.office.unread(self)
 
