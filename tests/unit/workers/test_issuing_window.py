@@ -1,4 +1,4 @@
-"""The window of an instance's steps that are out: a parked run takes no place in it, and its steps are not forgotten."""
+"""The window of an instance's steps that are out: a parked run takes no place in it, and keeps its steps."""
 
 from __future__ import annotations
 
