@@ -12,7 +12,6 @@ from typing import Any
 from trunkline.domain.journal import Entry, RunContinued, RunRestarted, RunStarted, SignalReceived
 
 BEGINNINGS = (RunContinued, RunRestarted)
-MOST_SIGNALS = 1000  # that one incarnation leaves to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +84,5 @@ def latest(entries: Sequence[Entry]) -> tuple[Incarnation, Sequence[Entry]]:
 
 
 def carried(signals: Sequence[SignalReceived]) -> list[dict[str, Any]]:
-    """The newest of ``signals``, as an entry or a snapshot holds them."""
-    return [signal.body() for signal in signals[-MOST_SIGNALS:]]
+    """``signals`` as an entry or a snapshot holds them: all of them, as a run keeps few."""
+    return [signal.body() for signal in signals]

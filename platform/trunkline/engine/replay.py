@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, KeysView, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
@@ -153,6 +153,15 @@ class RunDriver(Joining):
         """What carries out an open step gets: the payload that it was scheduled with, else its ``args``."""
         step = self._ledger.open[step_key]
         return step.scheduled.args if step.payload is None else step.payload
+
+    @property
+    def awaited_signals(self) -> KeysView[str]:
+        """The names of the signals that the run waits for."""
+        return self._ledger.signals.awaited
+
+    def takes_signal(self, name: str) -> bool:
+        """Whether the run waits for a signal of this name, or has room to keep it until it does."""
+        return self._ledger.signals.takes(name)
 
     def leftover_signals(self) -> list[SignalReceived]:
         """The signals that no wait has taken, in the order in which they came."""

@@ -9,8 +9,22 @@ from __future__ import annotations
 
 from trunkline.store.database import Database
 
-# Mail rests behind a run that has the instance, for a run that is parked, or until a run begins that it is for.
-_MAIL = """
+_UNWANTED = """
+not exists (
+    select from journal s
+    where s.instance = m.instance and s.run = m.run and s.type = 'StepScheduled'
+      and s.body->>'kind' = 'wait' and s.body->>'name' = m.body->>'name' and not exists (
+        select from journal e
+        where e.instance = s.instance and e.run = s.run and e.version > s.version
+          and (e.type in ('RunContinued', 'RunRestarted')
+               or e.type in ('StepCompleted', 'StepFailed', 'StepCancelled') and e.body->>'key' = s.body->>'key')))
+and (select count(*) >= 64 or sum(length(g.body::text)) >= 1048576 from journal g
+     where g.instance = m.instance and g.run = m.run and g.type in ('SignalReceived', 'RunContinued', 'RunRestarted'))
+"""
+
+# Mail rests behind a run that has the instance, for a run that is parked, or until a run begins that it is for. Signals
+# rest as well while their run waits for others, and got so many that it may have no room for more.
+_MAIL = f"""
 select m.agent, m.key, 'a ' || m.kind || ' has not been taken up'
 from mailbox m left join runs r on r.id = m.run
 where m.taken_at is null and m.tenant = %(tenant)s and coalesce(r.status, '') <> 'parked' and not case
@@ -19,13 +33,14 @@ where m.taken_at is null and m.tenant = %(tenant)s and coalesce(r.status, '') <>
     when m.kind in ('request', 'event') then m.body->>'handler' = '' and exists (
         select from runs o where o.instance = m.instance and o.id <> m.run and o.handler = ''
                              and o.status in ('running', 'waiting', 'parked'))
+    when m.kind = 'signal' and r.status = 'waiting' then {_UNWANTED}
     when m.kind = 'signal' and m.run is not null then r.status = 'accepted'
     when m.kind = 'signal' then not exists (
         select from runs o where o.instance = m.instance and o.handler = '' and o.status in ('running', 'waiting'))
     else false
 end
 order by m.seq limit %(limit)s
-"""
+"""  # noqa: S608 — of constants
 
 _STEPS = """
 select r.agent, r.key, 'step ' || (s.body->>'key') || ' is being carried out'

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trunkline.domain.incarnation import MOST_SIGNALS, Incarnation, carried, latest
+from trunkline.domain.incarnation import Incarnation, latest
 from trunkline.domain.journal import (
     CancelRequested,
     Entry,
@@ -88,11 +88,6 @@ def test_after_a_restart_it_sleeps_first() -> None:
     driver.deliver(StepCompleted("run", key="@3/sleep:restart#1", value=None, at=115.0))
     assert driver.open_steps.keys() == {"@3/wait:go#1"}
     assert driver.now == 115.0
-
-
-def test_the_newest_signals_are_carried_over() -> None:
-    signals = [replace(SIGNAL, data=n) for n in range(MOST_SIGNALS + 5)]
-    assert [one["data"] for one in carried(signals)] == list(range(5, MOST_SIGNALS + 5))
 
 
 @pytest.mark.parametrize("kind", Restart)

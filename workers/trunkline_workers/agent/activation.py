@@ -27,7 +27,7 @@ from trunkline.observe import driving, logs
 from trunkline.observe.driving import Doing
 from trunkline.store.append import RunChange
 from trunkline.store.leases import Lease
-from trunkline_workers.agent import commands, incarnations, lateness, mail, outcomes, parking, reissuing
+from trunkline_workers.agent import backlog, commands, incarnations, lateness, mail, outcomes, parking, reissuing
 from trunkline_workers.agent.issuing import Window
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.office import Office
@@ -153,6 +153,7 @@ class Activation:
                 driver.deliver(failed)
         if live.run in self.runs:
             self._mark_waiting(live, driver, turn)
+            backlog.go_on(self, live, turn)
         elif live.main:
             self.start_next(turn)
 
@@ -223,6 +224,7 @@ class Activation:
 
     def take_held(self, live: Live) -> None:
         """The run goes on after repair: give it the mail that came meanwhile."""
+        self.act(partial(backlog.give_waiting, self, live))
         letters, live.held = live.held, []
         self.tray.forget(letter.seq for letter in letters)
         self.tray.put(letters)
@@ -280,8 +282,10 @@ class Activation:
         self.tray.forget(turn.taken)
         if turn.progress:
             self.office.progressed(len(turn.entries))
-        for act in turn.after:
-            act()
+        fault = turn.follow_up()
+        if fault is not None:
+            self.leave(fault)
+            return
         self.window.refill_soon()
         self.office.unread(self)
 

@@ -20,6 +20,8 @@ from trunkline_workers.agent.turn import Turn
 if TYPE_CHECKING:
     from trunkline_workers.agent.activation import Activation
 
+UNTAKEN = "the run ended without waiting for it"
+
 
 def end(
     activation: Activation,
@@ -39,7 +41,9 @@ def end(
     if live.usage.calls:
         change.usage, change.cost_usd = live.usage.body(), live.usage.cost_usd
     _answer_parent(activation, live.started, turn, status, output=output, error=error)
-    bury(activation, live, live.driver.leftover_signals() if live.driver else (), turn)
+    _bury(activation, live, live.driver.leftover_signals() if live.driver else (), turn)
+    for letter in live.backlog.letters() if live.backlog else ():
+        discard(activation, letter, turn, UNTAKEN)
     _discard_early(activation, live.run, turn)
     remember(activation, turn)
     _tell(activation, live.run, status, turn)
@@ -84,14 +88,14 @@ def end_unstarted(
     _tell(activation, letter.run, status, turn)
 
 
-def bury(activation: Activation, live: Live, signals: Sequence[SignalReceived], turn: Turn) -> None:
+def _bury(activation: Activation, live: Live, signals: Sequence[SignalReceived], turn: Turn) -> None:
     """Signals that no wait took, and that nobody will wait for any more."""
     for leftover in signals:
         turn.dead.append(
             DeadLetter(
                 tenant=activation.lease.tenant,
                 source="mailbox",
-                reason="the run ended without waiting for it",
+                reason=UNTAKEN,
                 subject=f"{activation.lease.agent}/{activation.lease.key}",
                 body={
                     "kind": EnvelopeKind.SIGNAL,

@@ -11,12 +11,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trunkline.domain.incarnation import MOST_SIGNALS
 from trunkline.domain.journal import Entry, RunCompleted, RunContinued, RunFailed, RunRestarted
 from trunkline.engine.replay import RunDriver
 from trunkline.engine.restart import concluded
 from trunkline.observe import faults, logs, metrics
-from trunkline_workers.agent.ending import bury
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.remembering import remember
 from trunkline_workers.agent.turn import Turn
@@ -50,8 +48,6 @@ def begin_anew(activation: Activation, live: Live, entry: RunContinued | RunRest
     if entry.state is not None:
         activation.state = entry.state
     activation.conversation.extend(entry.conversation)
-    if live.driver is not None:
-        bury(activation, live, live.driver.leftover_signals()[:-MOST_SIGNALS], turn)
     live.life, live.last_at = live.life.next(entry), max(live.last_at, entry.at)
     body = activation.body(live.started, activation.state, activation.conversation)
     driver = live.driver = RunDriver(live.life, body, agent=activation.agent.name)

@@ -55,19 +55,22 @@ class Window:
     def flush(self) -> None:
         """The instance goes to another worker, which takes all that is open to be out: send it."""
         self._most += len(self._waiting)
-        self._refill()
+        self._fill(with_parked=True)
 
     def _refill(self) -> None:
         self._refilling = False
-        if self._activation.closed:
-            return
-        self._out = {place for place in self._out if self._open(place) is not None}
+        if not self._activation.closed:
+            self._fill()
+
+    def _fill(self, *, with_parked: bool = False) -> None:
+        """Steps of a parked run take nobody's place, and do not go out before it goes on or the instance is let go."""
+        self._out = {place for place in self._out if self._goes_on(place)}
         parked: dict[Place, None] = {}
         while self._waiting and len(self._out) < self._most:
             place = next(iter(self._waiting))
             del self._waiting[place]
             found = self._open(place)
-            if found is not None and found[0].parked:
+            if found is not None and found[0].parked and not with_parked:
                 parked[place] = None
             elif found is not None:
                 self._send(place, *found)
@@ -78,6 +81,10 @@ class Window:
         self._out.add(place)
         self._activation.office.dispatch.work(self._activation, live, step)
         watching.watch(self._activation, live, step)
+
+    def _goes_on(self, place: Place) -> bool:
+        found = self._open(place)
+        return found is not None and not found[0].parked
 
     def _open(self, place: Place) -> tuple[Live, OpenStep] | None:
         live = self._activation.runs.get(place[0])

@@ -11,6 +11,7 @@ from trunkline.domain.mail import Mail
 from trunkline.domain.status import RunStatus
 from trunkline.domain.usage import Usage
 from trunkline.engine.replay import RunDriver
+from trunkline_workers.agent.tray import Backlog
 
 
 @dataclass(slots=True)
@@ -65,6 +66,7 @@ class Live:
     usage: Usage = field(default_factory=Usage)
     last_at: float = 0.0
     late: bool = False  # its deadline has passed, and it was told
+    backlog: Backlog | None = None  # signals that it has no room for
     _remote: Remote | None = None
 
     @property

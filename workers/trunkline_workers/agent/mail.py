@@ -11,7 +11,6 @@ from trunkline.domain.approvals import parts_of
 from trunkline.domain.journal import (
     CancelRequested,
     RunCancelled,
-    SignalReceived,
     StepCancelled,
     StepCompleted,
     StepFailed,
@@ -19,7 +18,7 @@ from trunkline.domain.journal import (
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, OnBusy, RunStatus, StepKind
 from trunkline.domain.work import Outcome
-from trunkline_workers.agent import commands, lateness, outcomes, resolving
+from trunkline_workers.agent import backlog, commands, lateness, outcomes, resolving
 from trunkline_workers.agent.discarding import discard
 from trunkline_workers.agent.ending import end, end_unstarted, taken_from_queue
 from trunkline_workers.agent.live import Live
@@ -69,7 +68,7 @@ def signal(activation: Activation, letter: Mail, turn: Turn) -> None:
     elif live.parked:
         live.held.append(letter)
     else:
-        _give(activation, live, letter, turn)
+        backlog.offer(activation, live, letter, turn)
 
 
 def _asked_for(live: Live | None, letter: Mail) -> bool:
@@ -81,13 +80,18 @@ def _asked_for(live: Live | None, letter: Mail) -> bool:
 
 
 def deliver_early(activation: Activation, live: Live, turn: Turn) -> None:
-    """The run has begun: give it the signals that came before."""
+    """The run has begun: give it the signals that came before, a few at once."""
     mine = [letter for letter in activation.early if letter.run in ("", live.run)]
-    for letter in mine:
+    for nth, letter in enumerate(mine):
         if live.run not in activation.runs:
             return
         activation.early.remove(letter)
-        _give(activation, live, letter, turn)
+        if nth < backlog.SHARE:
+            backlog.offer(activation, live, letter, turn)
+        else:
+            backlog.wait(live, letter)
+    if live.run in activation.runs:
+        backlog.go_on(activation, live, turn)
 
 
 def reply(activation: Activation, letter: Mail, turn: Turn) -> None:
@@ -169,18 +173,6 @@ def _cancel_parked(activation: Activation, live: Live, turn: Turn, reason: str) 
     activation.suspect = False  # somebody has looked at it: what comes next may run
     if live.main:
         activation.start_next(turn)
-
-
-def _give(activation: Activation, live: Live, letter: Mail, turn: Turn) -> None:
-    turn.taken.append(letter.seq)
-    entry = SignalReceived(
-        live.run,
-        name=str(letter.body["name"]),
-        data=letter.body.get("data"),
-        at=activation.now(live),
-        message_id=letter.message_id,
-    )
-    activation.deliver(live, entry, turn)
 
 
 HANDLERS: dict[EnvelopeKind, Callable[[Activation, Mail, Turn], None]] = {

@@ -31,6 +31,7 @@ from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.reading import Reading
 from trunkline_workers.agent.sleepers import Shortage, Sleepers
+from trunkline_workers.agent.turn import Unfinished
 
 log = logs.get("registry")
 
@@ -332,6 +333,8 @@ class Registry:
         if isinstance(error, Fenced):
             metrics.leases.labels(event="fenced").inc()
             self.look(wake)
+        elif isinstance(error, Unfinished):  # nothing is wrong with what the journal has
+            self._office.later(AGAIN_AFTER, partial(self.look, wake))
         else:
             self._poisoned[lease.instance] = Poison(printable(str(error), MOST_REASON), frozenset(letters))
             self._office.later(AGAIN_AFTER, partial(self.look, wake))

@@ -1,13 +1,16 @@
-"""The mail of one instance that is in memory: what is still to be read, and what need not be fetched again."""
+"""The mail of one instance that is in memory: what is to be read, what was fetched, and what has to wait."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from operator import attrgetter
 
 from trunkline.domain.mail import Mail
 
 _NONE: frozenset[int] = frozenset()
+_seq = attrgetter("seq")
 
 
 class Tray:
@@ -48,3 +51,41 @@ class Tray:
         if isinstance(self.known, set):
             self.known.difference_update(seqs)
             self.known = self.known or _NONE
+
+
+class Backlog:
+    """The waiting signals of one run. ``due`` says that a turn which gives it some is on its way."""
+
+    __slots__ = ("_named", "due")
+
+    def __init__(self) -> None:
+        self._named: dict[str, deque[Mail]] = {}
+        self.due = False
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a signal of this name waits."""
+        return name in self._named
+
+    def put(self, letter: Mail) -> None:
+        """``letter`` waits behind those of its name."""
+        self._named.setdefault(str(letter.body["name"]), deque()).append(letter)
+
+    def next(self, names: AbstractSet[str]) -> Mail | None:
+        """Take the signal that is to be given first, of those with one of ``names``."""
+        heads = [self._named[name][0] for name in self._named.keys() & names]
+        if not heads:
+            return None
+        letter = min(heads, key=_seq)
+        waiting = self._named[letter.body["name"]]
+        waiting.popleft()
+        if not waiting:
+            del self._named[letter.body["name"]]
+        return letter
+
+    def wanted(self, names: AbstractSet[str]) -> bool:
+        """Whether a signal with one of ``names`` waits."""
+        return not self._named.keys().isdisjoint(names)
+
+    def letters(self) -> list[Mail]:
+        """All that waits, oldest first."""
+        return sorted((letter for named in self._named.values() for letter in named), key=_seq)

@@ -7,8 +7,15 @@ from dataclasses import dataclass, field
 
 from trunkline.domain.journal import Entry, StepFailed
 from trunkline.domain.mail import Envelope
+from trunkline.observe import logs
 from trunkline.store.append import Append, ApprovalAsked, BondMade, DeadLetter, RunChange, SnapshotMade, TimerSet
 from trunkline.store.leases import Lease
+
+log = logs.get("activation")
+
+
+class Unfinished(Exception):
+    """A turn is recorded, and something of what was to follow it was not done: its instance is loaded anew."""
 
 
 @dataclass(slots=True)
@@ -34,6 +41,21 @@ class Turn:
     @property
     def empty(self) -> bool:
         return not (self.entries or self.taken or self.runs or self.timers)
+
+    def follow_up(self) -> Unfinished | None:
+        """The turn is committed: do what comes after. What fails is logged, and does not hold up what stands behind it.
+
+        Returns:
+            The last fault, if there was one.
+        """
+        fault: Unfinished | None = None
+        for act in self.after:
+            try:
+                act()
+            except Exception as error:
+                log.exception("what follows a turn failed; the activation is dropped")
+                fault = Unfinished(str(error) or type(error).__name__)
+        return fault
 
     def append(self, lease: Lease, owner: str, expected: int) -> Append:
         """The turn as the store takes it; ``expected`` is the head before its first entry."""
