@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from trunkline.domain.incarnation import MOST_SIGNALS
 from trunkline.domain.journal import Entry, RunCompleted, RunContinued, RunFailed, RunRestarted
 from trunkline.engine.replay import RunDriver
-from trunkline.engine.restart import concluded
+from trunkline.engine.restart import NEVER, concluded
 from trunkline.observe import faults, logs, metrics
 from trunkline_workers.agent.ending import bury
 from trunkline_workers.agent.live import Live
@@ -31,14 +31,13 @@ def as_recorded(activation: Activation, live: Live, command: Entry) -> Entry:
     """What is journalled where the handler came to ``command``: the end of a run may be its restart instead."""
     if isinstance(command, RunContinued):
         return replace(command, at=activation.now(live))
-    if not isinstance(command, RunCompleted | RunFailed) or not _may_restart(live):
+    if not isinstance(command, RunCompleted | RunFailed) or live.driver is None:
         return command
     driver = live.driver
-    assert driver is not None
     return concluded(
         command,
         live.life,
-        activation.agent.spec.restart,
+        activation.agent.spec.restart if _may_restart(live) else NEVER,
         now=activation.now(live),
         signals=driver.leftover_signals(),
         unsafe=driver.unsafe,
