@@ -16,6 +16,7 @@ from trunkline.domain.journal import Entry, RunCompleted, RunContinued, RunFaile
 from trunkline.engine.replay import RunDriver
 from trunkline.engine.restart import NEVER, concluded
 from trunkline.observe import faults, logs, metrics
+from trunkline_workers.agent import bonding
 from trunkline_workers.agent.ending import bury
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.remembering import remember
@@ -58,6 +59,7 @@ def begin_anew(activation: Activation, live: Live, entry: RunContinued | RunRest
     remember(activation, turn, live)
     turn.after.insert(0, partial(faults.point, "run-completed"))
     if isinstance(entry, RunRestarted):
+        bonding.let_go(activation, live, turn)
         _tell(activation, live, entry)
         driver.start()
     else:
