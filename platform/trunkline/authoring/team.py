@@ -19,7 +19,7 @@ from trunkline.domain.errors import BadDeclaration, RestartsExhausted, RunCancel
 from trunkline.domain.ids import check_key, check_name
 from trunkline.domain.specs import RestartPolicy
 from trunkline.domain.status import Restart, Strategy
-from trunkline.engine.restart import Exhausted, restart
+from trunkline.engine.restart import Exhausted, not_again, restart
 from trunkline.engine.step import Step
 from trunkline.engine.strategy import change
 
@@ -186,7 +186,7 @@ class Standing:
         """Seconds until the member is begun again; ``None``: it has ended for good.
 
         Raises:
-            RestartsExhausted: it, or the team, was begun again too often.
+            RestartsExhausted: it, or the team, was begun again too often, or it may not be begun again.
         """
         assert slot.last is not None
         now, failed, seed = self._ctx.now().timestamp(), not slot.last.completed, f"{self._ctx.run_id}:{slot.place}"
@@ -194,19 +194,22 @@ class Standing:
         own = restart(policy, failed=failed, restarts=slot.restarts, now=now, seed=seed)
         if own is None:
             return None
+        error = slot.last.error or {"type": "none", "message": "it completed"}
+        if error.get("unsafe"):
+            raise self._given_up(slot, not_again(str(error["unsafe"])), error)
         whole = restart(team, failed=failed, restarts=self._restarts, now=now, seed=seed)
         for decision in (own, whole):
             if isinstance(decision, Exhausted):
-                error = slot.last.error or {"type": "none", "message": "it completed"}
-                raise RestartsExhausted(
-                    what=f"member {slot.member.name!r} of team {self._team.name!r}", how=str(decision),
-                    type=str(error.get("type")), message=str(error.get("message")),
-                )  # fmt: skip
+                raise self._given_up(slot, str(decision), error)
         assert not isinstance(own, Exhausted)
         assert whole is not None
         assert not isinstance(whole, Exhausted)
         slot.restarts, self._restarts = own.restarts, whole.restarts
         return own.delay
+
+    def _given_up(self, slot: Slot, how: str, error: dict[str, Any]) -> RestartsExhausted:
+        what = f"member {slot.member.name!r} of team {self._team.name!r}"
+        return RestartsExhausted(what=what, how=how, type=str(error.get("type")), message=str(error.get("message")))
 
     async def _stop(self, slots: Iterable[Slot]) -> None:
         """Cancel members one after the other, and wait for each, but not for ever: its instance has one run at a time,

@@ -217,6 +217,7 @@ class StepCompleted(Entry):
     attempt: int = 1
     worker: str = ""
     usage: dict[str, Any] | None = None  # tokens and cost of a model call
+    unsafe: str = ""  # the step of the asked run that may not repeat
 
 
 @dataclass(frozen=True, slots=True)

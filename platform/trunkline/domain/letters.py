@@ -24,10 +24,16 @@ def reply(outcome: Outcome, key: str) -> Envelope:
     )
 
 
-def answer(parent: dict[str, Any], worker: str, *, value: Any = None, error: dict[str, Any] | None = None) -> Envelope:
-    """What a run that asked is told. ``parent`` is what its request said of it; ``error`` is set if it has failed."""
+def answer(
+    parent: dict[str, Any], worker: str, *, value: Any = None, error: dict[str, Any] | None = None, unsafe: str = ""
+) -> Envelope:
+    """What a run that asked is told. ``parent`` is what its request said of it; ``error`` is set if it has failed.
+
+    ``unsafe`` is the step of the asked run whose effect may not repeat, if it began one.
+    """
     address = {name: parent[name] for name in ("tenant", "agent", "instance", "run", "step")}
-    return reply(Outcome(**address, attempt=1, worker=worker, value=value, error=error), parent["key"])
+    outcome = Outcome(**address, attempt=1, worker=worker, value=value, error=error, unsafe=unsafe)
+    return reply(outcome, parent["key"])
 
 
 def cancel_asked(run: str, step: str, *, tenant: str, agent: str, key: str, reason: str) -> Envelope:

@@ -104,6 +104,7 @@ class Outcome(Message):
         description='{"type", "message", "retryable"}; "unknown": true when an unsafe step may have taken effect; '
         'of the type "NotHappened" when a probe found that it did not',
     )
+    unsafe: str = Field(default="", description="of a run that was asked: its step whose effect may not repeat")
     usage: dict[str, Any] | None = Field(
         default=None, description='{"model", "input_tokens", "output_tokens", "cost_usd", "duration_s"}'
     )

@@ -47,12 +47,12 @@ from trunkline.domain.journal import (
     StepRetried,
     StepStarted,
 )
-from trunkline.domain.status import Effect
 from trunkline.engine.branches import LIMIT, Branch, Closing, Loop
 from trunkline.engine.checking import Check
 from trunkline.engine.ending import Continuation, RunResult, continued, raised, returned
 from trunkline.engine.joining import Joining
 from trunkline.engine.ledger import Ledger
+from trunkline.engine.restart import may_not_repeat
 from trunkline.engine.solitude import come_back, leave
 from trunkline.engine.step import OpenStep, Recorded, Step, as_json, fresh
 
@@ -69,8 +69,9 @@ class RunDriver(Joining):
     """One incarnation of a run in memory. ``body`` is called once, with the driver; its coroutine returns a
     ``RunResult``, or a ``Continuation``.
 
-    ``unsafe`` is the key of a step that has begun, and whose effect may not repeat. ``final``: the end is
-    not followed by a restart, as somebody asked for it, or as the body (which says so) can only fail again.
+    ``unsafe`` is the key of a step that has begun, here or in a run that it waited for, and whose effect may not
+    repeat. ``final``: the end is not followed by a restart, as somebody asked for it, or as the body (which says so)
+    can only fail again.
     """
 
     __slots__ = ("_body", "_closed", "_ledger", "_loop", "_refused", "agent", "ended", "final", "life", "started",
@@ -247,7 +248,7 @@ class RunDriver(Joining):
     # --- deliveries -------------------------------------------------------------------------------------------------
 
     def _completed(self, entry: StepCompleted) -> bool:
-        self._note_unsafe(entry.key)
+        self._note_unsafe(entry)
         step = self._ledger.take(entry.key)
         if step is None:
             return False
@@ -255,7 +256,7 @@ class RunDriver(Joining):
         return self._settled(step, entry.at)
 
     def _failed(self, entry: StepFailed) -> bool:
-        self._note_unsafe(entry.key)
+        self._note_unsafe(entry)
         step = self._ledger.take(entry.key)
         if step is None:
             return False
@@ -284,13 +285,12 @@ class RunDriver(Joining):
         open_ = self._ledger.open.get(entry.key)
         if open_ is not None:
             open_.started = entry
-            self._note_unsafe(entry.key)
+            self._note_unsafe(entry)
         return open_ is not None
 
-    def _note_unsafe(self, key: str) -> None:
-        open_ = self._ledger.open.get(key)
-        if open_ is not None and open_.scheduled.options.get("effect") == Effect.UNSAFE:
-            self.unsafe = key
+    def _note_unsafe(self, entry: StepStarted | StepCompleted | StepFailed) -> None:
+        if (open_ := self._ledger.open.get(entry.key)) is not None and may_not_repeat(open_, entry):
+            self.unsafe = entry.key
 
     def _noted(self, _: RunParked | RunResumed) -> bool:
         return True

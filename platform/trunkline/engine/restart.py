@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trunkline.domain.codec import printable
 from trunkline.domain.incarnation import Incarnation, carried
-from trunkline.domain.journal import RunCompleted, RunFailed, RunRestarted, SignalReceived
+from trunkline.domain.journal import (
+    RunCompleted,
+    RunFailed,
+    RunRestarted,
+    SignalReceived,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+)
 from trunkline.domain.specs import RestartPolicy
-from trunkline.domain.status import Restart
+from trunkline.domain.status import Effect, Restart, StepKind
 from trunkline.engine.ending import MAX_MESSAGE
 from trunkline.engine.retry import backoff
+from trunkline.engine.step import OpenStep
 
 EXHAUSTED = "RestartsExhausted"
+NEVER = RestartPolicy(restart=Restart.TEMPORARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +75,17 @@ def concluded(
     """What the journal says where a handler came to ``end`` in the incarnation ``life``: that, or its restart, or why
     there is none.
 
-    ``signals`` are those that no wait took; ``unsafe`` is the key of a step that began in this incarnation, and whose
-    effect may not repeat.
+    ``signals`` are those that no wait took; ``unsafe`` is the key of a step that began in this incarnation, or in a run
+    that it waited for, and whose effect may not repeat. A failure says so, for whoever else might begin the run again.
     """
     error = end.error if isinstance(end, RunFailed) else None
     failed = error is not None
     verdict = restart(policy, failed=failed, restarts=life.restarts, now=now, seed=life.started.seed)
+    if isinstance(end, RunFailed) and unsafe:
+        told = end if verdict is None else _failed(end, str(end.error.get("type")), not_again(unsafe))
+        return replace(told, error={**told.error, "unsafe": unsafe})
     if verdict is None:
         return end
-    if failed and unsafe:
-        why = f"not begun again, because step {unsafe} had an effect that may not repeat"
-        return _failed(end, str((error or {}).get("type")), why)
     if isinstance(verdict, Exhausted):
         return _failed(end, EXHAUSTED, str(verdict))
     completed = end if isinstance(end, RunCompleted) else None
@@ -92,6 +102,25 @@ def concluded(
     )
 
 
+def may_not_repeat(step: OpenStep, entry: StepStarted | StepCompleted | StepFailed) -> bool:
+    """Whether ``entry`` says that an effect which may not repeat has begun: the step's own, or that of a run that it
+    asked or watched.
+    """
+    if step.scheduled.options.get("effect") == Effect.UNSAFE:
+        return True
+    if isinstance(entry, StepFailed):
+        return bool(entry.error.get("unsafe"))
+    if isinstance(entry, StepCompleted) and step.scheduled.kind == StepKind.MONITOR:
+        error = entry.value.get("error") if isinstance(entry.value, dict) else None
+        return bool(error and error.get("unsafe"))
+    return isinstance(entry, StepCompleted) and bool(entry.unsafe)
+
+
+def not_again(unsafe: str) -> str:
+    """Why what began the step ``unsafe`` is not begun again."""
+    return f"not begun again, because step {unsafe} had an effect that may not repeat"
+
+
 def _failed(end: RunCompleted | RunFailed, type_: str, why: str) -> RunFailed:
     """The failure of a run that is not begun again: with its last error, or with what its handler returned with."""
     if isinstance(end, RunCompleted):
@@ -106,6 +135,7 @@ def _failed(end: RunCompleted | RunFailed, type_: str, why: str) -> RunFailed:
 def as_it_ended(recorded: RunFailed) -> RunFailed | None:
     """The failure that the handler itself came to; ``None`` where it had returned."""
     if "cause" not in recorded.error:
-        return recorded
+        own = {name: value for name, value in recorded.error.items() if name != "unsafe"}
+        return replace(recorded, error=own) if own != recorded.error else recorded
     cause = recorded.error["cause"]
     return None if cause is None else RunFailed(recorded.run, error=cause)

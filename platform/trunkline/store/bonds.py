@@ -48,6 +48,31 @@ LETTERS = f"""
     returning tenant, agent, instance
 """  # noqa: S608 — a constant of ours
 
+# Of the runs of ``changed`` that are begun again: children stop, links to children and the run's own monitors go.
+LET_GO = """
+dropped as (
+    delete from bonds b using changed c
+    where b.run = any(%(y_run)s) and b.run = c.id and b.tenant = c.tenant and c.restarted and c.ended is not true
+      and (b.kind = 'stop'
+           or (b.kind = 'link' and (select r.parent_run from runs r where r.id = b.watcher) = b.run))
+    returning b.tenant, b.instance, b.agent, b.key, b.kind, b.run, b.watcher
+),
+unlinked as (
+    delete from bonds b using changed c
+    where b.watcher = any(%(y_run)s) and b.watcher = c.id and b.tenant = c.tenant and c.restarted
+      and c.ended is not true
+      and (b.kind = 'monitor'
+           or (b.kind = 'link' and (select r.parent_run from runs r where r.id = b.run) = b.watcher))
+),
+stopped as (
+    insert into mailbox (tenant, instance, agent, key, message_id, kind, run, body)
+    select tenant, instance, agent, key, 'cancel:stop:' || run || ':' || watcher, 'cancel', watcher,
+           json_build_object('reason', 'its parent was begun again')
+    from dropped where kind = 'stop' order by instance, watcher
+    on conflict do nothing
+    returning tenant, agent, instance
+)"""
+
 # A bond of a run that is unknown is settled, too. What somebody else holds, that one sees to.
 _SETTLE = f"""
 with due as (

@@ -61,12 +61,13 @@ _SNAPSHOTS: Kinds = {"n_k": Ints, "n_version": BigInts, "n_body": Texts}
 class Item:
     """One append on its way. ``then`` is called once: when it is committed, or with the error that it came to."""
 
-    __slots__ = ("append", "bodies", "dead", "end", "letters", "plain", "runs", "settled", "size", "then")
+    __slots__ = ("anew", "append", "bodies", "dead", "end", "letters", "plain", "runs", "settled", "size", "then")
 
     def __init__(self, append: Append, then: Then) -> None:
         self.append = append
         self.then = then
         self.settled = False
+        self.anew = any(change.restarted for change in append.runs)
         self.end = append.expected + len(append.entries)
         self.bodies = [dumps(entry.body(), what=entry.TYPE) for entry in append.entries]
         self.size = sum(map(len, self.bodies))
@@ -92,6 +93,8 @@ class Item:
 
     def follows(self, other: Item) -> bool:
         """Whether this append goes on exactly where ``other`` ends, under the same lease."""
+        if self.anew:  # what it lets go must stand in its table, which a statement does not see of itself
+            return False
         mine, before = self.append, other.append
         return mine.expected == other.end and mine.epoch == before.epoch and mine.owner == before.owner
 
@@ -142,6 +145,10 @@ class Group:
         if ended:
             self.parts |= Part.ENDS
             self.parameters["z_run"] = Ids(ended)
+        anew = [change.run for _, item in self._more for change in item.append.runs if change.restarted]
+        if anew:
+            self.parts |= Part.ANEW
+            self.parameters["y_run"] = Ids(anew)
 
     def _runs(self) -> Iterator[Row]:
         newest: dict[tuple[int, str], Row] = {}

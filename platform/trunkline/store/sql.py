@@ -13,7 +13,7 @@ from enum import Flag
 from functools import cache
 
 from trunkline.domain.journal import SCHEMA_VERSION
-from trunkline.store.bonds import LETTERS
+from trunkline.store.bonds import LET_GO, LETTERS
 from trunkline.store.post import COLUMNS, PARAMETERS
 
 
@@ -33,6 +33,7 @@ class Part(Flag):
     BONDS = 1024
     BONDS_DONE = 2048
     ENDS = 4096  # of runs; only together with RUNS
+    ANEW = 8192  # restarts of runs; only together with RUNS
 
 
 SESSION = {
@@ -116,7 +117,7 @@ changed as (
              deadline, first, last, started, ended, restarted)
     join passed p using (k)
     where r.id = any(%(r_id)s) and r.id = c.id and r.instance = p.id
-    returning r.id, r.tenant, r.agent, r.key, r.status, r.output, r.error, c.ended
+    returning r.id, r.tenant, r.agent, r.key, r.status, r.output, r.error, c.ended, c.restarted
 )""",
     Part.TIMERS: """
 timed as (
@@ -180,6 +181,8 @@ unwatched as (
     where b.watcher = any(%(z_run)s) and b.watcher = c.id and b.tenant = c.tenant and c.ended
 ),
 told as ({LETTERS})""",  # noqa: S608 — a constant of ours
+    # What a run had started before it was begun again is let go; whoever else is bound to it stays so.
+    Part.ANEW: LET_GO,
     Part.DEAD: """
 buried as (
     insert into dead_letters (id, tenant, source, reason, detail, subject, body, attempts)
@@ -236,6 +239,8 @@ def append_statement(parts: Part) -> Statement:
     answer = "\nselect k::int, null::text, null::text, null::text from passed"
     if Part.ENDS in parts:
         answer += "\nunion all select 0, tenant, agent, instance::text from told"
+    if Part.ANEW in parts:
+        answer += "\nunion all select 0, tenant, agent, instance::text from stopped"
     return Statement("with" + ",".join(ctes) + answer)
 
 

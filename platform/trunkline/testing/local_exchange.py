@@ -124,7 +124,9 @@ class LocalExchange:
     def _reply(self, asked: Asked, child: LocalRun) -> None:
         run, at = asked.run.started.run, self._tick()
         if child.outcome.status is RunStatus.COMPLETED:
-            self._deliver(asked.run, StepCompleted(run, key=asked.step, value=child.reply, at=at))
+            self._deliver(
+                asked.run, StepCompleted(run, key=asked.step, value=child.reply, at=at, unsafe=child.driver.unsafe)
+            )
         else:
             self._deliver(asked.run, StepFailed(run, key=asked.step, error=child.outcome.error or {}, at=at))
 

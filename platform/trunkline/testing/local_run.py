@@ -27,7 +27,7 @@ from trunkline.domain.journal import (
 from trunkline.domain.status import RunStatus, StepKind
 from trunkline.engine.difference import difference
 from trunkline.engine.replay import Continuation, RunDriver, RunResult
-from trunkline.engine.restart import concluded
+from trunkline.engine.restart import NEVER, concluded
 from trunkline.testing.outcome import RunOutcome
 
 
@@ -132,9 +132,10 @@ class LocalRun:
     def _as_recorded(self, command: Entry) -> Entry:
         """What an agent worker would journal: the end of a run may be its restart instead."""
         driver = self.driver
-        if not isinstance(command, RunCompleted | RunFailed) or self.started.handler or driver.final or self.late:
+        if not isinstance(command, RunCompleted | RunFailed):
             return command
-        policy, left = self.agent.spec.restart, driver.leftover_signals()
+        ends = self.started.handler or driver.final or self.late
+        policy, left = NEVER if ends else self.agent.spec.restart, driver.leftover_signals()
         return concluded(command, driver.life, policy, now=driver.now, signals=left, unsafe=driver.unsafe)
 
     def _begin_anew(self, entry: RunContinued | RunRestarted) -> None:

@@ -81,6 +81,24 @@ def cancel(activation: Activation, live: Live, step: StepScheduled, turn: Turn) 
     turn.after.append(partial(activation.office.dispatch.wake, letter.tenant, letter.agent, letter.instance))
 
 
+def let_go(activation: Activation, live: Live, turn: Turn) -> None:
+    """The run is begun again in the very turn that bound it: the store lets go only what stands there already."""
+    own = [bond for bond in turn.bonds if live.run in (bond.run, bond.watcher)]
+    turn.bonds = [bond for bond in turn.bonds if bond not in own]
+    for bond in own:
+        if bond.kind is BondKind.STOP:
+            letter = Envelope(
+                tenant=activation.lease.tenant,
+                agent=bond.agent,
+                key=bond.key,
+                message_id=f"cancel:stop:{live.run}:{bond.watcher}",
+                kind=EnvelopeKind.CANCEL,
+                run=bond.watcher,
+                body={"reason": "its parent was begun again"},
+            )
+            turn.mail.append(letter)
+
+
 def take_up(activation: Activation, live: Live) -> None:
     """The run has come here: what it waits for may have ended while nobody looked."""
     for step in live.pending.values():

@@ -82,7 +82,9 @@ def run_failed(activation: Activation, live: Live, entry: RunFailed, turn: Turn)
 
 
 def run_cancelled(activation: Activation, live: Live, entry: RunCancelled, turn: Turn) -> None:
-    error = {"type": "Cancelled", "message": entry.reason, "retryable": False}
+    error: dict[str, Any] = {"type": "Cancelled", "message": entry.reason, "retryable": False}
+    if live.driver is not None and live.driver.unsafe:
+        error["unsafe"] = live.driver.unsafe
     end(activation, live, turn, RunStatus.CANCELLED, error=error)
 
 

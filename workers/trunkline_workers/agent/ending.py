@@ -40,7 +40,8 @@ def end(
     change.status, change.output, change.error, change.ended = status, output, error, True
     if live.usage.calls:
         change.usage, change.cost_usd = live.usage.body(), live.usage.cost_usd
-    _answer_parent(activation, live.started, turn, status, output=output, error=error)
+    unsafe = live.driver.unsafe if live.driver else ""
+    _answer_parent(activation, live.started, turn, status, output=output, error=error, unsafe=unsafe)
     _bury(activation, live, live.driver.leftover_signals() if live.driver else (), turn)
     for letter in live.backlog.letters() if live.backlog else ():
         discard(activation, letter, turn, UNTAKEN)
@@ -122,12 +123,13 @@ def _answer_parent(
     *,
     output: Any = None,
     error: dict[str, Any] | None = None,
+    unsafe: str = "",
 ) -> None:
     parent = started.parent
     if not parent:
         return
     if status is RunStatus.COMPLETED:
-        envelope = letters.answer(parent, activation.office.worker, value=output)
+        envelope = letters.answer(parent, activation.office.worker, value=output, unsafe=unsafe)
     else:
         envelope = letters.answer(parent, activation.office.worker, error={**(error or {}), "retryable": False})
     turn.mail.append(envelope)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from trunkline.domain.journal import Entry, RunCompleted, RunContinued, RunFailed, RunRestarted
 from trunkline.engine.replay import RunDriver
-from trunkline.engine.restart import concluded
+from trunkline.engine.restart import NEVER, concluded
 from trunkline.observe import faults, logs, metrics
+from trunkline_workers.agent import bonding
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.remembering import remember
 from trunkline_workers.agent.turn import Turn
@@ -29,14 +30,13 @@ def as_recorded(activation: Activation, live: Live, command: Entry) -> Entry:
     """What is journalled where the handler came to ``command``: the end of a run may be its restart instead."""
     if isinstance(command, RunContinued):
         return replace(command, at=activation.now(live))
-    if not isinstance(command, RunCompleted | RunFailed) or not _may_restart(live):
+    if not isinstance(command, RunCompleted | RunFailed) or live.driver is None:
         return command
     driver = live.driver
-    assert driver is not None
     return concluded(
         command,
         live.life,
-        activation.agent.spec.restart,
+        activation.agent.spec.restart if _may_restart(live) else NEVER,
         now=activation.now(live),
         signals=driver.leftover_signals(),
         unsafe=driver.unsafe,
@@ -55,6 +55,7 @@ def begin_anew(activation: Activation, live: Live, entry: RunContinued | RunRest
     remember(activation, turn, live)
     turn.after.insert(0, partial(faults.point, "run-completed"))
     if isinstance(entry, RunRestarted):
+        bonding.let_go(activation, live, turn)
         _tell(activation, live, entry)
         driver.start()
     else:

@@ -33,6 +33,7 @@ class StepResult:
     error: dict[str, Any] | None = None
     usage: dict[str, Any] | None = None
     probe: bool = False
+    unsafe: str = ""
 
     @classmethod
     def of(cls, outcome: Outcome) -> StepResult:
@@ -45,6 +46,7 @@ class StepResult:
             outcome.error,
             outcome.usage,
             outcome.probe,
+            outcome.unsafe,
         )
 
 
@@ -106,6 +108,7 @@ def _complete(activation: Activation, live: Live, result: StepResult, turn: Turn
         attempt=result.attempt,
         worker=result.worker,
         usage=result.usage,
+        unsafe=result.unsafe,
     )
     activation.deliver(live, entry, turn)
 
