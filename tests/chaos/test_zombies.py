@@ -27,7 +27,8 @@ async def test_an_agent_worker_that_was_stopped_writes_nothing_more() -> None:
         running.resume("agents.1")
         await running.ended("agents.1")
         assert running.processes["agents.1"].returncode not in (0, None)
-        assert "an activation was dropped" in running.log("agents.1"), "it tried to write"
+        # Whether it hears first that its commit was refused, or that it was declared dead, is chance.
+        assert any(told in running.log("agents.1") for told in ("an activation was dropped", "declared dead"))
         await load.goes_on()
 
 
