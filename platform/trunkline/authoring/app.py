@@ -11,7 +11,15 @@ from trunkline.authoring.agent_ref import AgentRef
 from trunkline.authoring.docs import described
 from trunkline.authoring.handlers import read_handler
 from trunkline.authoring.model_agent import model_agent
-from trunkline.authoring.names import check_choice, check_duration, check_event_type, check_path, checked, retry_policy
+from trunkline.authoring.names import (
+    check_choice,
+    check_duration,
+    check_event_type,
+    check_path,
+    checked,
+    register,
+    retry_policy,
+)
 from trunkline.authoring.schedules import CronSpec, SensorLike, check_schedule
 from trunkline.authoring.signals import SignalType
 from trunkline.authoring.signatures import scope_of_caller
@@ -133,7 +141,7 @@ class App(Teams):
         def declare(function: Callable[..., Any]) -> Tool[..., Any]:
             how = {"name": name, "scope": scope, "policy": policy, "probe": probe, "process": process}
             tool = make_tool(function, app=self.name, **how)
-            _add(self.tools, "tool", tool.name, tool)
+            register(self.tools, "tool", tool.name, tool)
             return tool
 
         return declare if fn is None else declare(fn)
@@ -197,7 +205,8 @@ class App(Teams):
                 timeout=limit,
                 restart=restart,
             )
-            return self._declare(agent)
+            register(self.agents, "agent", name, agent)
+            return agent
 
         return declare
 
@@ -298,7 +307,9 @@ class App(Teams):
         policy = check_choice(what, "on_busy", OnBusy, on_busy)
         limit = None if run_timeout is None else check_duration(what, "run_timeout", run_timeout)
         terms: dict[str, Any] = {"on_busy": policy, "timeout": limit, "restart": restart, "description": description}
-        return self._declare(model_agent(self, name, settings, tools=tools, output=output, **terms))
+        agent = model_agent(self, name, settings, tools=tools, output=output, **terms)
+        register(self.agents, "agent", name, agent)
+        return agent
 
     # --- signals and sensors ----------------------------------------------------------------------------------------
 
@@ -310,7 +321,7 @@ class App(Teams):
             BadDeclaration: the type has no JSON form, or the name is taken.
         """
         signal = SignalType(name, type_)
-        _add(self.signals, "signal", name, signal)
+        register(self.signals, "signal", name, signal)
         return signal
 
     def cron(self, name: str, schedule: str, event_type: str, *, tz: str = "UTC", data: Any = None) -> None:
@@ -325,7 +336,7 @@ class App(Teams):
         check_schedule(what, schedule, tz)
         kind = check_event_type(what, event_type)
         plain = codec.roundtrip(data, what=f"the data of {what}")
-        _add(self.sensors, "sensor", name, CronSpec(name, schedule, kind, tz, plain))
+        register(self.sensors, "sensor", name, CronSpec(name, schedule, kind, tz, plain))
 
     def sensor(self, sensor: SensorLike) -> None:
         """Declare a sensor of one's own: an object with a ``name`` and ``async def run(publish)``.
@@ -338,18 +349,7 @@ class App(Teams):
         if not inspect.iscoroutinefunction(getattr(sensor, "run", None)):
             fix = "Give it async def run(self, publish), which publishes until it is cancelled"
             raise BadDeclaration(what=f"sensor {name!r}", reason="it has no async run()", fix=fix)
-        _add(self.sensors, "sensor", name, sensor)
-
-    def _declare(self, agent: Agent[Any, Any]) -> Agent[Any, Any]:
-        _add(self.agents, "agent", agent.name, agent)
-        return agent
+        register(self.sensors, "sensor", name, sensor)
 
     def __repr__(self) -> str:
         return f"<App {self.name}>"
-
-
-def _add(registry: dict[str, T], kind: str, name: str, value: T) -> None:
-    if name in registry:
-        reason = f"this app has a {kind} of that name already"
-        raise BadDeclaration(what=f"{kind} {name!r}", reason=reason, fix="Give one of them another name")
-    registry[name] = value

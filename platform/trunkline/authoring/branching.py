@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar, overload
 
 from trunkline.domain.durations import Duration, seconds
+from trunkline.domain.status import StepKind
 from trunkline.engine.replay import RunDriver
 from trunkline.engine.step import Step
 
@@ -15,15 +16,34 @@ C = TypeVar("C")
 D = TypeVar("D")
 E = TypeVar("E")
 F = TypeVar("F")
+T = TypeVar("T")
 
 
 class Branching:
     """Steps and coroutines may be mixed; each coroutine becomes a branch, which makes its own steps."""
 
-    __slots__ = ("_driver",)
+    __slots__ = ("_driver", "_key")
 
-    def __init__(self, driver: RunDriver) -> None:
+    def __init__(self, driver: RunDriver, key: str | None = None) -> None:
         self._driver = driver
+        self._key = key  # of the one step that is made with this
+
+    @property
+    def run_id(self) -> str:
+        return self._driver.started.run
+
+    def schedule(
+        self,
+        kind: StepKind,
+        name: str,
+        args: Any = None,
+        *,
+        options: dict[str, Any] | None = None,
+        decode: Callable[[Any], T],
+        payload: Any = None,
+    ) -> Step[T]:
+        """What all calls stand on: a recorded step of any kind. ``args`` and ``options`` are JSON."""
+        return self._driver.schedule(kind, name, args, options=options, key=self._key, decode=decode, payload=payload)
 
     @overload
     def gather(self, a: Awaitable[A], /) -> Step[tuple[A]]: ...

@@ -15,6 +15,7 @@ from typing_extensions import TypeVar
 
 from trunkline.authoring import calls
 from trunkline.authoring.agent_ref import AgentRef
+from trunkline.authoring.children import nothing
 from trunkline.authoring.instance import InstanceView, StateType
 from trunkline.authoring.local_call import LocalCall, known_result, local_name, result_of
 from trunkline.authoring.names import check_duration, retry_policy
@@ -85,12 +86,11 @@ class Frame:
 class Context(Supervising, Renewing, Generic[S]):
     """One run, seen from its handler. ``S`` is the type of the instance's state: a model whose fields have defaults."""
 
-    __slots__ = ("_frame", "_key")
+    __slots__ = ("_frame",)
 
     def __init__(self, driver: RunDriver, frame: Frame, key: str | None = None) -> None:
-        super().__init__(driver)
+        super().__init__(driver, key)
         self._frame = frame
-        self._key = key
 
     # --- effects ----------------------------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ class Context(Supervising, Renewing, Generic[S]):
         Raises:
             BadDuration: it is no duration.
         """
-        return self.schedule(StepKind.SLEEP, "sleep", options={"delay": seconds(duration)}, decode=_nothing)
+        return self.schedule(StepKind.SLEEP, "sleep", options={"delay": seconds(duration)}, decode=nothing)
 
     def wait_for(self, signal: SignalType[T], /, *, timeout: Duration | None = None) -> Step[T]:
         """The data of the next signal of this kind to the run; one that came early counts.
@@ -233,7 +233,7 @@ class Context(Supervising, Renewing, Generic[S]):
         attributes = {"type": event_type, "subject": subject, "data": codec.roundtrip(data, what="the event's data")}
         _check_event(attributes)
         args = {name: value for name, value in attributes.items() if value is not None}
-        return self.schedule(StepKind.EMIT, event_type, args, decode=_nothing)
+        return self.schedule(StepKind.EMIT, event_type, args, decode=nothing)
 
     def cancel_run(self, reason: str = "cancelled by a handler") -> Step[None]:
         """Cancel the run that this instance handles now; from an ``@agent.on`` handler, the run that it passes by.
@@ -243,20 +243,7 @@ class Context(Supervising, Renewing, Generic[S]):
         the run that is current then, with the message id ``cancel:<this run>:<step key>``. Without a current run
         nothing is cancelled.
         """
-        return self.schedule(StepKind.EMIT, CANCEL_RUN, {"reason": str(reason)}, decode=_nothing)
-
-    def schedule(
-        self,
-        kind: StepKind,
-        name: str,
-        args: Any = None,
-        *,
-        options: dict[str, Any] | None = None,
-        decode: Callable[[Any], T],
-        payload: Any = None,
-    ) -> Step[T]:
-        """What all of the above stand on: a recorded step of any kind. ``args`` and ``options`` are JSON."""
-        return self._driver.schedule(kind, name, args, options=options, key=self._key, decode=decode, payload=payload)
+        return self.schedule(StepKind.EMIT, CANCEL_RUN, {"reason": str(reason)}, decode=nothing)
 
     def keyed(self, key: str) -> Context[S]:
         """This context, but the one step that is made with what is returned gets ``key`` into its step key.
@@ -330,10 +317,6 @@ class Context(Supervising, Renewing, Generic[S]):
     def _wait(self, name: str, args: Any, timeout: Duration | None, decode: Callable[[Any], T]) -> Step[T]:
         limit = None if timeout is None else seconds(timeout)
         return self.schedule(StepKind.WAIT, name, args, options={"timeout": limit}, decode=decode)
-
-
-def _nothing(_: Any) -> None:
-    return None
 
 
 def _check_event(attributes: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -17,6 +17,7 @@ from trunkline.domain.status import Restart
 
 E = TypeVar("E", bound=StrEnum)
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 _EVENT_TYPE: TypeAdapter[str] = TypeAdapter(EventType)
 _PATH = re.compile(r"data(\.[^.\s]+)*|[a-z0-9]{1,20}")
@@ -93,9 +94,6 @@ def retry_policy(what: str, retries: int | RetryPolicy, base: float = 0.2) -> Re
     return retries if isinstance(retries, RetryPolicy) else checked(what, RetryPolicy, retries=retries, base=base)
 
 
-RestartName = Literal["permanent", "transient", "temporary"]
-
-
 def restart_policy(what: str, value: str | Restart | RestartPolicy) -> RestartPolicy:
     """The policy that ``restart=`` says: a kind of restart, or all of it.
 
@@ -117,3 +115,15 @@ def checked(what: str, type_: type[M], /, **fields: Any) -> M:
         return type_(**fields)
     except ValidationError as error:
         raise BadDeclaration(what=what, reason=reason_of(error), fix="Correct that argument") from None
+
+
+def register(declared: dict[str, T], kind: str, name: str, value: T) -> None:
+    """Add to what an app has declared of this kind.
+
+    Raises:
+        BadDeclaration: the name is taken.
+    """
+    if name in declared:
+        reason = f"this app has a {kind} of that name already"
+        raise BadDeclaration(what=f"{kind} {name!r}", reason=reason, fix="Give one of them another name")
+    declared[name] = value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 from trunkline.authoring.agent_ref import AgentRef
@@ -74,20 +73,3 @@ class Supervising(Branching):
         check_child("ctx.link", child)
         args = {"run": child.run, "agent": child.agent, "key": child.key}
         return self.schedule(StepKind.EMIT, LINK, args, decode=nothing)
-
-    def schedule(
-        self,
-        kind: StepKind,
-        name: str,
-        args: Any = None,
-        *,
-        options: dict[str, Any] | None = None,
-        decode: Callable[[Any], T],
-        payload: Any = None,
-    ) -> Step[T]:
-        """A recorded step of any kind; see ``Context``."""
-        raise NotImplementedError
-
-    @property
-    def run_id(self) -> str:
-        return self._driver.started.run

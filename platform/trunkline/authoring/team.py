@@ -14,7 +14,8 @@ from trunkline.authoring.agent_ref import AgentRef
 from trunkline.authoring.calls import check_agent
 from trunkline.authoring.children import Child, Ended, spawn_step
 from trunkline.authoring.context import Context
-from trunkline.authoring.names import RestartName, restart_policy
+from trunkline.authoring.names import restart_policy
+from trunkline.authoring.typed import RestartName
 from trunkline.domain.errors import BadDeclaration, RestartsExhausted, RunCancelled
 from trunkline.domain.ids import check_key, check_name
 from trunkline.domain.specs import RestartPolicy

@@ -7,10 +7,11 @@ from typing import Any, Literal, TypeVar, overload
 
 from trunkline.authoring.agent import Agent
 from trunkline.authoring.handlers import Handler
-from trunkline.authoring.names import check_choice, check_duration, checked
+from trunkline.authoring.names import check_choice, check_duration, checked, register
 from trunkline.authoring.schema import Shape
 from trunkline.authoring.team import Member, Team, check_members
 from trunkline.authoring.timetable import Schedule, timetable
+from trunkline.authoring.typed import OnBusyName
 from trunkline.domain.durations import Duration
 from trunkline.domain.errors import BadOutput
 from trunkline.domain.ids import check_name
@@ -20,11 +21,12 @@ from trunkline.domain.status import OnBusy, Restart, Strategy
 I = TypeVar("I")  # noqa: E741
 
 StrategyName = Literal["one_for_one", "one_for_all", "rest_for_one"]
-OnBusyName = Literal["queue", "reject", "interrupt"]
 
 
 class Teams:
-    """What an app can do besides declaring single agents."""
+    """What an app can do besides declaring single agents. ``agents`` are those it has declared, by name."""
+
+    agents: dict[str, Agent[Any, Any]]
 
     @overload
     def team(
@@ -120,7 +122,5 @@ class Teams:
             schedules=timetable(what, schedule, name, shape),
             timeout=None if timeout is None else check_duration(what, "timeout", timeout),
         )
-        return self._declare(agent)
-
-    def _declare(self, agent: Agent[Any, Any]) -> Agent[Any, Any]:
-        raise NotImplementedError
+        register(self.agents, "agent", name, agent)
+        return agent

@@ -26,14 +26,12 @@ The driving rules:
 
 from __future__ import annotations
 
-import random
-import uuid
 from collections.abc import Callable, Coroutine, KeysView, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 from trunkline.domain import errors
-from trunkline.domain.errors import ContextClosed, NotDurable, TooManySteps, WaitsForItself
+from trunkline.domain.errors import TooManySteps, WaitsForItself
 from trunkline.domain.incarnation import Incarnation, latest
 from trunkline.domain.journal import (
     CancelRequested,
@@ -47,14 +45,14 @@ from trunkline.domain.journal import (
     StepRetried,
     StepStarted,
 )
-from trunkline.engine.branches import LIMIT, Branch, Closing, Loop
+from trunkline.engine.asking import Asking
+from trunkline.engine.branches import LIMIT, Loop
 from trunkline.engine.checking import Check
 from trunkline.engine.ending import Continuation, RunResult, continued, raised, returned
-from trunkline.engine.joining import Joining
 from trunkline.engine.ledger import Ledger
 from trunkline.engine.restart import may_not_repeat
 from trunkline.engine.solitude import come_back, leave
-from trunkline.engine.step import OpenStep, Recorded, Step, as_json, fresh
+from trunkline.engine.step import OpenStep, Recorded, Step, fresh
 
 __all__ = ["Continuation", "OpenStep", "RunDriver", "RunResult", "Step"]
 
@@ -62,10 +60,8 @@ T = TypeVar("T")
 
 Body = Callable[["RunDriver"], Coroutine[Any, Any, Any]]
 
-_REFUSALS = 1000  # ctx calls that a closing branch may try
 
-
-class RunDriver(Joining):
+class RunDriver(Asking):
     """One incarnation of a run in memory. ``body`` is called once, with the driver; its coroutine returns a
     ``RunResult``, or a ``Continuation``.
 
@@ -74,8 +70,7 @@ class RunDriver(Joining):
     can only fail again.
     """
 
-    __slots__ = ("_body", "_closed", "_ledger", "_loop", "_refused", "agent", "ended", "final", "life", "started",
-                 "unsafe")  # fmt: skip
+    __slots__ = ("_body", "final", "life", "unsafe")
 
     def __init__(self, started: RunStarted | Incarnation, body: Body, *, agent: str) -> None:
         self.life = Incarnation(started) if isinstance(started, RunStarted) else started
@@ -184,66 +179,6 @@ class RunDriver(Joining):
         """The run was ended from outside: close the handler."""
         self.close()
         self.ended = True
-
-    # --- for the context --------------------------------------------------------------------------------------------
-
-    def schedule(
-        self,
-        kind: str,
-        name: str,
-        args: Any = None,
-        *,
-        options: dict[str, Any] | None = None,
-        key: str | None = None,
-        decode: Callable[[Any], T] | None = None,
-        payload: Any = None,
-    ) -> Step[T]:
-        """Ask for a step. ``args`` and ``options`` are JSON values that nobody changes; ``payload`` is not journalled.
-
-        Raises:
-            BadDeclaration: ``key`` is not usable, or was used before in this branch.
-            ContextClosed: the run is over here, or the calling branch is being closed.
-            NotDurable: called from something that runs beside the handler.
-        """
-        loop = self._loop
-        branch = loop.current
-        if branch is None or branch.closing:
-            branch = self._refuse()
-        loop.spend()
-        kind = str(kind)
-        step_key = branch.next_key(f"{kind}:{name}") if key is None else branch.chosen_key(kind, key)
-        step: Recorded[T] = Recorded(loop, step_key, kind, branch, as_json if decode is None else decode)
-        step.done = self._ledger.ask(step, name, args, options, payload)
-        return step
-
-    @property
-    def now(self) -> float:
-        """Seconds since the epoch: the time of the last delivery."""
-        return self._ledger.now
-
-    @property
-    def random(self) -> random.Random:
-        """The calling branch's generator, seeded by the run's seed and the branch's path."""
-        branch = self._loop.current
-        if branch is None:
-            branch = self._refuse()
-        if branch.rng is None:
-            branch.rng = random.Random(f"{self.started.seed}:{branch.path}")  # noqa: S311 — it is to be repeatable
-        return branch.rng
-
-    def uuid(self) -> uuid.UUID:
-        """A UUIDv4 from ``random``."""
-        return uuid.UUID(int=self.random.getrandbits(128), version=4)
-
-    def _refuse(self) -> Branch:
-        """A ctx call that cannot be served: after the end, from a closing branch, or from beside the handler."""
-        if self._loop.current is not None:
-            self._refused += 1
-            if self._refused > _REFUSALS:
-                raise Closing  # a clean-up that tries again for ever must not hold the worker
-        elif not (self.ended or self._closed):
-            raise NotDurable(agent=self.agent, what="something that runs beside it and uses ctx")
-        raise ContextClosed
 
     # --- deliveries -------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from trunkline.authoring.children import CANCEL_CHILD, LINK
+from trunkline.authoring.context import CANCEL_RUN
 from trunkline.domain import approvals, letters
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import child_run_id, derived_id, instance_id
@@ -33,9 +35,6 @@ from trunkline_workers.agent.turn import Turn
 
 if TYPE_CHECKING:
     from trunkline_workers.agent.activation import Activation
-
-# What ctx.cancel_run(), child.cancel() and ctx.link() emit; see trunkline.authoring.context.
-CANCEL_RUN, CANCEL_CHILD, LINK = "trunkline.cancel", "trunkline.cancel-child", "trunkline.link"
 
 
 def scheduled(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -> None:

@@ -1,24 +1,65 @@
-"""Branches and groups: the part of ``RunDriver`` that opens them, and that knows who calls."""
+"""What a handler asks of its driver: steps, branches and groups, and what must be the same on every replay."""
 
 from __future__ import annotations
 
+import random
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from trunkline.domain.errors import BadDeclaration
-from trunkline.engine.branches import Branch, Loop
+from trunkline.domain.errors import BadDeclaration, ContextClosed, NotDurable
+from trunkline.domain.journal import RunStarted
+from trunkline.engine.branches import Branch, Closing, Loop
 from trunkline.engine.groups import First, Gather, Map, Race, Within, check_members, discard
-from trunkline.engine.step import Step
+from trunkline.engine.ledger import Ledger
+from trunkline.engine.step import Recorded, Step, as_json
 
 T = TypeVar("T")
 
+_REFUSALS = 1000  # ctx calls that a closing branch may try
 
-class Joining:
-    """Needs the driver's loop, and what it does with calls that cannot be served."""
 
-    __slots__ = ()
+class Asking:
+    """The part of ``RunDriver`` that is there for the context: it knows which branch calls, and refuses who may not."""
 
+    __slots__ = ("_closed", "_ledger", "_loop", "_refused", "agent", "ended", "started")
+
+    _closed: bool
+    _ledger: Ledger
     _loop: Loop
+    _refused: int
+    agent: str
+    ended: bool
+    started: RunStarted
+
+    def schedule(
+        self,
+        kind: str,
+        name: str,
+        args: Any = None,
+        *,
+        options: dict[str, Any] | None = None,
+        key: str | None = None,
+        decode: Callable[[Any], T] | None = None,
+        payload: Any = None,
+    ) -> Step[T]:
+        """Ask for a step. ``args`` and ``options`` are JSON values that nobody changes; ``payload`` is not journalled.
+
+        Raises:
+            BadDeclaration: ``key`` is not usable, or was used before in this branch.
+            ContextClosed: the run is over here, or the calling branch is being closed.
+            NotDurable: called from something that runs beside the handler.
+        """
+        loop = self._loop
+        branch = loop.current
+        if branch is None or branch.closing:
+            branch = self._refuse()
+        loop.spend()
+        kind = str(kind)
+        step_key = branch.next_key(f"{kind}:{name}") if key is None else branch.chosen_key(kind, key)
+        step: Recorded[T] = Recorded(loop, step_key, kind, branch, as_json if decode is None else decode)
+        step.done = self._ledger.ask(step, name, args, options, payload)
+        return step
 
     def gather(self, members: Sequence[Awaitable[Any]]) -> Step[tuple[Any, ...]]:
         """All values, in order. The first failure (in journal order) cancels the other members, and is raised."""
@@ -70,22 +111,34 @@ class Joining:
             fix = "Call it in the handler itself, when what is under way there has ended"
             raise BadDeclaration(what=what, reason="it is called in a gather, map, race or within", fix=fix)
 
-    def schedule(
-        self,
-        kind: str,
-        name: str,
-        args: Any = None,
-        *,
-        options: dict[str, Any] | None = None,
-        key: str | None = None,
-        decode: Callable[[Any], T] | None = None,
-        payload: Any = None,
-    ) -> Step[T]:
-        """Ask for a step; as the driver does it."""
-        raise NotImplementedError
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch: the time of the last delivery."""
+        return self._ledger.now
+
+    @property
+    def random(self) -> random.Random:
+        """The calling branch's generator, seeded by the run's seed and the branch's path."""
+        branch = self._loop.current
+        if branch is None:
+            branch = self._refuse()
+        if branch.rng is None:
+            branch.rng = random.Random(f"{self.started.seed}:{branch.path}")  # noqa: S311 — it is to be repeatable
+        return branch.rng
+
+    def uuid(self) -> uuid.UUID:
+        """A UUIDv4 from ``random``."""
+        return uuid.UUID(int=self.random.getrandbits(128), version=4)
 
     def _refuse(self) -> Branch:
-        raise NotImplementedError
+        """A ctx call that cannot be served: after the end, from a closing branch, or from beside the handler."""
+        if self._loop.current is not None:
+            self._refused += 1
+            if self._refused > _REFUSALS:
+                raise Closing  # a clean-up that tries again for ever must not hold the worker
+        elif not (self.ended or self._closed):
+            raise NotDurable(agent=self.agent, what="something that runs beside it and uses ctx")
+        raise ContextClosed
 
     def _group(self, name: str, members: Sequence[Any]) -> tuple[Branch, str]:
         try:
