@@ -45,6 +45,14 @@ async def past(exchange: Exchange, agent: str = "tally", key: str = "t") -> hist
     return found
 
 
+async def forget_what_snapshots_cover(exchange: Exchange) -> None:
+    """As retention does it."""
+    async with exchange.db.connection() as connection, connection.transaction():
+        await connection.execute("set local trunkline.retention = 'on'")
+        await connection.execute("delete from journal j using snapshots s where j.version <= s.version")
+        await connection.execute("update snapshots set floor = version")
+
+
 async def test_a_snapshot_is_as_of_a_runs_end_though_the_next_run_waits(exchange: Exchange) -> None:
     async with Worker(exchange.settings):
         await tallied(exchange, *range(1, 21))
@@ -60,10 +68,7 @@ async def test_a_snapshot_is_as_of_a_runs_end_though_the_next_run_waits(exchange
 async def test_an_instance_comes_back_from_its_snapshot_alone(exchange: Exchange) -> None:
     async with Worker(exchange.settings):
         await tallied(exchange, *range(1, 21))
-    async with exchange.db.connection() as connection, connection.transaction():
-        await connection.execute("set local trunkline.retention = 'on'")
-        await connection.execute("delete from journal j using snapshots s where j.version <= s.version")
-        await connection.execute("update snapshots set floor = version")
+    await forget_what_snapshots_cover(exchange)
     async with Worker(exchange.settings):
         assert await tallied(exchange, 21) == ["231"]
     view = await instances.get(exchange.db, "default", "tally", "t")
@@ -74,10 +79,8 @@ async def test_an_instance_comes_back_from_its_snapshot_alone(exchange: Exchange
 async def test_a_damaged_snapshot_without_its_journal_is_refused(exchange: Exchange) -> None:
     async with Worker(exchange.settings):
         await tallied(exchange, *range(1, 21))
-    async with exchange.db.connection() as connection, connection.transaction():
-        await connection.execute("set local trunkline.retention = 'on'")
-        await connection.execute("delete from journal j using snapshots s where j.version <= s.version")
-        await connection.execute("update snapshots set floor = version")
+    await forget_what_snapshots_cover(exchange)
+    async with exchange.db.connection() as connection:
         await connection.execute("update snapshots set body = replace(body::text, '\"total\":', '\"total\":1')::json")
     async with Worker(exchange.settings):
         run = await exchange.request("tally", "t", 21)
