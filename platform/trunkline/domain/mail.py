@@ -34,10 +34,13 @@ class Envelope:
     run: str = ""
     digest: str = ""  # of what the sender said, to tell a repeat from a conflicting reuse
     parent_run: str = ""
+    _instance: str = field(default="", init=False, repr=False, compare=False)  # once derived
 
     @property
     def instance(self) -> str:
-        return instance_id(self.tenant, self.agent, self.key)
+        if not self._instance:
+            object.__setattr__(self, "_instance", instance_id(self.tenant, self.agent, self.key))
+        return self._instance
 
 
 @dataclass(frozen=True, slots=True)

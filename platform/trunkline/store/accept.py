@@ -12,11 +12,11 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
-from trunkline.domain.errors import MailboxFull, RunEnded, UnknownRun
+from trunkline.domain.errors import MailboxFull, RunEnded, TrunklineError, UnknownRun
 from trunkline.domain.mail import Accepted, Envelope
 from trunkline.domain.status import EnvelopeKind
 from trunkline.observe import faults
-from trunkline.store.arrays import Bools, Ids, Texts, register_arrays
+from trunkline.store.arrays import Array, Bools, Ids, Ints, Texts, register_arrays
 from trunkline.store.database import Connection, Database, Unreachable, quoted
 from trunkline.store.post import COLUMNS, PARAMETERS, Letter, columns, encode
 
@@ -24,33 +24,34 @@ _BOUNDED = (EnvelopeKind.REQUEST, EnvelopeKind.EVENT, EnvelopeKind.SIGNAL)  # ot
 _TO_A_RUN = (EnvelopeKind.SIGNAL, EnvelopeKind.CANCEL, EnvelopeKind.RESOLVE)
 
 # One statement, so that a letter and its run become true together. A letter to a run that has ended, or never was,
-# keeps the whole batch out (unless it was accepted before: a repeat is told what the first was told), and so does one
+# keeps its whole unit out (unless it was accepted before: a repeat is told what the first was told), and so does one
 # to an instance where ``most`` letters wait: a look at so many entries of the index of untaken mail, and no more. The
 # instance's own row is made by whoever takes it up: made in a caller's long transaction it would be in everybody's way.
+# What was there before is looked up row by row (a subquery with a limit is never made a join), so that no plan, whether
+# made for these letters or kept from when the tables were empty, reads a table whole.
 _ACCEPT = f"""
 with mail as (
-    select * from unnest({PARAMETERS}, %(to_run)s, %(bounded)s) with ordinality as m({COLUMNS}, to_run, bounded, n)
+    select * from unnest({PARAMETERS}, %(to_run)s, %(bounded)s, %(unit)s)
+        with ordinality as m({COLUMNS}, to_run, bounded, unit, n)
 ),
 homeless as (
-    select m.n, r.status
-    from mail m left join {{schema}}.runs r on r.id = m.run and r.instance = m.instance
-    where m.to_run and (r.id is null or r.ended_at is not null)
-      and not exists (
-        select from {{schema}}.mailbox b
-        where b.tenant = m.tenant and b.instance = m.instance and b.message_id = m.message_id)
+    select m.n, m.unit, (select r.status from {{schema}}.runs r where r.id = m.run and r.instance = m.instance limit 1)
+        as status
+    from mail m
+    where m.to_run
+      and (select true from {{schema}}.runs r
+           where r.id = m.run and r.instance = m.instance and r.ended_at is null limit 1) is null
+      and {{was_there}} is null
 ),
 crowded as (
     select i.instance from (select distinct instance from mail where bounded) i
     where {{schema}}.mailbox_full(i.instance, %(most)s::bigint)
 ),
 excess as (
-    select m.n from mail m join crowded using (instance)
-    where m.bounded and not exists (
-        select from {{schema}}.mailbox b
-        where b.tenant = m.tenant and b.instance = m.instance and b.message_id = m.message_id)
+    select m.n, m.unit from mail m join crowded using (instance) where m.bounded and {{was_there}} is null
 ),
 wanted as (
-    select * from mail where not exists (select from homeless) and not exists (select from excess)
+    select * from mail where unit not in (select unit from homeless) and unit not in (select unit from excess)
 ),
 posted as (
     insert into {{schema}}.mailbox (tenant, instance, agent, key, message_id, kind, run, body, digest)
@@ -69,11 +70,18 @@ union all select n, false, status from homeless
 union all select n, false, 'full' from excess
 """  # noqa: S608 — constants of ours
 
+_WAS_THERE = """(
+    select true from {schema}.mailbox b
+    where b.tenant = m.tenant and b.instance = m.instance and b.message_id = m.message_id limit 1)"""
+
 _FIRST = """
 select m.n, b.run::text, b.digest
 from unnest(%(tenant)s, %(instance)s, %(message_id)s) with ordinality as m(tenant, instance, message_id, n)
 join {schema}.mailbox b on b.tenant = m.tenant and b.instance = m.instance and b.message_id = m.message_id
 """
+
+
+Outcome = list[Accepted] | TrunklineError
 
 
 async def accept(db: Database, envelopes: Sequence[Envelope], *, most: int | None = None) -> list[Accepted]:
@@ -89,17 +97,17 @@ async def accept(db: Database, envelopes: Sequence[Envelope], *, most: int | Non
         MailboxFull: an instance has no room; its field ``instances`` names all of these.
         Unreachable: Postgres is away; what was sent may or may not have been accepted.
     """
-    batch = _Batch(envelopes, most)
+    batch = Batch([list(map(encode, envelopes))], most)
     try:
         async with db.connection() as connection:
-            accepted = await _accept(connection, batch, db.schema)
+            outcomes = await post(connection, batch, db.schema)
     except Unreachable as error:
         if not error.sent:
             raise
         async with db.connection() as connection:
-            accepted = await _accept(connection, batch, db.schema, again=True)
+            outcomes = await post(connection, batch, db.schema, again=True)
     await faults.reach("mailbox-committed")
-    return accepted
+    return _alone(outcomes)
 
 
 async def accept_in(
@@ -114,65 +122,96 @@ async def accept_in(
         RunEnded, UnknownRun, MailboxFull: as ``accept``; the transaction can go on.
         TypeError: it is no such connection.
     """
-    return await _accept(await _driver_connection(connection), _Batch(envelopes, most), schema)
+    batch = Batch([list(map(encode, envelopes))], most)
+    return _alone(await post(await _driver_connection(connection), batch, schema))
 
 
-class _Batch:
-    """Envelopes without repeats within the batch: ``place`` tells for each envelope which letter it is."""
+def _alone(outcomes: list[Outcome]) -> list[Accepted]:
+    (outcome,) = outcomes
+    if isinstance(outcome, TrunklineError):
+        raise outcome
+    return outcome
 
-    def __init__(self, envelopes: Iterable[Envelope], most: int | None = None) -> None:
-        self.envelopes, self.most = list(envelopes), most
+
+class Batch:
+    """Units of letters for one statement; each unit is taken whole or not at all.
+
+    A letter that repeats another one of the batch is sent once: ``places`` tells for each unit which letters are its.
+    """
+
+    def __init__(self, units: Sequence[Sequence[Letter]], most: int | None = None) -> None:
+        self.units, self.most = units, most
         self.letters: list[Letter] = []
-        self.place: list[int] = []
+        self.unit_of: list[int] = []  # by place
+        self.places: list[list[int]] = []
         seen: dict[tuple[str, str], int] = {}
-        for letter in map(encode, self.envelopes):
-            place = seen.setdefault((letter.instance, letter.message_id), len(self.letters))
-            if place == len(self.letters):
-                self.letters.append(letter)
-            self.place.append(place)
+        for number, unit in enumerate(units):
+            self.places.append([])
+            for letter in unit:
+                place = seen.setdefault((letter.instance, letter.message_id), len(self.letters))
+                if place == len(self.letters):
+                    self.letters.append(letter)
+                    self.unit_of.append(number)
+                self.places[-1].append(place)
 
-    def results(self, first: dict[int, tuple[str, str]], new: set[int]) -> list[Accepted]:
-        """``first`` holds run and digest of the letters that were accepted before, ``new`` those that were not."""
+    def parameters(self) -> dict[str, Array]:
+        letters = self.letters
+        beginning = {letter.run for letter in letters if letter.starts}
+        to_run = [one.kind in _TO_A_RUN and one.run is not None and one.run not in beginning for one in letters]
+        bounded = [self.most is not None and letter.kind in _BOUNDED for letter in letters]
+        return {**columns(letters), "to_run": Bools(to_run), "bounded": Bools(bounded), "unit": Ints(self.unit_of)}
+
+    def results(self, number: int, first: dict[int, tuple[str, str]], new: set[int]) -> list[Accepted]:
+        """What became of a unit. ``first`` holds run and digest of the letters that were accepted before, ``new``
+        those that were not.
+        """
         results: list[Accepted] = []
-        fresh = set(new)
-        for envelope, place in zip(self.envelopes, self.place, strict=True):
+        for given, place in zip(self.units[number], self.places[number], strict=True):
             letter = self.letters[place]
             run, digest = first.get(place, (letter.run or "", letter.digest))
-            conflict = bool(envelope.digest and digest) and envelope.digest != digest
-            results.append(Accepted(instance=letter.instance, run=run, new=place in fresh, conflict=conflict))
-            fresh.discard(place)
+            conflict = bool(given.digest and digest) and given.digest != digest
+            results.append(Accepted(instance=letter.instance, run=run, new=place in new, conflict=conflict))
+            new.discard(place)
         return results
 
+    def refused(self, said: Iterable[tuple[int, str | None]]) -> dict[int, TrunklineError]:
+        """Why units were not taken, by their numbers. ``said`` has the place of a letter, and ``full``, or the status
+        of the run that it is for.
+        """
+        crowded: dict[int, list[Letter]] = {}
+        found: dict[int, TrunklineError] = {}
+        for place, status in said:
+            letter, number = self.letters[place], self.unit_of[place]
+            if status == "full":
+                crowded.setdefault(number, []).append(letter)
+            elif status:
+                found[number] = RunEnded(run=letter.run, status=status)
+            else:
+                found[number] = UnknownRun(run=letter.run)
+        return found | {number: _full(excess, self.most) for number, excess in crowded.items()}
 
-async def _accept(connection: Connection, batch: _Batch, schema: str, *, again: bool = False) -> list[Accepted]:
+
+async def post(
+    connection: Connection, batch: Batch, schema: str, *, again: bool = False, prepare: bool = False
+) -> list[Outcome]:
+    """Write a batch: of each unit, what became of its letters, or why none of them was taken (as ``accept`` raises).
+
+    ``again`` says that it was sent before, and that its answer was lost. ``prepare`` is for a connection on which
+    it is sent again and again.
+    """
     if not batch.letters:
-        return []
+        return [[] for _ in batch.units]
     async with connection.cursor(row_factory=tuple_row) as cursor:
         register_arrays(cursor.adapters)
-        new = await _post(cursor, batch, schema)
-        first = await _first(cursor, batch.letters, set(range(len(batch.letters))) - new, schema)
+        await cursor.execute(_sql(_ACCEPT, schema), {**batch.parameters(), "most": batch.most or 1}, prepare=prepare)
+        rows = await cursor.fetchall()
+        new = {n - 1 for n, is_new, _ in rows if is_new}
+        refused = batch.refused((n - 1, status) for n, is_new, status in rows if not is_new)
+        before = {place for place, number in enumerate(batch.unit_of) if number not in refused} - new
+        first = await _first(cursor, batch.letters, before, schema)
     if again:  # what the lost attempt committed is new all the same
         new |= {place for place, (run, _) in first.items() if run and run == batch.letters[place].run}
-    return batch.results(first, new)
-
-
-async def _post(cursor: psycopg.AsyncCursor[tuple[Any, ...]], batch: _Batch, schema: str) -> set[int]:
-    letters = batch.letters
-    beginning = {letter.run for letter in letters if letter.starts}
-    to_run = [letter.kind in _TO_A_RUN and letter.run is not None and letter.run not in beginning for letter in letters]
-    bounded = [batch.most is not None and letter.kind in _BOUNDED for letter in letters]
-    more = {"to_run": Bools(to_run), "bounded": Bools(bounded), "most": batch.most or 1}
-    await cursor.execute(_sql(_ACCEPT, schema), {**columns(letters), **more}, prepare=False)
-    new = set()
-    rows = await cursor.fetchall()
-    if excess := [letters[n - 1] for n, _, status in rows if status == "full"]:
-        raise _full(excess, batch.most)
-    for n, is_new, status in rows:
-        if not is_new:
-            run = letters[n - 1].run
-            raise RunEnded(run=run, status=status) if status else UnknownRun(run=run)
-        new.add(n - 1)
-    return new
+    return [refused.get(number) or batch.results(number, first, new) for number in range(len(batch.units))]
 
 
 def _full(excess: list[Letter], most: int | None) -> MailboxFull:
@@ -198,7 +237,8 @@ async def _first(
 
 @cache
 def _sql(template: str, schema: str) -> bytes:
-    return template.format(schema=quoted(schema).replace("%", "%%")).encode()
+    names = {"schema": quoted(schema).replace("%", "%%")}
+    return template.format(**names, was_there=_WAS_THERE.format(**names)).encode()
 
 
 async def _driver_connection(connection: Any) -> Connection:

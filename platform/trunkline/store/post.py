@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from trunkline.domain.codec import dumps
 from trunkline.domain.deadlines import LAST
@@ -43,6 +43,7 @@ def encode(envelope: Envelope) -> Letter:
     """
     check_key(envelope.key)
     starts = envelope.kind in STARTS_RUN and bool(envelope.run)
+    body, given = _bodies(envelope.body) if starts else (dumps(envelope.body, what="the body"), None)
     return Letter(
         tenant=envelope.tenant,
         instance=envelope.instance,
@@ -51,14 +52,21 @@ def encode(envelope: Envelope) -> Letter:
         message_id=envelope.message_id,
         kind=str(envelope.kind),
         run=envelope.run or None,
-        body=dumps(envelope.body, what="the body"),
+        body=body,
         digest=envelope.digest,
         parent=envelope.parent_run or None,
         handler=str(envelope.body.get("handler") or "") if starts else "",
-        input=dumps(envelope.body.get("input"), what="the input") if starts else None,
+        input=given,
         deadline=moment(envelope.body.get("deadline")) if starts else None,
         starts=starts,
     )
+
+
+def _bodies(body: dict[str, Any]) -> tuple[bytes, bytes]:
+    """The JSON of a body that begins a run, and of the input in it, which is written once."""
+    given = dumps(body.get("input"), what="the input")
+    rest = dumps({name: value for name, value in body.items() if name != "input"}, what="the body")
+    return b'{"input":%b%b' % (given, b"}" if rest == b"{}" else b"," + rest[1:]), given
 
 
 COLUMNS = "tenant, instance, agent, key, message_id, kind, run, body, digest, parent, handler, input, deadline, starts"
