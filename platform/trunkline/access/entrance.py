@@ -30,6 +30,7 @@ from trunkline.engine.routing import route
 from trunkline.observe import faults
 from trunkline.store import approvals, dead_letters, definitions, erasure, pauses, runs
 from trunkline.store.accept import accept, accept_in
+from trunkline.store.accepting import Accepting
 from trunkline.store.database import Database
 from trunkline.store.erasure import Erased
 from trunkline.store.redrive import redrive
@@ -55,6 +56,8 @@ class Entrance:
         self.bus = bus
         self._ahead = ahead
         self._most = max_mailbox
+        self._accepting = Accepting(db, most=max_mailbox)
+        self._declared: set[tuple[str, str]] = set()  # agents, by tenant; a declaration is never taken back
 
     # --- runs -------------------------------------------------------------------------------------------------------
 
@@ -68,7 +71,22 @@ class Entrance:
         idempotency_key: str | None = None,
         deadline: Any = None,
     ) -> str:
-        """Accept a run and wake its instance. Without ``key`` the instance is the run's own. Returns the run's id.
+        """``begin``, and only the run's id of what it returns."""
+        begun = await self.begin(tenant, agent, key, value, idempotency_key=idempotency_key, deadline=deadline)
+        return begun.run
+
+    async def begin(
+        self,
+        tenant: str,
+        agent: str,
+        key: str | None,
+        value: Any,
+        *,
+        idempotency_key: str | None = None,
+        deadline: Any = None,
+    ) -> Accepted:
+        """Accept a run and wake its instance. Without ``key`` the instance is the run's own. Returns which run it is,
+        and whether it is new.
 
         ``deadline`` is the JSON of one: seconds from now, or an ISO 8601 time.
 
@@ -77,10 +95,12 @@ class Entrance:
             BadKey: ``key`` is not a legal one.
             BadInput: ``deadline`` is not understood.
             IdempotencyConflict: the idempotency key was used before with another input.
+            MailboxFull: the instance has no room.
         """
-        await self.known(tenant, agent)
+        if (tenant, agent) not in self._declared:
+            await self.known(tenant, agent)
         letter = request(tenant, agent, key, value, idempotency_key, deadline=await self._moment(deadline))
-        return (await self.accept([letter], idempotency_key))[0].run
+        return (await self.accept([letter], idempotency_key))[0]
 
     async def start_in(
         self,
@@ -275,11 +295,12 @@ class Entrance:
         known = await definitions.current(self.db, tenant, "agent")
         if agent not in known:
             raise UnknownAgent(agent=agent, known=", ".join(sorted(known)) or "none")
+        self._declared.add((tenant, agent))
         return known[agent]
 
     async def accept(self, letters: Sequence[Envelope], idempotency_key: str | None = None) -> list[Accepted]:
         """Commit, then wake. A repeat finds what was accepted first."""
-        accepted = await accept(self.db, letters, most=self._most)
+        accepted = await self._accepting.accept(letters)
         if any(one.conflict for one in accepted):
             raise IdempotencyConflict(key=idempotency_key)
         for letter in letters:

@@ -178,16 +178,20 @@ async def _start(request: Request, agent: str, key: str | None, wait: float, ide
     tenant, body = desk.tenant(request), await desk.body(request)
     if not isinstance(body, dict) or "input" not in body:
         raise BadInput(target=f"agent {agent!r}", reason='the body is not {"input": …}')
-    run = await desk.entrance.start(
+    begun = await desk.entrance.begin(
         tenant, agent, key, body["input"], idempotency_key=idempotency_key, deadline=body.get("deadline")
     )
     if streams.wanted(request):
-        return streams.stream(desk, tenant, run, "")
-    found = await desk.following.ended(tenant, run, wait)
-    if wait and found.status.ended:
-        return as_json(asdict(found))
+        return streams.stream(desk, tenant, begun.run, "")
+    if begun.new and not wait:
+        return _accepted(begun.run, RunStatus.ACCEPTED)
+    found = await desk.following.ended(tenant, begun.run, wait)
+    return as_json(asdict(found)) if wait and found.status.ended else _accepted(begun.run, found.status)
+
+
+def _accepted(run: str, status: RunStatus) -> Response:
     links = {"self": f"/v1/runs/{run}"} | {name: f"/v1/runs/{run}/{name}" for name in ("events", "journal", "cancel")}
-    return as_json({"run_id": run, "status": found.status, "links": links}, 202)
+    return as_json({"run_id": run, "status": status, "links": links}, 202)
 
 
 def as_json(body: Any, status: int = 200) -> Response:

@@ -97,7 +97,12 @@ async def accept(db: Database, envelopes: Sequence[Envelope], *, most: int | Non
         MailboxFull: an instance has no room; its field ``instances`` names all of these.
         Unreachable: Postgres is away; what was sent may or may not have been accepted.
     """
-    batch = Batch([list(map(encode, envelopes))], most)
+    return await accept_letters(db, list(map(encode, envelopes)), most)
+
+
+async def accept_letters(db: Database, letters: Sequence[Letter], most: int | None) -> list[Accepted]:
+    """The same for what is encoded already."""
+    batch = Batch([letters], most)
     try:
         async with db.connection() as connection:
             outcomes = await post(connection, batch, db.schema)

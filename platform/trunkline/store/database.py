@@ -11,7 +11,7 @@ import asyncio
 import logging
 import select
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -62,6 +62,7 @@ class Database:
     def __init__(self, conninfo: str, schema: str, pool: AsyncConnectionPool[Connection]) -> None:
         self.schema = schema
         self.pool = pool
+        self.closing: list[Callable[[], Awaitable[None]]] = []  # what goes first when this is closed
         self._conninfo = conninfo
         self._away = False
 
@@ -100,6 +101,8 @@ class Database:
         return await cls.open(url, schema=schema, size=size or settings.database_pool, wait=wait)
 
     async def close(self) -> None:
+        for close in self.closing:
+            await close()
         await self.pool.close()
 
     async def ping(self) -> None:
@@ -129,13 +132,13 @@ class Database:
         sent = False
         try:
             async with self.pool.connection(_LESS_PATIENCE if self._away else PATIENCE) as connection:
-                self._back()
+                self.back()
                 sent = True
                 yield connection
         except (psycopg.Error, OSError) as error:
             if not passes(error):
                 raise
-            raise self._gone(error, sent) from error
+            raise self.gone(error, sent=sent) from error
 
     async def connect(self, settings: Mapping[str, str]) -> Connection:
         """A connection of its own, outside the pool, with these server settings (``psycopg.Error`` when it fails)."""
@@ -148,7 +151,8 @@ class Database:
         """The same for a thread that cannot use the event loop; it blocks the thread."""
         return psycopg.connect(_with_settings(self._conninfo, settings), autocommit=True)
 
-    def _gone(self, error: BaseException, sent: bool) -> Unreachable:
+    def gone(self, error: BaseException, *, sent: bool) -> Unreachable:
+        """What to raise for ``error``, which is said in the log when Postgres was there until now."""
         if not self._away:
             log.warning("Postgres is away", reason=reason(error))
         self._away = True
@@ -156,7 +160,8 @@ class Database:
         unreachable.sent = sent
         return unreachable
 
-    def _back(self) -> None:
+    def back(self) -> None:
+        """It answered."""
         if self._away:
             log.info("Postgres is back")
             self._away = False
