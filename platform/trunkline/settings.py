@@ -75,6 +75,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Untaken letters of one instance beyond which requests, events and signals for it are refused.",
     )
+    max_accepts: int = Field(
+        2048,
+        ge=1,
+        description="Requests that one gateway takes in at once, until what they ask for is committed; more are sent "
+        "away with 503. Where several tenants have keys, one tenant's may be three quarters of these; more get 429.",
+    )
     max_issued: int = Field(
         256, ge=1, description="Tool and model calls of one instance on the bus at once; its further ones wait."
     )

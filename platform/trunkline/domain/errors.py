@@ -208,6 +208,22 @@ class Unavailable(TrunklineError):
     status = 503
 
 
+class Busy(TrunklineError):
+    """{inside} requests are being taken in, and no more just now. Nothing of this one was accepted: come again in a
+    moment.
+    """
+
+    status = 503
+
+
+class TenantBusy(TrunklineError):
+    """{inside} requests of this tenant are being taken in, which is its share. Nothing of this one was accepted: come
+    again in a moment.
+    """
+
+    status = 429
+
+
 # --- the rules of the exchange --------------------------------------------------------------------------------------
 
 

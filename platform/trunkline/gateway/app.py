@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 from fastapi.responses import Response
+from starlette.types import ASGIApp
 
 from trunkline.domain.codec import dumps
-from trunkline.gateway import catalog, deploying, measure, paths, problems, repair, streams
+from trunkline.gateway import catalog, deploying, door, measure, paths, problems, repair, shortcut, streams
 from trunkline.gateway.desk import Desk
 from trunkline.gateway.routes import router
 from trunkline.observe import metrics
+
+
+def layered(desk: Desk) -> ASGIApp:
+    """The application with its layers, from the outside in: paths, measuring, the bound, the shortcut."""
+    return paths.Segments(measure.Measure(door.Doorkeeper(shortcut.Shortcut(create_app(desk)), desk.door)))
 
 
 def create_app(desk: Desk) -> FastAPI:
@@ -21,8 +27,6 @@ def create_app(desk: Desk) -> FastAPI:
     )
     app.state.desk = desk
     problems.install(app)
-    app.add_middleware(measure.Measure)
-    app.add_middleware(paths.Segments)
     app.include_router(catalog.router)
     app.include_router(deploying.router)
     app.include_router(repair.router)

@@ -12,6 +12,7 @@ from trunkline.access.following import Following
 from trunkline.bus.connection import Bus
 from trunkline.domain.codec import loads
 from trunkline.domain.errors import PayloadTooLarge, Unauthorized, Unavailable
+from trunkline.gateway.door import Door, ticket_of
 from trunkline.settings import Settings
 from trunkline.store.database import Database
 
@@ -23,6 +24,7 @@ class Desk:
         self.settings, self.db = settings, db
         self.entrance = Entrance(db, max_mailbox=settings.max_mailbox)
         self.following = Following(db)
+        self.door = Door(settings.max_accepts, several=len(settings.api_keys) > 1)
         self.listeners = 0
 
     @property
@@ -39,7 +41,21 @@ class Desk:
 
         Raises:
             Unauthorized: keys are set, and it bears none of them.
+            TenantBusy: it asks for something, and too much of this tenant's is under way.
         """
+        tenant = self._bearer(request)
+        ticket = ticket_of(request.scope)
+        if ticket is not None:
+            ticket.belongs(tenant)
+        return tenant
+
+    def let_out(self, request: Request) -> None:
+        """What the request asked for is committed: others may come in while it goes on waiting."""
+        ticket = ticket_of(request.scope)
+        if ticket is not None:
+            ticket.leave()
+
+    def _bearer(self, request: Request) -> str:
         if not self.settings.api_keys:
             return self.settings.tenant
         sent = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
@@ -58,10 +74,13 @@ class Desk:
         Raises:
             PayloadTooLarge: it is longer.
             BadJson: it is malformed, or holds what may not be kept.
+            Busy: too many bytes of others' are under way.
         """
-        limit, read = self.settings.max_payload, bytearray()
+        limit, read, ticket = self.settings.max_payload, bytearray(), ticket_of(request.scope)
         async for chunk in request.stream():
             read += chunk
+            if ticket is not None:
+                ticket.weigh(len(chunk))
             if len(read) > limit:
                 raise PayloadTooLarge(what="the request's body", size=len(read), limit=limit)
         return loads(bytes(read), what="the request's body") if read else {}

@@ -51,6 +51,11 @@ def problem(status: int, code: str, detail: str) -> Response:
 
 async def _ours(_: Request, error: Exception) -> Response:
     assert isinstance(error, TrunklineError)
+    return answer(error)
+
+
+def answer(error: TrunklineError) -> Response:
+    """``error`` as it leaves."""
     if error.status >= 500 and error.status != 503:
         log.error("a request failed: %s", error)
     return problem(error.status, error.code, str(error))
@@ -71,5 +76,10 @@ async def _unrouted(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:
+    return unexpected(error)
+
+
+def unexpected(error: Exception) -> Response:
+    """What nobody foresaw, as it leaves."""
     log.error("a request failed unexpectedly", exc_info=error)
     return problem(500, "error", "Something went wrong in Trunkline; its log says what.")

@@ -26,7 +26,8 @@ REPEATS = (
     "It is remembered for as long as the run that it began, and for at least as long as retention keeps what has ended "
     "(for ever, unless `TRUNKLINE_RETENTION_DAYS` is set): a repeat that comes later begins anew."
 )
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200, description=REPEATS)]
+LONGEST_KEY = 200  # characters
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=LONGEST_KEY, description=REPEATS)]
 Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the run's end.")]
 
 
@@ -42,7 +43,7 @@ async def start_keyless(
     """Start a run on an instance of its own. The body is `{"input": …}`, with `"deadline"` (seconds from now, or an ISO
     8601 time) if it is to be cancelled when it has not ended by then.
     """
-    return await _start(request, agent, None, wait, idempotency_key)
+    return await begin(request, agent, None, wait, idempotency_key)
 
 
 @router.post("/agents/{agent}/instances/{key}/runs", status_code=202)
@@ -52,7 +53,7 @@ async def start(
     """Start a run on the instance `key`. The body is `{"input": …}`, with `"deadline"` (seconds from now, or an ISO
     8601 time) if it is to be cancelled when it has not ended by then; the answer says 202 when it is committed.
     """
-    return await _start(request, agent, key, wait, idempotency_key)
+    return await begin(request, agent, key, wait, idempotency_key)
 
 
 @router.get("/runs")
@@ -173,7 +174,12 @@ async def publish(request: Request) -> Response:
     return as_json({"id": event.id, "runs": await desk.entrance.publish(tenant, event)}, 202)
 
 
-async def _start(request: Request, agent: str, key: str | None, wait: float, idempotency_key: str | None) -> Response:
+async def begin(request: Request, agent: str, key: str | None, wait: float, idempotency_key: str | None) -> Response:
+    """Start a run, and answer when it is accepted; or, with ``wait``, when it has ended, for at most so many seconds.
+
+    Raises:
+        TrunklineError: it is not accepted.
+    """
     desk = desk_of(request)
     tenant, body = desk.tenant(request), await desk.body(request)
     if not isinstance(body, dict) or "input" not in body:
@@ -181,6 +187,7 @@ async def _start(request: Request, agent: str, key: str | None, wait: float, ide
     begun = await desk.entrance.begin(
         tenant, agent, key, body["input"], idempotency_key=idempotency_key, deadline=body.get("deadline")
     )
+    desk.let_out(request)
     if streams.wanted(request):
         return streams.stream(desk, tenant, begun.run, "")
     if begun.new and not wait:

@@ -12,7 +12,7 @@ import uvicorn
 
 from trunkline.bus.connection import Bus
 from trunkline.domain.errors import NotConfigured, Unavailable
-from trunkline.gateway.app import create_app
+from trunkline.gateway.app import layered
 from trunkline.gateway.desk import Desk
 from trunkline.observe import logs
 from trunkline.settings import Settings
@@ -63,7 +63,7 @@ async def _database(settings: Settings, stop: asyncio.Event) -> Database | None:
 async def _serve(desk: Desk, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
     settings = desk.settings
     config = uvicorn.Config(
-        create_app(desk),
+        layered(desk),
         host=settings.host,
         port=settings.port,
         log_config=None,
