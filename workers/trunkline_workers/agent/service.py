@@ -101,6 +101,7 @@ class AgentWorker:
         self.registry = Registry(self.db, self.bus, office, self._app.agents)
         self._parts += self.registry.start()
         stack.push_async_callback(self.registry.stop)
+        self._router.near = self._near
         await self._listen(stack)
         await self._free()
 
@@ -233,6 +234,15 @@ class AgentWorker:
         delivery.ack()
         faults.point("wake-acknowledged")
         self.registry.look(wake)
+
+    def _near(self, wake: Wake) -> bool:
+        """The router of this process has mail for an instance: whether this worker looks at it."""
+        if wake.tenant != self._settings.tenant or wake.agent not in self._app.agents:
+            return False
+        if self.registry.closed or self.registry.full:
+            return False
+        self.registry.look(wake)
+        return True
 
     async def _on_wake(self, message: CoreMessage) -> None:
         """A wake for an instance that this worker owns. What is none is passed over: it was only a hint."""

@@ -8,7 +8,7 @@ with the reason, and is acknowledged as well. An event that comes again finds th
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from trunkline.bus.connection import Bus
 from trunkline.bus.consume import Consumer, Consumption, Delivery
@@ -34,10 +34,15 @@ BATCH = 512
 
 
 class Router:
-    """Runs between ``start`` and ``stop``. ``routes`` is what it knows of subscriptions, for others in its process."""
+    """Runs between ``start`` and ``stop``. ``routes`` is what it knows of subscriptions, for others in its process.
+
+    ``near`` is offered each wake first, and says whether it took it: a worker that can run the instance itself spares
+    the bus two messages and their acknowledgements. Events are shared out among all routers, and so are the instances.
+    """
 
     def __init__(self, db: Database, bus: Bus, settings: Settings) -> None:
         self.routes = Routes(db)
+        self.near: Callable[[Wake], bool] = lambda _: False
         self._db, self._bus, self._settings = db, bus, settings
         self._gathering = Gathering("router", self._route, most=BATCH, ack_wait=settings.ack_wait)
         self._consumption: Consumption | None = None
@@ -111,7 +116,7 @@ class Router:
                 return set()
             middle = len(readings) // 2
             return await self._accept(readings[:middle]) | await self._accept(readings[middle:])
-        return {letter.instance + letter.message_id for letter, one in zip(letters, results, strict=True) if one.new}
+        return {one.instance + letter.message_id for letter, one in zip(letters, results, strict=True) if one.new}
 
     async def _keep_objections(self, readings: Sequence[Reading]) -> None:
         for reading in readings:
@@ -124,7 +129,8 @@ class Router:
         addressed = {(one.tenant, one.agent, one.instance) for reading in readings for one in reading.letters}
         for tenant, agent, instance in addressed:
             wake = Wake(tenant=tenant, agent=agent, instance=instance)
-            self._bus.publish_soon(self._bus.subjects.inbox(tenant, agent), dumps(wake))
+            if not self.near(wake):
+                self._bus.publish_soon(self._bus.subjects.inbox(tenant, agent), dumps(wake))
 
 
 def _outcome(reading: Reading, new: set[str]) -> str:
