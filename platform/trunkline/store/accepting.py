@@ -27,7 +27,7 @@ from trunkline.store.accept import Batch, Outcome, accept_letters, post
 from trunkline.store.database import Connection, Database, Unreachable
 from trunkline.store.failures import passes
 from trunkline.store.post import Letter, encode
-from trunkline.store.sql import SESSION
+from trunkline.store.statement import SESSION
 
 LETTERS, BYTES = 512, 16 * 1024 * 1024  # of one commit, but for a single caller's
 ASIDE = 64  # callers that wait for somebody else's transaction, each on its own

@@ -28,7 +28,8 @@ from trunkline.store.changes import Append, ApprovalAsked, BondMade, DeadLetter,
 from trunkline.store.database import Connection, Database, Unreachable
 from trunkline.store.failures import passes, reason, rolled_back
 from trunkline.store.group import Group, Item, Then
-from trunkline.store.sql import SESSION, Statement, append_statement, standing_statement
+from trunkline.store.sql import append_statement, standing_statement
+from trunkline.store.statement import SESSION, Statement
 
 __all__ = [
     "Append", "AppendStats", "Appender", "ApprovalAsked", "BondMade", "DeadLetter", "RunChange", "SnapshotMade",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import select
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -26,6 +25,7 @@ from trunkline.observe import logs
 from trunkline.settings import Settings
 from trunkline.store.arrays import register_arrays
 from trunkline.store.failures import passes, reason
+from trunkline.store.planned import Planned, check_open
 
 log = logs.get("store")
 logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it repeats at every attempt what is said here once
@@ -62,7 +62,8 @@ class Database:
     def __init__(self, conninfo: str, schema: str, pool: AsyncConnectionPool[Connection]) -> None:
         self.schema = schema
         self.pool = pool
-        self.closing: list[Callable[[], Awaitable[None]]] = []  # what goes first when this is closed
+        self.planned = Planned(self)
+        self.closing: list[Callable[[], Awaitable[None]]] = [self.planned.close]  # what goes first when this is closed
         self._conninfo = conninfo
         self._away = False
 
@@ -81,7 +82,7 @@ class Database:
             max_size=size,
             kwargs={"autocommit": True},
             configure=_configure,
-            check=_check_open,
+            check=check_open,
             timeout=PATIENCE,
             reconnect_timeout=_RETRY_EVERY,
             reconnect_failed=_try_again,
@@ -218,14 +219,6 @@ async def _first_contact(conninfo: str, wait: float | None) -> None:
 async def _configure(connection: Connection) -> None:
     set_json_loads(loads, connection)
     register_arrays(connection.adapters)
-
-
-async def _check_open(connection: Connection) -> None:
-    """Read what the server said while the connection lay idle: when it hung up, that raises, and the pool drops it."""
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    while poll.poll(0):
-        connection.pgconn.consume_input()
 
 
 async def _try_again(pool: AsyncConnectionPool[Connection]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from trunkline.domain.errors import WorkerDead
 from trunkline.store.arrays import BigInts, Ids
 from trunkline.store.database import Database
+from trunkline.store.statement import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,13 @@ class Held:
 
 
 # The worker's own row is locked against being declared dead meanwhile. ``present`` is empty when it is not alive.
-_TAKE = """
-with present as (
+# Nobody waits until this is on disk: whatever is written under the lease comes after it in the log, and if it is lost
+# with a server's death, so is all that; the owner and the epoch still tell its holder from any other.
+_TAKE = Statement("""
+with hurried as (
+    select set_config('synchronous_commit', 'off', true)
+),
+present as (
     select from workers where id = %(worker)s and dead_at is null and left_at is null for share
 ),
 free as (
@@ -49,7 +55,7 @@ free as (
 ),
 taken as (
     update instances i set owner = %(worker)s, epoch = i.epoch + 1
-    from free where i.id = free.id
+    from free where i.id = any(%(instances)s) and i.id = free.id
     returning i.id, i.tenant, i.agent, i.key, i.head, i.epoch, i.takeovers
 ),
 made as (  -- an instance that has mail and was never taken up
@@ -61,14 +67,14 @@ made as (  -- an instance that has mail and was never taken up
         select max(version) as version, max(epoch) as epoch from tombstones where instance = m.instance
     ) t on true
     where m.instance = any(%(instances)s) and m.taken_at is null and exists (select from present)
-      and not exists (select from instances where id = m.instance)
+      and (select true from instances where id = m.instance limit 1) is null
     order by m.instance
     on conflict do nothing
     returning i.id, i.tenant, i.agent, i.key, i.head, i.epoch, i.takeovers
 )
 select exists (select from present), id::text, tenant, agent, key, head, epoch, takeovers
-from (select) as once left join (table taken union all table made) as leases on true
-"""
+from hurried left join (table taken union all table made) as leases on true
+""")
 
 _HELD = "select id::text, owner from instances where id = any(%s) and owner <> %s"
 
@@ -102,15 +108,14 @@ async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[lis
     """
     if not instances:
         return [], []
+    rows = await db.planned.rows(_TAKE, {"worker": worker, "instances": Ids(instances)})
+    if not rows[0][0]:
+        raise WorkerDead(worker=worker)
+    leases = [_lease(*row[1:]) for row in rows if row[1] is not None]
+    missing = set(instances) - {lease.instance for lease in leases}
+    if not missing:
+        return leases, []
     async with db.connection() as connection:
-        cursor = await connection.execute(_TAKE, {"worker": worker, "instances": Ids(instances)})
-        rows = await cursor.fetchall()
-        if not rows[0][0]:
-            raise WorkerDead(worker=worker)
-        leases = [_lease(*row[1:]) for row in rows if row[1] is not None]
-        missing = set(instances) - {lease.instance for lease in leases}
-        if not missing:
-            return leases, []
         cursor = await connection.execute(_HELD, [Ids(missing), worker])
         return leases, [Held(*row) for row in await cursor.fetchall()]
 

@@ -12,10 +12,11 @@ from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind
 from trunkline.store.arrays import BigInts, Ids
 from trunkline.store.database import Database
+from trunkline.store.statement import Statement
 
 PAGE = 1000  # letters of one instance in one reading
 
-_PENDING = """
+_PENDING = Statement("""
 select m.seq, m.instance::text, m.message_id, m.kind, m.run::text, m.body
 from unnest(%(instances)s) as i(id)
 cross join lateral (
@@ -24,7 +25,7 @@ cross join lateral (
     order by b.seq limit %(page)s
 ) m
 order by m.instance, m.seq
-"""
+""")
 
 _UNTAKEN = """
 with recursive walk as (
@@ -51,12 +52,9 @@ async def pending(
     found: dict[str, list[Mail]] = {instance: [] for instance in instances}
     if not found:
         return found
-    async with db.connection() as connection:
-        cursor = await connection.execute(
-            _PENDING, {"instances": Ids(found), "known": BigInts(known), "page": page}, binary=True
-        )
-        for seq, instance, message_id, kind, run, body in await cursor.fetchall():
-            found[instance].append(Mail(seq, instance, message_id, EnvelopeKind(kind), run or "", body))
+    rows = await db.planned.rows(_PENDING, {"instances": Ids(found), "known": BigInts(known), "page": page})
+    for seq, instance, message_id, kind, run, body in rows:
+        found[instance].append(Mail(seq, instance, message_id, EnvelopeKind(kind), run or "", body))
     return found
 
 

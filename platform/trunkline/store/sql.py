@@ -8,13 +8,13 @@ session plans index scans only).
 
 from __future__ import annotations
 
-import re
 from enum import Flag
 from functools import cache
 
 from trunkline.domain.journal import SCHEMA_VERSION
 from trunkline.store.bonds import LET_GO, LETTERS
 from trunkline.store.post import COLUMNS, PARAMETERS
+from trunkline.store.statement import Statement
 
 
 class Part(Flag):
@@ -35,17 +35,6 @@ class Part(Flag):
     ENDS = 4096  # of runs; only together with RUNS
     ANEW = 8192  # restarts of runs; only together with RUNS
 
-
-SESSION = {
-    # Every table is reached through an index by ``= any(…)``, whatever the statistics say: a plan that was made when
-    # the tables were empty stays good, and locks are taken in the order of the index.
-    "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
-    "enable_nestloop": "off",
-    "enable_mergejoin": "off",
-    "jit": "off",
-}
 
 _FENCE = """
 passed as (
@@ -214,20 +203,6 @@ left join journal j
    and j.run = e.run and j.type = e.type and j.body::text = e.body
 group by e.k having bool_and(j.version is not null)
 """
-
-
-class Statement:
-    """SQL with numbered parameters, and the name of each in its place."""
-
-    def __init__(self, sql: str) -> None:
-        self.names: list[str] = []
-        self.text = re.sub(r"%\((\w+)\)s", self._number, sql).encode()
-
-    def _number(self, match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in self.names:
-            self.names.append(name)
-        return f"${self.names.index(name) + 1}"
 
 
 @cache

@@ -25,6 +25,7 @@ from trunkline.store import group, journal, leases, mailbox, runs, sql
 from trunkline.store.append import Append, Appender, DeadLetter, RunChange, TimerSet
 from trunkline.store.database import Database
 from trunkline.store.leases import Lease
+from trunkline.store.statement import SESSION
 
 Appending = Callable[..., Appender]
 Opened = Callable[..., Awaitable[Database]]
@@ -423,7 +424,7 @@ async def test_the_statement_reaches_every_table_through_an_index(db: Database) 
     append = await full(db, lease, owner, letter, timers_done=[(letter.run, "wait#1")])
     whole = group.Group([group.Item(append, asyncio.get_running_loop().create_future())])
     statement = sql.append_statement(whole.parts)
-    connection = await db.connect(sql.SESSION)
+    connection = await db.connect(SESSION)
     try:
         adapt = psycopg.adapt.Transformer(connection)
         oids = [adapt.get_dumper(whole.parameters[name], PyFormat.BINARY).oid for name in statement.names]

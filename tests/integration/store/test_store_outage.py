@@ -177,6 +177,7 @@ async def test_while_the_server_is_away_callers_are_told_and_it_recovers_by_itse
 ) -> None:
     db = await opened(mortal.url, size=2)
     owner, [(lease, letter)] = await making.owned(db)
+    await accept(db, [making.envelope()])  # the lease is certain with the first commit after it
     appender = appending(db)
     appender.start()
     await asyncio.to_thread(mortal.kill)
