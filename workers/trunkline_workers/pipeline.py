@@ -240,7 +240,7 @@ class Pipeline:
         execution.began_at = time.monotonic()
         work = execution.work = asyncio.create_task(station.perform(execution))
         item = execution.item
-        driving.note(work, Doing(station.kind, station.name, run=item.run, step=item.step))
+        driving.note(work, lambda: Doing(station.kind, station.name, run=item.run, step=item.step))
         if station.interruptible and execution.item.effect is not Effect.UNSAFE:  # whose outcome must become known
             self._cancellations.add(execution)
         try:

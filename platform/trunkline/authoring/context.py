@@ -17,7 +17,7 @@ from trunkline.authoring import calls
 from trunkline.authoring.agent_ref import AgentRef
 from trunkline.authoring.children import nothing
 from trunkline.authoring.instance import InstanceView, StateType
-from trunkline.authoring.local_call import LocalCall, known_result, local_name, result_of
+from trunkline.authoring.local_call import LocalCall, LocalFunction, local_name
 from trunkline.authoring.names import check_duration, retry_policy
 from trunkline.authoring.renewing import Renewing
 from trunkline.authoring.schema import Shape, reason_of
@@ -173,9 +173,9 @@ class Context(Supervising, Renewing, Generic[S]):
         Raises (when awaited):
             StepError: ``fn`` raised, or returned what does not fit its annotation.
         """
-        called = local_name(fn, name)
+        function = LocalFunction.known(fn) or LocalFunction.of(fn, scope_of_caller(1))
+        called = function.name if name is None else local_name(fn, name)
         limit = check_duration("ctx.step", "timeout", timeout)
-        result = known_result(fn) or result_of(fn, called, scope_of_caller(1))
         options: dict[str, Any] = {"timeout": limit}
         if retries != 0:
             options["retry"] = retry_policy("ctx.step", retries).model_dump()
@@ -184,8 +184,8 @@ class Context(Supervising, Renewing, Generic[S]):
             called,
             codec.roundtrip(args, what=f"an argument of step {called!r}"),
             options=options,
-            decode=result.decode,
-            payload=LocalCall(fn, args, result, limit),
+            decode=function.result.decode,
+            payload=LocalCall(fn, args, function, limit),
         )
 
     def sleep(self, duration: Duration) -> Step[None]:

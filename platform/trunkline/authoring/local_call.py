@@ -18,16 +18,46 @@ from trunkline.authoring.time_limit import limited
 from trunkline.domain.errors import BadDeclaration, BadOutput
 
 _NOT_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
-_results: WeakKeyDictionary[Any, Shape[Any]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, LocalFunction] = WeakKeyDictionary()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class LocalFunction:
+    """What is known of a function that runs as a step: its ``name``, what it returns, and whether it is ``async``."""
+
+    name: str
+    result: Shape[Any]
+    asynchronous: bool
+
+    @classmethod
+    def of(cls, fn: Any, scope: Scope) -> LocalFunction:
+        """``fn``, looked at closely; ``scope`` is where its annotations are resolved.
+
+        Raises:
+            BadDeclaration: it is no function; or the annotation of its result cannot be resolved, or has no JSON form.
+        """
+        name = local_name(fn)
+        lasting = inspect.isfunction(fn) or inspect.ismethod(fn)
+        annotation = annotation_or_any(resolved(fn, scope).return_annotation) if lasting else Any
+        result: Shape[Any] = Shape(annotation, target=f"step {name!r}", misfit=BadOutput)
+        function = cls(name, result, inspect.iscoroutinefunction(fn))
+        if lasting:
+            _known[getattr(fn, "__func__", fn)] = function
+        return function
+
+    @staticmethod
+    def known(fn: Any) -> LocalFunction | None:
+        """What ``of`` found out about ``fn`` before."""
+        return _known.get(getattr(fn, "__func__", fn)) if inspect.isfunction(fn) or inspect.ismethod(fn) else None
+
+
+@dataclass(slots=True)
 class LocalCall:
     """The payload of a local step. ``timeout`` is in seconds."""
 
     fn: Callable[..., Any]
     args: tuple[Any, ...]
-    result: Shape[Any]
+    function: LocalFunction
     timeout: float
 
     async def run(self) -> Any:
@@ -39,19 +69,18 @@ class LocalCall:
             Exception: whatever the function raises.
         """
         try:
-            return self.result.encode(await limited(self._call(), self.timeout))
+            call = self.fn(*self.args) if self.function.asynchronous else self._in_thread()
+            return self.function.result.encode(await limited(call, self.timeout))
         except TimeoutError as error:
             raise TimeoutError(str(error) or f"it took longer than {self.timeout:g} s") from None
 
-    async def _call(self) -> Any:
-        if inspect.iscoroutinefunction(self.fn):
-            return await self.fn(*self.args)
+    async def _in_thread(self) -> Any:
         call = partial(copy_context().run, self.fn, *self.args)
         value = await asyncio.get_running_loop().run_in_executor(None, call)
         return await value if inspect.isawaitable(value) else value
 
 
-def local_name(fn: Any, name: str | None) -> str:
+def local_name(fn: Any, name: str | None = None) -> str:
     """The step's name: the given one, or the function's.
 
     Raises:
@@ -63,21 +92,3 @@ def local_name(fn: Any, name: str | None) -> str:
             what="ctx.step", reason=f"{what} is not a function", fix="Write: await ctx.step(fn, argument)"
         )
     return _NOT_NAME.sub("", name or str(getattr(fn, "__name__", ""))) or "step"
-
-
-def known_result(fn: Any) -> Shape[Any] | None:
-    """What ``result_of`` found out about ``fn`` before."""
-    return _results.get(getattr(fn, "__func__", fn)) if inspect.isfunction(fn) or inspect.ismethod(fn) else None
-
-
-def result_of(fn: Any, name: str, scope: Scope) -> Shape[Any]:
-    """What ``fn`` is annotated to return; ``Any`` where it says nothing.
-
-    Raises:
-        BadDeclaration: the annotation cannot be resolved, or has no JSON form.
-    """
-    if not (inspect.isfunction(fn) or inspect.ismethod(fn)):
-        return Shape(Any, target=f"step {name!r}", misfit=BadOutput)
-    annotation = annotation_or_any(resolved(fn, scope).return_annotation)
-    shape = _results[getattr(fn, "__func__", fn)] = Shape(annotation, target=f"step {name!r}", misfit=BadOutput)
-    return shape

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from trunkline.authoring.schema import reason_of
-from trunkline.domain.durations import Duration, seconds
+from trunkline.domain.durations import MAX_SECONDS, Duration, seconds
 from trunkline.domain.errors import BadDeclaration, BadDuration
 from trunkline.domain.events import EventType
 from trunkline.domain.specs import RestartPolicy, RetryPolicy
@@ -62,6 +62,8 @@ def check_duration(what: str, argument: str, value: Duration) -> float:
     Raises:
         BadDeclaration: it is no duration, or zero.
     """
+    if type(value) is int and 0 < value <= MAX_SECONDS:  # as most are
+        return float(value)
     try:
         length = seconds(value)
     except BadDuration as error:

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import types
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -14,12 +16,19 @@ T = TypeVar("T")
 _limits: dict[float, _Limit] = {}
 
 
-async def limited(call: Awaitable[T], seconds: float) -> T:
+async def limited(call: Coroutine[Any, Any, T], seconds: float) -> T:
     """What ``call`` gives within ``seconds``; one that takes longer is cancelled. Not twice at once in one task.
+
+    What ends without having waited for anything has no use for a limit, and gets none.
 
     Raises:
         TimeoutError: it took longer.
     """
+    try:
+        awaited = call.send(None)
+    except StopIteration as end:
+        value: T = end.value
+        return value
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
     limit = _limits.get(seconds)
@@ -28,13 +37,31 @@ async def limited(call: Awaitable[T], seconds: float) -> T:
     cancelling = task.cancelling()
     limit.begin(task)
     try:
-        return await call
+        return await _rest(call, awaited)
     except asyncio.CancelledError:
         if limit.expired(task) and task.uncancel() <= cancelling:
             raise TimeoutError from None
         raise
     finally:
         limit.end(task)
+
+
+@types.coroutine
+def _rest(call: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, Any, T]:
+    """What is left of a coroutine that was begun, and waits for ``awaited``."""
+    go_on: Callable[[], Any]
+    while True:
+        try:
+            sent = yield awaited
+        except BaseException as error:  # noqa: BLE001 - it is the coroutine's to handle
+            go_on = partial(call.throw, error)
+        else:
+            go_on = partial(call.send, sent)
+        try:
+            awaited = go_on()
+        except StopIteration as end:
+            value: T = end.value
+            return value
 
 
 class _Limit:

@@ -7,6 +7,7 @@ a tool) by its task. Both are read from another thread, and neither is more than
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -26,7 +27,7 @@ class Doing:
 
 
 _driven: list[Doing] = []  # the innermost last
-_tasks: WeakKeyDictionary[asyncio.Task[Any], Doing] = WeakKeyDictionary()
+_tasks: WeakKeyDictionary[asyncio.Task[Any], Callable[[], Doing | None]] = WeakKeyDictionary()
 
 
 class Drive:
@@ -44,8 +45,8 @@ class Drive:
         _driven.pop()
 
 
-def note(task: asyncio.Task[T], doing: Doing) -> asyncio.Task[T]:
-    """Whatever ``task`` runs, it does for ``doing``."""
+def note(task: asyncio.Task[T], doing: Callable[[], Doing | None]) -> asyncio.Task[T]:
+    """Whatever ``task`` runs, it does for what ``doing`` says when it is asked."""
     _tasks[task] = doing
     return task
 
@@ -55,4 +56,5 @@ def current(loop: asyncio.AbstractEventLoop) -> Doing | None:
     for doing in _driven[-1:]:
         return doing
     task = asyncio.current_task(loop)
-    return None if task is None else _tasks.get(task)
+    said = None if task is None else _tasks.get(task)
+    return None if said is None else said()

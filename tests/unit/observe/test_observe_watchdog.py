@@ -91,6 +91,6 @@ async def test_a_task_is_known_by_what_it_was_noted_for() -> None:
         thread.join()  # the loop stands still meanwhile
 
     doing = Doing("tool", "crunch", run="r", step="s")
-    await driving.note(asyncio.create_task(work()), doing)
+    await driving.note(asyncio.create_task(work()), lambda: doing)
     await asyncio.create_task(work())
     assert seen == [doing, None]

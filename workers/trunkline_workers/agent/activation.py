@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -30,11 +29,11 @@ from trunkline.store.leases import Lease
 from trunkline_workers.agent import backlog, commands, incarnations, lateness, mail, outcomes, parking, reissuing
 from trunkline_workers.agent.issuing import Window
 from trunkline_workers.agent.live import Live
+from trunkline_workers.agent.local_steps import LocalStep
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.outcomes import StepResult
 from trunkline_workers.agent.tray import Tray
 from trunkline_workers.agent.turn import Turn
-from trunkline_workers.failures import failure_of
 
 Lost = Callable[["Activation", BaseException | None, Iterable[int]], None]
 Work = Callable[[Turn], object]
@@ -55,7 +54,7 @@ class Activation:
     # An instance that sleeps here costs what this and its runs hold: what is empty is shared, or not there.
     __slots__ = (
         "_lost", "_newest", "agent", "closed", "conversation", "covered", "doing", "due", "early", "head",
-        "lease", "office", "queue", "refused", "runs", "state", "suspect", "tasks", "touched", "tray", "unsettled",
+        "lease", "local", "office", "queue", "refused", "runs", "state", "suspect", "touched", "tray", "unsettled",
         "window",
     )  # fmt: skip
 
@@ -72,7 +71,7 @@ class Activation:
         self.early: list[Mail] = []  # signals that came before their run began
         self.tray = Tray()
         self.window = Window(self, office.settings.max_issued)
-        self.tasks: dict[tuple[str, str], asyncio.Task[None]] = {}  # local steps
+        self.local: dict[tuple[str, str], LocalStep] = {}  # under way here
         self.unsettled = 0  # commits under way
         self.touched = asyncio.get_running_loop().time()
         self.due = math.inf  # the loop's time at which a step is to be looked after
@@ -213,14 +212,22 @@ class Activation:
 
     def run_local(self, live: Live, key: str) -> None:
         """Carry out an open local step in this process."""
-        task = asyncio.create_task(self._local(live, self._driver(live).open_steps[key]))
-        self.tasks[live.run, key] = driving.note(task, replace(self.doing, run=live.run, step=key))
+        open_ = self._driver(live).open_steps[key]
+        step = LocalStep(self, live.run, key, open_.attempt, open_.payload)
+        self.local[live.run, key] = step
+        self.office.local_steps.begin(step)
 
     def stop_local(self, run: str, key: str) -> None:
         """Nobody waits for the local step any more."""
-        task = self.tasks.pop((run, key), None)
-        if task is not None:
-            task.cancel()
+        step = self.local.pop((run, key), None)
+        if step is not None:
+            step.stop()
+
+    def carried_out(self, step: LocalStep, value: Any, error: dict[str, Any] | None) -> None:
+        """The outcome of a local step takes the same way as that of a tool."""
+        del self.local[step.run, step.key]
+        result = StepResult(step.run, step.key, step.attempt, self.office.worker, value, error)
+        self.act(partial(outcomes.settle, self, result))
 
     def take_held(self, live: Live) -> None:
         """The run goes on after repair: give it the mail that came meanwhile."""
@@ -296,15 +303,15 @@ class Activation:
         """Nothing under way that memory is needed for: no run, or only runs that wait for a person, timer or reply; and
         nobody in the queue who could begin.
         """
-        if self.unsettled or self.tasks or self.tray or (self.queue and not self.runs and not self.paused):
+        if self.unsettled or self.local or self.tray or (self.queue and not self.runs and not self.paused):
             return False
         return all(live.parked or self._driver(live).waiting for live in self.runs.values())
 
     def close(self) -> None:
         """Leave memory. Nothing is journalled; contexts that are still in somebody's hands raise from now on."""
         self.closed = True
-        for task in self.tasks.values():
-            task.cancel()
+        for step in self.local.values():
+            step.stop()
         for live in self.runs.values():
             if live.driver is not None:
                 live.driver.close()
@@ -333,20 +340,6 @@ class Activation:
         view = InstanceView(lease.tenant, lease.agent, lease.key, state, list(conversation))
         model = self.office.definitions.model(lease.agent, started.definition)
         return partial(self.agent.coroutine, view=view, model=model)
-
-    async def _local(self, live: Live, step: OpenStep) -> None:
-        """Carry out a local step; its outcome takes the same way as that of a tool."""
-        key, attempt = step.scheduled.key, step.attempt
-        value, error = None, None
-        try:
-            value = await self._driver(live).payload(key).run()
-        except BaseException as raised:
-            if (live.run, key) not in self.tasks or self.closed:
-                raise  # it was stopped from here
-            error = failure_of(raised)
-        del self.tasks[live.run, key]
-        result = StepResult(live.run, key, attempt, self.office.worker, value, error)
-        self.act(partial(outcomes.settle, self, result))
 
     def _mark_waiting(self, live: Live, driver: RunDriver, turn: Turn) -> None:
         status = RunStatus.WAITING if driver.waiting else RunStatus.RUNNING

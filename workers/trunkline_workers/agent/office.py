@@ -21,6 +21,7 @@ from trunkline_workers.agent.colleagues import Colleagues
 from trunkline_workers.agent.conflicts import Conflicts
 from trunkline_workers.agent.definitions import Definitions
 from trunkline_workers.agent.dispatch import Dispatch
+from trunkline_workers.agent.local_steps import LocalSteps
 from trunkline_workers.agent.pauses import Pauses
 from trunkline_workers.membership import Membership
 from trunkline_workers.router.routes import Routes
@@ -85,6 +86,7 @@ class Office:
         self.colleagues = colleagues
         self.clock = clock
         self.pauses = pauses
+        self.local_steps = LocalSteps()
         self._membership = membership
         self._routes = routes
         self.unread: Callable[[Activation], None] = _nobody_reads  # set by whoever reads mail in fair turns

@@ -104,7 +104,7 @@ class Registry:
         self._reading.close()
         deadline = asyncio.get_running_loop().time() + self._office.settings.drain
         while self._held and asyncio.get_running_loop().time() < deadline:
-            await self._release([one for one in self._held.values() if not one.tasks and not one.unsettled])
+            await self._release([one for one in self._held.values() if not one.local and not one.unsettled])
             if self._held:
                 await asyncio.sleep(0.02)
         await self._release(list(self._held.values()))
