@@ -179,11 +179,12 @@ class Context(Supervising, Renewing, Generic[S]):
         options: dict[str, Any] = {"timeout": limit}
         if retries != 0:
             options["retry"] = retry_policy("ctx.step", retries).model_dump()
-        return self.schedule(
-            StepKind.LOCAL,
+        return self._driver.schedule(
+            "local",
             called,
             codec.roundtrip(args, what=f"an argument of step {called!r}"),
             options=options,
+            key=self._key,
             decode=function.result.decode,
             payload=LocalCall(fn, args, function, limit),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Generic, NotRequired, TypeVar, cast
+from typing import Any, Generic, NotRequired, TypeVar
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -70,7 +70,8 @@ class Shape(Generic[T]):
             BadInput, BadOutput: it does not fit the annotation.
         """
         if type(value) is self._plain:
-            return cast("T", value)
+            same: T = value
+            return same
         try:
             return self._adapter.validate_json(codec.dumps(value, what=self.target))
         except ValidationError as error:

@@ -40,9 +40,11 @@ def dumps(value: Any, *, what: str = "the value") -> bytes:
         text = to_json(value, inf_nan_mode="constants")
     except (PydanticSerializationError, UnicodeError, ValueError, RecursionError) as error:
         raise NotJson(what=what, reason=_one_line(error)) from None
-    reason = _special(text) or (_too_large(text) if len(text) > _DIGITS else "")  # floats are doubles already
-    if reason:
-        raise NotJson(what=what, reason=reason)
+    # Spelled out, because nearly all texts are short and hold none of these. (Floats are doubles already.)
+    if len(text) > _DIGITS or b"\\u0000" in text or b"NaN" in text or b"Infinity" in text:
+        reason = _special(text) or _too_large(text)
+        if reason:
+            raise NotJson(what=what, reason=reason)
     return text
 
 

@@ -204,7 +204,9 @@ class Loop:
         Raises:
             Overrun: it is too much; ``overrun`` stays set, also when the handler takes the exception.
         """
-        self.count(amount)
+        self.room -= amount
+        if self.room < 0:
+            self.overrun = True
         if self.overrun:
             raise Overrun
 

@@ -35,6 +35,8 @@ class FairQueue(Generic[T]):
         """Up to ``most`` items in their turns. A lane whose next item is not admitted is passed over this time; it
         keeps its place before those that gave.
         """
+        if self._size == len(self._lanes) <= most:
+            return self._take_one_each(admit)
         taken: list[T] = []
         gave: dict[str, deque[T]] = {}
         turns = deque(self._lanes.items())
@@ -47,6 +49,18 @@ class FairQueue(Generic[T]):
             if lane and not refused:
                 turns.append((name, lane))
         self._to_the_end(gave)
+        self._size -= len(taken)
+        return taken
+
+    def _take_one_each(self, admit: Callable[[T], bool]) -> list[T]:
+        """Nobody has more than one, and all can be taken: there are no turns to be kept."""
+        lanes, self._lanes = self._lanes, {}
+        taken: list[T] = []
+        for name, lane in lanes.items():
+            if admit(lane[0]):
+                taken.append(lane[0])
+            else:
+                self._lanes[name] = lane
         self._size -= len(taken)
         return taken
 

@@ -65,12 +65,14 @@ class RunDriver(Asking):
     """One incarnation of a run in memory. ``body`` is called once, with the driver; its coroutine returns a
     ``RunResult``, or a ``Continuation``.
 
+    ``open_steps`` are those without an outcome by key, in the order in which they were asked for.
+
     ``unsafe`` is the key of a step that has begun, here or in a run that it waited for, and whose effect may not
     repeat. ``final``: the end is not followed by a restart, as somebody asked for it, or as the body (which says so)
     can only fail again.
     """
 
-    __slots__ = ("_body", "final", "life", "unsafe")
+    __slots__ = ("_body", "final", "life", "open_steps", "unsafe")
 
     def __init__(self, started: RunStarted | Incarnation, body: Body, *, agent: str) -> None:
         self.life = Incarnation(started) if isinstance(started, RunStarted) else started
@@ -84,6 +86,7 @@ class RunDriver(Asking):
         self._closed = False
         self._refused = 0
         self._ledger = Ledger(self.started.run, self.started.at)
+        self.open_steps: Mapping[str, OpenStep] = self._ledger.open
         self._loop = Loop(agent, self._ledger)
         for signal in self.life.signals:
             self._ledger.answer(signal)  # nobody waits yet: it is kept
@@ -134,11 +137,6 @@ class RunDriver(Asking):
     def begun(self) -> bool:
         """Whether the handler was started."""
         return self._loop.main is not None or self.ended or self._closed
-
-    @property
-    def open_steps(self) -> Mapping[str, OpenStep]:
-        """Steps without an outcome by key, in the order in which they were asked for."""
-        return self._ledger.open
 
     @property
     def waiting(self) -> bool:
@@ -224,7 +222,8 @@ class RunDriver(Asking):
         return open_ is not None
 
     def _note_unsafe(self, entry: StepStarted | StepCompleted | StepFailed) -> None:
-        if (open_ := self._ledger.open.get(entry.key)) is not None and may_not_repeat(open_, entry):
+        open_ = self.open_steps.get(entry.key)
+        if open_ is not None and may_not_repeat(open_, entry):
             self.unsafe = entry.key
 
     def _noted(self, _: RunParked | RunResumed) -> bool:

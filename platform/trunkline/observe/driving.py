@@ -1,6 +1,6 @@
 """Whose code the event loop is in just now: what a watchdog names when the loop no longer turns.
 
-Code that is called (a handler's turn) is noted while a ``Drive`` lasts; code that has a task of its own (a local step,
+Code that is called (a handler's turn) is noted by ``with doing:``; code that has a task of its own (a local step,
 a tool) by its task. Both are read from another thread, and neither is more than a hint.
 """
 
@@ -25,24 +25,16 @@ class Doing:
     run: str = ""
     step: str = ""
 
-
-_driven: list[Doing] = []  # the innermost last
-_tasks: WeakKeyDictionary[asyncio.Task[Any], Callable[[], Doing | None]] = WeakKeyDictionary()
-
-
-class Drive:
-    """Within this context the loop is in the code of ``doing``. It must not be left open across an ``await``."""
-
-    __slots__ = ("_doing",)
-
-    def __init__(self, doing: Doing) -> None:
-        self._doing = doing
-
     def __enter__(self) -> None:
-        _driven.append(self._doing)
+        """The loop is in this code now. It must not be left open across an ``await``."""
+        _driven.append(self)
 
     def __exit__(self, *_: object) -> None:
         _driven.pop()
+
+
+_driven: list[Doing] = []  # the innermost last
+_tasks: WeakKeyDictionary[asyncio.Task[Any], Callable[[], Doing | None]] = WeakKeyDictionary()
 
 
 def note(task: asyncio.Task[T], doing: Callable[[], Doing | None]) -> asyncio.Task[T]:

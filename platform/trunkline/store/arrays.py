@@ -15,6 +15,8 @@ from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format
 
 _NULL = b"\xff\xff\xff\xff"
+_ID_SIZE = b"\x00\x00\x00\x10"
+_size = struct.Struct(">i").pack
 _BOOL, _INT4, _INT8, _FLOAT8, _TEXT, _UUID = 16, 23, 20, 701, 25, 2950
 _ARRAY_OF = {_BOOL: 1000, _INT4: 1007, _INT8: 1016, _FLOAT8: 1022, _TEXT: 1009, _UUID: 2951}
 
@@ -61,28 +63,32 @@ def _numbers(code: str, size: int, items: list[Any]) -> bytes:
     return struct.pack(">" + ("i" + code) * len(items), *flat)
 
 
-def _sized(items: Iterable[bytes | None]) -> bytes:
-    pack = struct.Struct(">i").pack
+def _texts(items: Iterable[Any]) -> bytes:
     parts: list[bytes] = []
     for item in items:
         if item is None:
             parts.append(_NULL)
+            continue
+        if type(item) is bytes:
+            raw = item
+        elif "\x00" in item:
+            raise psycopg.DataError("text contains NUL")
         else:
-            parts.append(pack(len(item)))
-            parts.append(item)
+            raw = str(item).encode()
+        parts.append(_size(len(raw)))
+        parts.append(raw)
     return b"".join(parts)
 
 
-def _text(item: Any) -> bytes | None:
-    if item is None or isinstance(item, bytes):
-        return item
-    if "\x00" in item:
-        raise psycopg.DataError("text contains NUL")
-    return str(item).encode()
-
-
-def _id(item: Any) -> bytes | None:
-    return None if item is None else bytes.fromhex(item.replace("-", ""))
+def _ids(items: Iterable[Any]) -> bytes:
+    """The same id often comes several times in a row."""
+    parts: list[bytes] = []
+    before, raw = None, _NULL
+    for item in items:
+        if item is not before:
+            before, raw = item, _NULL if item is None else _ID_SIZE + bytes.fromhex(item.replace("-", ""))
+        parts.append(raw)
+    return b"".join(parts)
 
 
 class _ArrayDumper(Dumper):
@@ -134,14 +140,14 @@ class _Texts(_ArrayDumper):
     element, oid = _TEXT, _ARRAY_OF[_TEXT]
 
     def elements(self, items: list[Any]) -> bytes:
-        return _sized(map(_text, items))
+        return _texts(items)
 
 
 class _Ids(_ArrayDumper):
     element, oid = _UUID, _ARRAY_OF[_UUID]
 
     def elements(self, items: list[Any]) -> bytes:
-        return _sized(map(_id, items))
+        return _ids(items)
 
 
 def register_arrays(adapters: AdaptersMap) -> None:

@@ -67,7 +67,7 @@ class Item:
         self.append = append
         self.then = then
         self.settled = False
-        self.anew = any(change.restarted for change in append.runs)
+        self.anew = bool(append.runs) and any(change.restarted for change in append.runs)
         self.end = append.expected + len(append.entries)
         self.bodies = [dumps(entry.body(), what=entry.TYPE) for entry in append.entries]
         self.size = sum(map(len, self.bodies))
@@ -219,7 +219,7 @@ def _chains(items: Sequence[Item]) -> Iterator[list[Item]]:
 
 def _fence(chain: list[Item]) -> Row:
     first = chain[0].append
-    progress = any(item.append.progress for item in chain)
+    progress = first.progress or any(item.append.progress for item in chain)
     return (
         first.instance,
         first.owner,

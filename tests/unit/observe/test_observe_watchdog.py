@@ -65,7 +65,7 @@ async def test_a_block_is_told_once_while_it_lasts_with_whose_code_it_is_and_mea
     watchdog.listeners.append(listener)
     try:
         with Watchdog(60, told_after=0.1), caplog.at_level("WARNING"):
-            with driving.Drive(doing):
+            with doing:
                 assert told.wait(10), "it is told while the loop stands still"
             assert await asyncio.to_thread(over.wait, 10)
     finally:

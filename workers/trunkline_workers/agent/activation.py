@@ -22,7 +22,7 @@ from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.domain.work import Outcome
 from trunkline.engine.replay import OpenStep, RunDriver
-from trunkline.observe import driving, logs
+from trunkline.observe import logs
 from trunkline.observe.driving import Doing
 from trunkline.store.append import RunChange
 from trunkline.store.leases import Lease
@@ -104,8 +104,8 @@ class Activation:
         self.runs[live.run] = live
         lateness.begin(self, started, turn)
         turn.entries.append(started)
-        turn.taken.append(letter.seq)
-        turn.runs[live.run] = RunChange(
+        turn.more.taken.append(letter.seq)
+        turn.more.runs[live.run] = RunChange(
             run=live.run,
             status=RunStatus.RUNNING,
             started=True,
@@ -138,7 +138,8 @@ class Activation:
         while True:
             driver = self._driver(live)
             for command in driver.take_commands():
-                entry = incarnations.as_recorded(self, live, command)
+                ending = type(command) in incarnations.ENDS
+                entry = incarnations.as_recorded(self, live, command) if ending else command
                 turn.entries.append(entry)
                 commands.HANDLERS[type(entry)](self, live, entry, turn)
             if live.driver is not driver:
@@ -152,7 +153,8 @@ class Activation:
                 driver.deliver(failed)
         if live.run in self.runs:
             self._mark_waiting(live, driver, turn)
-            backlog.go_on(self, live, turn)
+            if live.backlog is not None:
+                backlog.go_on(self, live, turn)
         elif live.main:
             self.start_next(turn)
 
@@ -250,17 +252,13 @@ class Activation:
     def act(self, work: Work, *, turn: Turn | None = None, letters: Iterable[int] = ()) -> None:
         """Do ``work`` on a turn, and submit it. A fault in it costs this activation, and no other."""
         turn = turn or Turn()
-        self.guard(partial(work, turn), letters)
-        self.submit(turn)
-
-    def guard(self, work: Callable[[], object], letters: Iterable[int] = ()) -> None:
-        """Do ``work``; when it raises, this activation is lost."""
         try:
-            with driving.Drive(self.doing):
-                work()
+            with self.doing:
+                work(turn)
         except Exception as error:
             log.exception("a turn failed; the activation is dropped", instance=self.lease.instance)
             self.leave(error, letters)
+        self.submit(turn)
 
     def leave(self, error: BaseException | None, letters: Iterable[int] = ()) -> None:
         """Have the registry drop this activation, and load the instance anew if it is still this worker's."""
@@ -284,9 +282,10 @@ class Activation:
         if self.closed:
             return
         if error is not None:
-            self.leave(error, turn.taken)
+            self.leave(error, turn.letters)
             return
-        self.tray.forget(turn.taken)
+        if turn.letters:
+            self.tray.forget(turn.letters)
         if turn.progress:
             self.office.progressed(len(turn.entries))
         fault = turn.follow_up()
@@ -294,7 +293,8 @@ class Activation:
             self.leave(fault)
             return
         self.window.refill_soon()
-        self.office.unread(self)
+        if self.tray:
+            self.office.unread(self)
 
     # --- the end of the activation ----------------------------------------------------------------------------------
 
@@ -349,7 +349,7 @@ class Activation:
 
     def change(self, live: Live, turn: Turn) -> RunChange:
         """The one change to the run's row in this turn."""
-        return turn.runs.setdefault(live.run, RunChange(run=live.run, status=live.status))
+        return turn.more.runs.setdefault(live.run, RunChange(run=live.run, status=live.status))
 
     @staticmethod
     def _driver(live: Live) -> RunDriver:

@@ -67,7 +67,7 @@ def give_waiting(activation: Activation, live: Live, turn: Turn) -> None:
 
 
 def _give(activation: Activation, live: Live, letter: Mail, turn: Turn) -> None:
-    turn.taken.append(letter.seq)
+    turn.more.taken.append(letter.seq)
     entry = SignalReceived(
         live.run,
         name=str(letter.body["name"]),

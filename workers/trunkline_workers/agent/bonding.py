@@ -40,7 +40,7 @@ def spawn(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -
         body=body,
         parent_run="" if orphan else live.run,
     )
-    turn.mail.append(letter)
+    turn.more.mail.append(letter)
     turn.after.append(partial(activation.office.dispatch.wake, letter.tenant, letter.agent, letter.instance))
     if options["on_parent_end"] == OnParentEnd.STOP:
         _bind(activation, turn, BondMade(live.run, BondKind.STOP, child, letter.agent, letter.key))
@@ -77,14 +77,14 @@ def cancel(activation: Activation, live: Live, step: StepScheduled, turn: Turn) 
         run=args["run"],
         body={"reason": str(args["reason"])},
     )
-    turn.mail.append(letter)
+    turn.more.mail.append(letter)
     turn.after.append(partial(activation.office.dispatch.wake, letter.tenant, letter.agent, letter.instance))
 
 
 def let_go(activation: Activation, live: Live, turn: Turn) -> None:
     """The run is begun again in the very turn that bound it: the store lets go only what stands there already."""
-    own = [bond for bond in turn.bonds if live.run in (bond.run, bond.watcher)]
-    turn.bonds = [bond for bond in turn.bonds if bond not in own]
+    own = [bond for bond in turn.more.bonds if live.run in (bond.run, bond.watcher)]
+    turn.more.bonds = [bond for bond in turn.more.bonds if bond not in own]
     for bond in own:
         if bond.kind is BondKind.STOP:
             letter = Envelope(
@@ -96,7 +96,7 @@ def let_go(activation: Activation, live: Live, turn: Turn) -> None:
                 run=bond.watcher,
                 body={"reason": "its parent was begun again"},
             )
-            turn.mail.append(letter)
+            turn.more.mail.append(letter)
 
 
 def take_up(activation: Activation, live: Live) -> None:
@@ -113,7 +113,7 @@ def _link(activation: Activation, live: Live, turn: Turn, there: BondMade) -> No
 
 
 def _bind(activation: Activation, turn: Turn, bond: BondMade) -> None:
-    turn.bonds.append(bond)
+    turn.more.bonds.append(bond)
     turn.after.append(partial(_look, activation, bond.run))
 
 

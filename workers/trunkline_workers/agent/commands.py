@@ -42,7 +42,7 @@ def scheduled(activation: Activation, live: Live, step: StepScheduled, turn: Tur
     live.pending[step.key] = step
     if step.kind in (StepKind.TOOL, StepKind.LLM):
         live.remote.versions[step.key] = activation.version_after(turn)
-    _SCHEDULED[StepKind(step.kind)](activation, live, step, turn)
+    _SCHEDULED[step.kind](activation, live, step, turn)
 
 
 def completed(_: Activation, live: Live, entry: StepCompleted, turn: Turn) -> None:
@@ -57,7 +57,7 @@ def cancelled(activation: Activation, live: Live, entry: StepCancelled, turn: Tu
     if step.kind in (StepKind.SLEEP, StepKind.WAIT):
         return
     if step.kind == StepKind.MONITOR:
-        turn.bonds_done.append((live.run, step.key))
+        turn.more.bonds_done.append((live.run, step.key))
     elif step.kind == StepKind.LOCAL:
         turn.after.append(partial(activation.stop_local, live.run, step.key))
     elif step.kind == StepKind.AGENT:
@@ -113,7 +113,7 @@ def _wait(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -
     approval = approvals.parts_of(step.name)
     if approval is not None:
         name, digits = approval
-        turn.approvals.append(
+        turn.more.approvals.append(
             ApprovalAsked(
                 id=approvals.approval_id(live.run, step.key),
                 key=activation.lease.key,
@@ -130,7 +130,7 @@ def _wait(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -
 def _timer(_: Activation, live: Live, step: StepScheduled, turn: Turn) -> None:
     if has_timer(step):
         delay = step.options["delay" if step.kind == StepKind.SLEEP else "timeout"]
-        turn.timers.append(TimerSet(run=live.run, step=step.key, delay=float(delay)))
+        turn.more.timers.append(TimerSet(run=live.run, step=step.key, delay=float(delay)))
 
 
 def _ask(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -> None:
@@ -162,7 +162,7 @@ def _ask(activation: Activation, live: Live, step: StepScheduled, turn: Turn) ->
         body={"input": step.args, "handler": "", "parent": parent} | _deadline(live),
         parent_run=live.run,
     )
-    turn.mail.append(envelope)
+    turn.more.mail.append(envelope)
     turn.after.append(partial(activation.office.dispatch.wake, tenant, agent, target))
 
 
@@ -185,7 +185,7 @@ def _emit(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -
         **_attributes(step.args),
     )
     copies = activation.office.route(tenant, event)
-    turn.mail.extend(copies)
+    turn.more.mail.extend(copies)
     turn.after.append(partial(dispatch.event, tenant, event))
     for copy in copies:
         turn.after.append(partial(dispatch.wake, tenant, copy.agent, copy.instance))
@@ -209,7 +209,7 @@ def _cancel_current(activation: Activation, live: Live, step: StepScheduled, tur
         run=current.run,
         body={"reason": str((step.args or {}).get("reason") or "cancelled by a handler")},
     )
-    turn.mail.append(envelope)
+    turn.more.mail.append(envelope)
     turn.after.append(partial(activation.office.dispatch.wake, lease.tenant, lease.agent, lease.instance))
 
 
@@ -220,21 +220,21 @@ def _cancel_asked(activation: Activation, live: Live, step: StepScheduled, turn:
     agent, key = str(step.options["agent"]), str(step.options["key"])
     tenant, reason = activation.lease.tenant, "the run that asked no longer waits"
     envelope = letters.cancel_asked(live.run, step.key, tenant=tenant, agent=agent, key=key, reason=reason)
-    turn.mail.append(envelope)
+    turn.more.mail.append(envelope)
     turn.after.append(partial(activation.office.dispatch.wake, envelope.tenant, agent, envelope.instance))
 
 
 def _put_away(live: Live, step: StepScheduled, turn: Turn) -> None:
     """The step has ended: its timer is off, and nobody need decide about it."""
     if has_timer(step):
-        turn.timers_done.append((live.run, step.key))
+        turn.more.timers_done.append((live.run, step.key))
     expire(live, step, turn)
 
 
 def expire(live: Live, step: StepScheduled, turn: Turn) -> None:
     """Nobody need decide any more, if somebody had to."""
     if step.kind == StepKind.WAIT and approvals.parts_of(step.name) is not None:
-        turn.approvals_done.append(approvals.approval_id(live.run, step.key))
+        turn.more.approvals_done.append(approvals.approval_id(live.run, step.key))
 
 
 def has_timer(step: StepScheduled) -> bool:
@@ -248,7 +248,7 @@ _INTERNAL: dict[str, Callable[[Activation, Live, StepScheduled, Turn], None]] = 
     LINK: bonding.link,
 }
 
-_SCHEDULED: dict[StepKind, Callable[[Activation, Live, StepScheduled, Turn], None]] = {
+_SCHEDULED: dict[str, Callable[[Activation, Live, StepScheduled, Turn], None]] = {
     StepKind.LOCAL: _work,
     StepKind.TOOL: _work,
     StepKind.LLM: _work,

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def discard(activation: Activation, letter: Mail, turn: Turn, reason: str) -> None:
-    turn.taken.append(letter.seq)
-    turn.dead.append(
+    turn.more.taken.append(letter.seq)
+    turn.more.dead.append(
         DeadLetter(
             tenant=activation.lease.tenant,
             source="mailbox",

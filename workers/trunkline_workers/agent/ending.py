@@ -35,7 +35,7 @@ def end(
     """Forget the run here, and add to the turn all that its end owes to others."""
     del activation.runs[live.run]
     if live.started.deadline is not None:
-        turn.timers_done.append((live.run, deadlines.STEP))
+        turn.more.timers_done.append((live.run, deadlines.STEP))
     change = activation.change(live, turn)
     change.status, change.output, change.error, change.ended = status, output, error, True
     if live.usage.calls:
@@ -76,11 +76,11 @@ def end_unstarted(
     )
     failed = status is RunStatus.FAILED
     error = {"type": type_ or "Cancelled", "message": reason, "retryable": False}
-    turn.taken.append(letter.seq)
+    turn.more.taken.append(letter.seq)
     if body.get("deadline") is not None:
-        turn.timers_done.append((letter.run, deadlines.STEP))
+        turn.more.timers_done.append((letter.run, deadlines.STEP))
     turn.entries += [started, RunFailed(letter.run, error=error) if failed else RunCancelled(letter.run, reason=reason)]
-    turn.runs[letter.run] = RunChange(
+    turn.more.runs[letter.run] = RunChange(
         run=letter.run, status=status, error=error, started=True, ended=True, deadline=started.deadline
     )
     _answer_parent(activation, started, turn, status, error=error)
@@ -92,7 +92,7 @@ def end_unstarted(
 def _bury(activation: Activation, live: Live, signals: Sequence[SignalReceived], turn: Turn) -> None:
     """Signals that no wait took, and that nobody will wait for any more."""
     for leftover in signals:
-        turn.dead.append(
+        turn.more.dead.append(
             DeadLetter(
                 tenant=activation.lease.tenant,
                 source="mailbox",
@@ -132,7 +132,7 @@ def _answer_parent(
         envelope = letters.answer(parent, activation.office.worker, value=output, unsafe=unsafe)
     else:
         envelope = letters.answer(parent, activation.office.worker, error={**(error or {}), "retryable": False})
-    turn.mail.append(envelope)
+    turn.more.mail.append(envelope)
     turn.after.append(partial(activation.office.dispatch.wake, envelope.tenant, envelope.agent, envelope.instance))
 
 

@@ -26,13 +26,16 @@ if TYPE_CHECKING:
 log = logs.get("activation")
 
 
+ENDS = frozenset({RunCompleted, RunFailed, RunContinued})
+
+
 def as_recorded(activation: Activation, live: Live, command: Entry) -> Entry:
-    """What is journalled where the handler came to ``command``: the end of a run may be its restart instead."""
+    """What is journalled where the handler came to ``command``, one of ``ENDS``: it may be a restart instead."""
     if isinstance(command, RunContinued):
         return replace(command, at=activation.now(live))
-    if not isinstance(command, RunCompleted | RunFailed) or live.driver is None:
-        return command
     driver = live.driver
+    if driver is None or not isinstance(command, RunCompleted | RunFailed):
+        return command
     return concluded(
         command,
         live.life,

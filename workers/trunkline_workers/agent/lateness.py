@@ -76,4 +76,4 @@ def _cancel(activation: Activation, live: Live, turn: Turn) -> None:
 
 def _set(activation: Activation, run: str, deadline: float, turn: Turn) -> None:
     delay = max(deadline - activation.office.clock.now(), 0.0)
-    turn.timers.append(TimerSet(run=run, step=deadlines.STEP, delay=delay))
+    turn.more.timers.append(TimerSet(run=run, step=deadlines.STEP, delay=delay))

@@ -67,11 +67,11 @@ class Live:
     last_at: float = 0.0
     late: bool = False  # its deadline has passed, and it was told
     backlog: Backlog | None = None  # signals that it has no room for
+    run: str = field(init=False)
     _remote: Remote | None = None
 
-    @property
-    def run(self) -> str:
-        return self.started.run
+    def __post_init__(self) -> None:
+        self.run = self.started.run
 
     @property
     def remote(self) -> Remote:
@@ -79,6 +79,10 @@ class Live:
         if self._remote is None:
             self._remote = Remote()
         return self._remote
+
+    def issued_at(self, key: str) -> float | None:
+        """The loop's time at which an open step first went out to others, if it did."""
+        return None if self._remote is None else self._remote.issued.get(key)
 
     def settled(self, key: str) -> StepScheduled:
         """Forget an open step, which has its outcome now."""

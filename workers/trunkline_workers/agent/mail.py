@@ -103,10 +103,10 @@ def reply(activation: Activation, letter: Mail, turn: Turn) -> None:
         return
     lateness.told_first(activation, outcome, turn)
     if outcomes.awaited(activation, result) is None:
-        put_away = partial(activation.act, lambda later: later.taken.append(letter.seq))
+        put_away = partial(activation.act, lambda later: later.more.taken.append(letter.seq))
         activation.too_late(outcome, put_away)
         return
-    turn.taken.append(letter.seq)
+    turn.more.taken.append(letter.seq)
     outcomes.settle(activation, result, turn)
 
 
@@ -116,7 +116,7 @@ def timer(activation: Activation, letter: Mail, turn: Turn) -> None:
     if live is not None and live.parked:
         live.held.append(letter)
         return
-    turn.taken.append(letter.seq)
+    turn.more.taken.append(letter.seq)
     if letter.body["step"] == deadlines.STEP:
         lateness.passed(activation, letter, turn)
         return
@@ -135,7 +135,7 @@ def timer(activation: Activation, letter: Mail, turn: Turn) -> None:
 
 def cancel(activation: Activation, letter: Mail, turn: Turn) -> None:
     """Somebody wants the run to end: a running one is told, one in the queue or parked ends at once."""
-    turn.taken.append(letter.seq)
+    turn.more.taken.append(letter.seq)
     reason = str(letter.body.get("reason") or "cancelled")
     live = activation.runs.get(letter.run) if letter.run else activation.current()
     waiting = taken_from_queue(activation, letter.run)
@@ -166,7 +166,7 @@ def _cancel_parked(activation: Activation, live: Live, turn: Turn, reason: str) 
         if held.kind is EnvelopeKind.SIGNAL:
             discard(activation, held, turn, "its run was cancelled while it was parked")
         else:
-            turn.taken.append(held.seq)
+            turn.more.taken.append(held.seq)
     end(activation, live, turn, RunStatus.CANCELLED, error={"type": "Cancelled", "message": reason, "retryable": False})
     if live.driver is not None:
         live.driver.abandon()

@@ -52,7 +52,7 @@ class Clock:
 
     def now(self) -> float:
         """What handlers are told, in seconds since the epoch."""
-        return self.real() + self.ahead
+        return time.monotonic() + self._offset + self.ahead
 
     @staticmethod
     def at(seconds: float) -> datetime:
@@ -87,14 +87,11 @@ class Office:
         self.clock = clock
         self.pauses = pauses
         self.local_steps = LocalSteps()
+        self.worker: str = membership.worker_id
         self._membership = membership
         self._routes = routes
         self.unread: Callable[[Activation], None] = _nobody_reads  # set by whoever reads mail in fair turns
         self._loop = asyncio.get_running_loop()
-
-    @property
-    def worker(self) -> str:
-        return self._membership.worker_id
 
     @staticmethod
     def seed(run: str) -> str:

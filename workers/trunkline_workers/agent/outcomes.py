@@ -75,7 +75,8 @@ def settle(activation: Activation, result: StepResult, turn: Turn) -> None:
         return
     if live.parked:
         reissuing.resume(activation, live, turn, by=result.worker or "a late outcome")
-    live.usage.add(result.usage)
+    if result.usage is not None:
+        live.usage.add(result.usage)
     if result.error is None:
         if step.attempt > 1 and step.scheduled.kind != StepKind.LOCAL:  # another attempt may be under way: call it off
             called_off = partial(activation.office.dispatch.cancel, activation.lease.tenant, live.run, result.step)
@@ -133,7 +134,7 @@ def _fail_or_retry(activation: Activation, live: Live, step: OpenStep, result: S
 
 
 def _measure(activation: Activation, live: Live, key: str, outcome: str) -> None:
-    began = live.remote.issued.get(key)
+    began = live.issued_at(key)
     kind = live.settled(key).kind
     activation.office.step_ended(kind, outcome)
     if began is not None:

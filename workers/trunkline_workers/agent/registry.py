@@ -231,7 +231,7 @@ class Registry:
         if poison.letters:
             activation.refused = dict.fromkeys(poison.letters, poison.reason)
         if activation.lease.head:
-            activation.guard(partial(loading.load, activation, past, poison.reason))
+            activation.act(lambda _: loading.load(activation, past, poison.reason))
 
     async def _read_mail(self) -> None:
         while self._stirred:

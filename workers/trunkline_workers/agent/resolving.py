@@ -25,7 +25,7 @@ def resolve(activation: Activation, letter: Mail, turn: Turn) -> None:
     live = activation.runs.get(letter.run)
     outcome = Resolution(letter.body["outcome"])
     if outcome is Resolution.AGAIN and live is not None and not live.parked:
-        turn.taken.append(letter.seq)  # it goes on already: its journal could not be read, and now it can
+        turn.more.taken.append(letter.seq)  # it goes on already: its journal could not be read, and now it can
         activation.change(live, turn).status = live.status
     elif live is None or not live.parked:
         discard(activation, letter, turn, "its run is not parked")
@@ -42,7 +42,7 @@ def _of_step(activation: Activation, live: Live, letter: Mail, resolution: Resol
     if step is None:
         discard(activation, letter, turn, "it does not name the one step whose outcome is unknown")
         return
-    turn.taken.append(letter.seq)
+    turn.more.taken.append(letter.seq)
     if resolution is Resolution.AGAIN:
         reissuing.resume(activation, live, turn, by=_who(letter))
         reissuing.retry(activation, live, step, turn, reason="resolved")
@@ -62,7 +62,7 @@ def _of_step(activation: Activation, live: Live, letter: Mail, resolution: Resol
 
 def _anew(activation: Activation, live: Live, letter: Mail, turn: Turn) -> None:
     """Load the instance anew. The commit counts as progress, so that takeovers before it are forgotten."""
-    turn.taken.append(letter.seq)
+    turn.more.taken.append(letter.seq)
     turn.entries.append(RunResumed(live.run, by=_who(letter), at=activation.now(live)))
     activation.change(live, turn).status = RunStatus.RUNNING
     turn.after.append(partial(activation.leave, None))
