@@ -66,7 +66,7 @@ def test_what_is_gone_is_dropped_and_a_lane_that_was_refused_comes_first() -> No
     queue.put("b", "b3")
     assert queue.take(2, lambda _: True) == ["a1", "a2"]
     queue.put("a", "a3")
-    queue.remove(lambda item: item == "a3")
+    queue.remove("a", lambda item: item == "a3")
     assert list(queue) == ["b3"]
     queue.clear()
     assert len(queue) == 0

@@ -27,6 +27,10 @@ class FairQueue(Generic[T]):
         """All that waits, lane by lane."""
         return (item for lane in self._lanes.values() for item in lane)
 
+    def lane(self, name: str) -> Iterator[T]:
+        """What waits in one lane."""
+        return iter(self._lanes.get(name, ()))
+
     def put(self, lane: str, item: T) -> None:
         self._lanes.setdefault(lane, deque()).append(item)
         self._size += 1
@@ -64,11 +68,15 @@ class FairQueue(Generic[T]):
         self._size -= len(taken)
         return taken
 
-    def remove(self, gone: Callable[[T], bool]) -> None:
-        """Drop what is ``gone``."""
-        kept = {name: deque(item for item in lane if not gone(item)) for name, lane in self._lanes.items()}
-        self._lanes = {name: lane for name, lane in kept.items() if lane}
-        self._size = sum(map(len, self._lanes.values()))
+    def remove(self, name: str, gone: Callable[[T], bool]) -> None:
+        """Drop what is ``gone`` of one lane."""
+        lane = self._lanes.pop(name, None)
+        if lane is None:
+            return
+        kept = deque(item for item in lane if not gone(item))
+        self._size -= len(lane) - len(kept)
+        if kept:
+            self._lanes[name] = kept
 
     def clear(self) -> None:
         self._lanes.clear()

@@ -176,12 +176,12 @@ class Appender:
                 if k in passed:
                     self._settle(item, None)
                 else:
-                    self._refuse(item, fenced(item.append))
+                    self._refuse(item, fenced(item.append), chain)
 
     async def _bisect(self, items: Sequence[Item], error: BaseException) -> None:
         if len(items) == 1:
             append = items[0].append
-            self._refuse(items[0], AppendRefused(instance=append.instance, reason=reason(error)))
+            self._refuse(items[0], AppendRefused(instance=append.instance, reason=reason(error)), self._group)
             return
         ordered = sorted(items, key=lambda item: item.append.instance)
         middle = len(ordered) // 2
@@ -254,8 +254,12 @@ class Appender:
         except Exception:  # whoever was told must not take the appender, and so everybody else, along
             log.exception("what follows a commit failed", instance=item.append.instance)
 
-    def _refuse(self, item: Item, error: TrunklineError) -> None:
-        behind = self._behind(item.append)
+    def _refuse(self, item: Item, error: TrunklineError, beside: Sequence[Item]) -> None:
+        """``beside`` are those of the same commit that may have been submitted on top of ``item``."""
+        append = item.append
+        behind = [
+            one for one in (*beside, *self._queue.lane(append.instance)) if one is not item and one.on_top_of(item)
+        ]
         self._settle(item, error)
         if isinstance(error, Fenced):
             self.stats.fenced += 1
@@ -265,18 +269,7 @@ class Appender:
             self.stats.fenced += 1
             self._settle(one, fenced(one.append))
         if behind:
-            self._queue.remove(lambda one: one.settled)
-
-    def _behind(self, append: Append) -> list[Item]:
-        """What was submitted on top of an append; if that is refused, it can never be true."""
-        return [
-            item
-            for item in (*self._group, *self._queue)
-            if item.append is not append
-            and item.append.instance == append.instance
-            and item.append.epoch == append.epoch
-            and not item.settled
-        ]
+            self._queue.remove(append.instance, lambda one: one.settled)
 
     def _fail_all(self, error: Unreachable) -> None:
         left = [item for item in (*self._group, *self._queue) if not item.settled]

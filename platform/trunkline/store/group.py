@@ -15,6 +15,7 @@ from typing import Any
 
 from trunkline.domain.codec import dumps
 from trunkline.domain.ids import instance_id, new_id
+from trunkline.domain.journal import ENTRY_TYPES
 from trunkline.store.arrays import Array, BigInts, Bools, Floats, Ids, Ints, Texts
 from trunkline.store.changes import Append, ApprovalAsked, BondMade, RunChange
 from trunkline.store.post import columns, encode, moment
@@ -58,6 +59,9 @@ _DEAD: Kinds = {
 _SNAPSHOTS: Kinds = {"n_k": Ints, "n_version": BigInts, "n_body": Texts}
 
 
+_TYPES = {name: name.encode() for name in ENTRY_TYPES}
+
+
 class Item:
     """One append on its way. ``then`` is called once: when it is committed, or with the error that it came to."""
 
@@ -98,6 +102,11 @@ class Item:
         mine, before = self.append, other.append
         return mine.expected == other.end and mine.epoch == before.epoch and mine.owner == before.owner
 
+    def on_top_of(self, other: Item) -> bool:
+        """Whether this waits, and was submitted under the lease of ``other``: without that it can never be true."""
+        mine, before = self.append, other.append
+        return mine.instance == before.instance and mine.epoch == before.epoch and not self.settled
+
 
 class Group:
     """``parameters`` and ``parts`` of the one statement that writes ``items``."""
@@ -131,7 +140,7 @@ class Group:
             for item in chain:
                 versions.extend(range(item.append.expected + 1, item.end + 1))
                 runs.extend([entry.run for entry in item.append.entries])
-                types.extend([entry.TYPE for entry in item.append.entries])
+                types.extend([_TYPES[entry.TYPE] for entry in item.append.entries])
                 bodies.extend(item.bodies)
             fences.extend([k] * (len(versions) - len(fences)))
         if versions:

@@ -130,13 +130,15 @@ class Activation:
         turn.entries.append(entry)
         live.last_at = max(live.last_at, getattr(entry, "at", 0.0))
         self.doing.run = live.run
-        self._driver(live).deliver(entry)
+        assert live.driver is not None, "a parked run takes no deliveries"
+        live.driver.deliver(entry)
         self.follow(live, turn)
 
     def follow(self, live: Live, turn: Turn) -> None:
         """Carry over what the handler did since the last delivery."""
         while True:
-            driver = self._driver(live)
+            driver = live.driver
+            assert driver is not None, "a parked run does nothing"
             for command in driver.take_commands():
                 ending = type(command) in incarnations.ENDS
                 entry = incarnations.as_recorded(self, live, command) if ending else command
@@ -214,9 +216,9 @@ class Activation:
 
     def run_local(self, live: Live, key: str) -> None:
         """Carry out an open local step in this process."""
-        open_ = self._driver(live).open_steps[key]
-        step = LocalStep(self, live.run, key, open_.attempt, open_.payload)
-        self.local[live.run, key] = step
+        assert live.driver is not None, "a parked run carries out no steps"
+        open_ = live.driver.open_steps[key]
+        step = self.local[live.run, key] = LocalStep(self, live.run, key, open_.attempt, open_.payload)
         self.office.local_steps.begin(step)
 
     def stop_local(self, run: str, key: str) -> None:
@@ -305,7 +307,7 @@ class Activation:
         """
         if self.unsettled or self.local or self.tray or (self.queue and not self.runs and not self.paused):
             return False
-        return all(live.parked or self._driver(live).waiting for live in self.runs.values())
+        return all(live.driver is None or live.parked or live.driver.waiting for live in self.runs.values())
 
     def close(self) -> None:
         """Leave memory. Nothing is journalled; contexts that are still in somebody's hands raise from now on."""
@@ -350,8 +352,3 @@ class Activation:
     def change(self, live: Live, turn: Turn) -> RunChange:
         """The one change to the run's row in this turn."""
         return turn.more.runs.setdefault(live.run, RunChange(run=live.run, status=live.status))
-
-    @staticmethod
-    def _driver(live: Live) -> RunDriver:
-        assert live.driver is not None, "a parked run takes no deliveries"
-        return live.driver
