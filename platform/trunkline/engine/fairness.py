@@ -27,6 +27,11 @@ class FairQueue(Generic[T]):
         """All that waits, lane by lane."""
         return (item for lane in self._lanes.values() for item in lane)
 
+    @property
+    def lanes(self) -> int:
+        """In how many lanes something waits."""
+        return len(self._lanes)
+
     def put(self, lane: str, item: T) -> None:
         self._lanes.setdefault(lane, deque()).append(item)
         self._size += 1
