@@ -19,6 +19,7 @@ from benchmarks.overload.phases import phase
 from rich.console import Console
 
 RESULT = Path(__file__).parents[1] / "results" / "overload.json"
+WARM_UP = 5.0  # seconds
 console = Console(stderr=True, highlight=False)
 
 
@@ -26,8 +27,8 @@ async def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for way in chosen.ways:
         async with exchange() as ours:
-            await phase(ours, "http", 50, 3, "warm")
-            # A closed loop finds what can be done over HTTP; for events the same number of runs is what can be done.
+            await phase(ours, "http", 0, WARM_UP, "warm")
+            # What can be done, however it is asked for: as many runs as end when 1,000 are always under way.
             found = await phase(ours, "http", 0, chosen.seconds, "saturation")
             most = found["completed_per_s"]
             _tell("saturation", found)
