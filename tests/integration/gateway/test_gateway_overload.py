@@ -162,6 +162,18 @@ async def test_when_too_much_waits_for_workers_no_run_begins_and_all_else_is_tak
         assert len((await http.get("/v1/runs?limit=500")).json()["items"]) == len(accepted)
 
 
+async def test_who_goes_away_in_mid_sentence_leaves_nothing_behind(
+    gateway: Any, db: Database, eventually: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = await gateway()
+    async with httpx2.AsyncClient(base_url=url, timeout=20) as http:
+        async with half_sent(url, b'{"input": "well"}'):
+            await eventually(lambda: inside(http, 1))
+        await eventually(lambda: inside(http, 0))
+        assert (await http.get("/v1/runs")).json()["items"] == []
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_plain_start_and_one_by_the_long_way_are_the_same(gateway: Any, db: Database) -> None:
     url = await gateway()
     async with httpx2.AsyncClient(base_url=url, timeout=20) as http:
