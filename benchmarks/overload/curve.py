@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -25,8 +25,7 @@ def curve(told: Mapping[str, Any]) -> str:
     )
 
 
-def _panel(found: Mapping[str, Any], title: str, top: int) -> Iterator[str]:
-    phases = found["phases"]
+def _panel(phases: Sequence[Mapping[str, Any]], title: str, top: int) -> Iterator[str]:
     right = max(one["times"] for one in phases)
     drawn = {name: [(one["times"], _rate(one, name)) for one in phases] for name in _LINES}
     most = max(rate for points in drawn.values() for _, rate in points) or 1.0
@@ -35,20 +34,21 @@ def _panel(found: Mapping[str, Any], title: str, top: int) -> Iterator[str]:
     def at(times: float, rate: float) -> str:
         return f"{_LEFT + across * times / right:.1f},{top + _TOP + down * (1 - rate / most):.1f}"
 
-    rate = f"{found['saturation_per_s']:,.0f}"
-    yield f'<text class="head" x="8" y="{top + 22}">{escape(title)}: runs a second, where {rate} can be done</text>'
+    head = f"{escape(title)}: a second, as multiples of what could be done just before"
+    yield f'<text class="head" x="8" y="{top + 22}">{head}</text>'
     for name, colour in _LINES.items():
         points = drawn[name]
         yield f'<polyline stroke="{colour}" stroke-width="2" points="{" ".join(at(*one) for one in points)}"/>'
         x, y = at(*points[-1]).split(",")
-        yield f'<text x="{float(x) + 6:.1f}" y="{float(y) + 4:.1f}">{name} {points[-1][1]:,.0f}</text>'
+        yield f'<text x="{float(x) + 6:.1f}" y="{float(y) + 4:.1f}">{name} {points[-1][1]:.2g}×</text>'
     for one in phases:
         x = at(one["times"], 0).split(",")[0]
         yield f'<text x="{x}" y="{top + _HEIGHT + 18}" text-anchor="middle">{one["times"]:g}×</text>'
 
 
 def _rate(one: Mapping[str, Any], name: str) -> float:
+    """In multiples of what could be done."""
     if name == "shed":
         shed = sum(count for status, count in one["answered"].items() if status in {"429", "503"})
-        return float(shed / one["seconds"])
-    return float(one[f"{name}_per_s"])
+        return float(shed / one["seconds"] / one["saturation_per_s"])
+    return float(one[f"{name}_per_s"] / one["saturation_per_s"])

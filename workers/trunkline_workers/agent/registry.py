@@ -36,7 +36,7 @@ from trunkline_workers.agent.turn import Unfinished
 log = logs.get("registry")
 
 BATCH = 256
-MOST_WANTED = 4096  # instances that wait for their lease; further wakes stay on the bus meanwhile
+MOST_WANTED = 2048  # instances that wait for their lease; further wakes stay on the bus meanwhile
 SWEEP = 0.25  # seconds
 SOON = 0.01  # seconds until it is looked again whether those that are here leave time for others
 AGAIN_AFTER = 1.0  # seconds from a turn that could not be recorded to the next try
