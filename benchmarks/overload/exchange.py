@@ -21,13 +21,14 @@ APP = str(Path(__file__).with_name("overload_app.py"))
 
 @dataclass(frozen=True)
 class Exchange:
-    """``pids`` are those of our processes and of the servers, by name."""
+    """``children`` are our processes."""
 
     db: Database
     nats: str
     postgres: str
     gateway: str
-    pids: Mapping[str, int]
+    children: Children
+    servers: Mapping[str, int]  # their process ids
 
     async def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         async with self.db.connection() as connection:
@@ -38,7 +39,9 @@ class Exchange:
 
     def resident(self) -> dict[str, int]:
         """Bytes in memory of each process; of Postgres those of all its processes, what they share counted once."""
-        return {name: _proportional(pid) if name == "postgres" else _resident(pid) for name, pid in self.pids.items()}
+        pids = {**self.children.pids, **self.servers}
+        found = {name: _proportional(pid) if name == "postgres" else _resident(pid) for name, pid in pids.items()}
+        return {name: size for name, size in found.items() if size}  # one that has just ended has none
 
 
 @asynccontextmanager
@@ -55,8 +58,8 @@ async def exchange(**settings: Any) -> AsyncIterator[Exchange]:
             try:
                 url = f"http://127.0.0.1:{port}"
                 await until(lambda: _ready(db, url), 60)
-                pids = {**children.pids, "nats-server": stack.nats.pid, "postgres": stack.postgres.pid}
-                yield Exchange(db, stack.nats.url, stack.postgres.url, url, pids)
+                pids = {"nats-server": stack.nats.pid, "postgres": stack.postgres.pid}
+                yield Exchange(db, stack.nats.url, stack.postgres.url, url, children, pids)
             finally:
                 await db.close()
 
@@ -73,18 +76,19 @@ async def _ready(db: Database, url: str) -> bool:
 
 
 def _resident(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+    return _said(pid, "status", "VmRSS:")
 
 
 def _proportional(pid: int) -> int:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    total = 0
-    for one in (str(pid), *children):
-        with suppress(OSError):  # it has ended
-            lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
-            total += next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    return total
+    return sum(_said(one, "smaps_rollup", "Pss:") for one in (str(pid), *children))
+
+
+def _said(pid: int | str, file: str, name: str) -> int:
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+    return 0
 
 
 def _free_port() -> int:
