@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
+
+STALE = 3.0  # seconds without use; servers close idle connections after five or more
 
 
 class Lines:
@@ -15,7 +18,7 @@ class Lines:
     def __init__(self, url: str) -> None:
         where = urlsplit(url)
         self._host, self._port = where.hostname or "127.0.0.1", where.port or 80
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """Status and body of the answer to a JSON body.
@@ -23,17 +26,29 @@ class Lines:
         Raises:
             OSError, asyncio.IncompleteReadError: the connection was lost.
         """
-        line = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
+        reader, writer = self._line() or await asyncio.open_connection(self._host, self._port)
         data = json.dumps(body).encode()
         fields = {"Host": f"{self._host}:{self._port}", "Content-Type": "application/json", **(headers or {})}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        line[1].write(f"POST {path} HTTP/1.1\r\n{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
-        answer = await _answer(line[0])
-        self._idle.append(line)
+        writer.write(f"POST {path} HTTP/1.1\r\n{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+        answer = await _answer(reader)
+        self._idle.append((time.monotonic(), reader, writer))
         return answer
 
+    def _line(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """The one that was used last; the others go when they are so old that a server may be closing them."""
+        if not self._idle:
+            return None
+        used_at, reader, writer = self._idle.pop()
+        if time.monotonic() - used_at < STALE:
+            return reader, writer
+        self._idle.append((used_at, reader, writer))
+        self.close()
+        self._idle.clear()
+        return None
+
     def close(self) -> None:
-        for _, writer in self._idle:
+        for _, _, writer in self._idle:
             writer.close()
 
 

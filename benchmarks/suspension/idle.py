@@ -33,6 +33,7 @@ where m.run = any(%s::uuid[]) and m.kind = 'request' group by m.run, m.created_a
 """
 _ENDED = "select count(*) from runs where id = any(%s::uuid[]) and ended_at is not null"
 
+
 # What somebody does every so often, whatever happens: the supervisor's duties, and every worker's polls.
 async def _forget(what: str, db: Database) -> object:
     return await retention.forget(db, what, YEAR, 500)

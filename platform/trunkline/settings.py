@@ -81,6 +81,12 @@ class Settings(BaseSettings):
         description="Requests that one gateway takes in at once, until what they ask for is committed; more are sent "
         "away with 503. Where several tenants have keys, one tenant's may be three quarters of these; more get 429.",
     )
+    max_backlog: int = Field(
+        10_000,
+        ge=1,
+        description="Instances of one agent that wait for a worker, beyond which a gateway begins no more of its runs "
+        "and answers 503.",
+    )
     max_issued: int = Field(
         256, ge=1, description="Tool and model calls of one instance on the bus at once; its further ones wait."
     )

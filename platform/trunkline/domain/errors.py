@@ -216,6 +216,14 @@ class Busy(TrunklineError):
     status = 503
 
 
+class AgentBusy(TrunklineError):
+    """More runs of agent {agent} wait than its workers have room for. Nothing of this one was accepted: come again in a
+    moment, or start more workers.
+    """
+
+    status = 503
+
+
 class TenantBusy(TrunklineError):
     """{inside} requests of this tenant are being taken in, which is its share. Nothing of this one was accepted: come
     again in a moment.

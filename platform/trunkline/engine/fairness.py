@@ -31,6 +31,11 @@ class FairQueue(Generic[T]):
         """What waits in one lane."""
         return iter(self._lanes.get(name, ()))
 
+    @property
+    def lanes(self) -> int:
+        """In how many lanes something waits."""
+        return len(self._lanes)
+
     def put(self, lane: str, item: T) -> None:
         self._lanes.setdefault(lane, deque()).append(item)
         self._size += 1

@@ -12,6 +12,7 @@ from trunkline.access.following import Following
 from trunkline.bus.connection import Bus
 from trunkline.domain.codec import loads
 from trunkline.domain.errors import PayloadTooLarge, Unauthorized, Unavailable
+from trunkline.gateway.backlog import Backlog
 from trunkline.gateway.door import Door, ticket_of
 from trunkline.settings import Settings
 from trunkline.store.database import Database
@@ -25,6 +26,7 @@ class Desk:
         self.entrance = Entrance(db, max_mailbox=settings.max_mailbox)
         self.following = Following(db)
         self.door = Door(settings.max_accepts, several=len(settings.api_keys) > 1)
+        self.backlog = Backlog(settings.max_backlog)
         self.listeners = 0
 
     @property
@@ -35,6 +37,7 @@ class Desk:
     def joined(self, bus: Bus) -> None:
         """NATS was reached."""
         self.entrance.bus = self.following.bus = bus
+        self.backlog.joined(bus)
 
     def tenant(self, request: Request) -> str:
         """Whose key the request bears.

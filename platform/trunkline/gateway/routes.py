@@ -184,6 +184,7 @@ async def begin(request: Request, agent: str, key: str | None, wait: float, idem
     tenant, body = desk.tenant(request), await desk.body(request)
     if not isinstance(body, dict) or "input" not in body:
         raise BadInput(target=f"agent {agent!r}", reason='the body is not {"input": …}')
+    desk.backlog.check(tenant, agent)
     begun = await desk.entrance.begin(
         tenant, agent, key, body["input"], idempotency_key=idempotency_key, deadline=body.get("deadline")
     )

@@ -86,6 +86,7 @@ async def _serve(desk: Desk, stop: asyncio.Event, on_ready: Callable[[str], None
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+    await desk.backlog.close()
     if desk.bus is not None:
         await desk.bus.close()
 

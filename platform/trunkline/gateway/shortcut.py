@@ -7,7 +7,7 @@ by FastAPI, which documents the route, and refuses what is wrong. Both ways come
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.domain.errors import TrunklineError
@@ -35,6 +35,8 @@ class Shortcut:
         request = Request(scope, receive)
         try:
             response = await begin(request, agent, None if key is None else check_key(key), 0.0, idempotency_key)
+        except ClientDisconnect:
+            return
         except TrunklineError as error:
             response = problems.answer(error)
         except Exception as error:  # noqa: BLE001 - logged there

@@ -86,7 +86,7 @@ sensed = _counter("sensed", "Events that a sensor published.", "sensor")
 sensor_failures = _counter("sensor_failures", "Times that a sensor failed and was begun again.", "sensor")
 accept_group = _histogram("accept_group", "Requests that were accepted by one commit.", _SIZES)
 inside = _gauge("accepts_inside", "Requests that the gateway is taking in: not committed yet.")
-shed = _counter("shed", "Requests that the gateway sent away, by reason: busy, bytes, tenant.", "reason")
+shed = _counter("shed", "Requests that the gateway sent away, by reason: busy, bytes, tenant, backlog.", "reason")
 http_requests = _counter("http_requests", "Requests to the gateway, by route template.", "method", "route", "status")
 http_seconds = _histogram("http_seconds", "Time until a response began.", _SLOW, "method", "route")
 

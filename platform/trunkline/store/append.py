@@ -76,6 +76,11 @@ class Appender:
         self._task: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
 
+    @property
+    def backlogged(self) -> bool:
+        """Whether more instances wait to be written than the next commit can take."""
+        return self._queue.lanes > self._max_batch
+
     def start(self) -> asyncio.Task[None]:
         """Begin to commit. What was submitted before waited. The task ends after ``close``, else only by a fault."""
         self._task = asyncio.create_task(self._run(), name="appender")

@@ -27,6 +27,7 @@ log = logs.get("supervisor")
 
 PAGE = 1000
 BACKLOG = 5000
+MOST = 20_000  # instances that one look finds waiting, by mail and by runs each; the next goes on from there
 QUEUES = ("EVENTS", "INBOX", "WORK", "REPLY")
 LONGEST_DELAY = 30.0  # seconds
 BONDS = 5000  # of them one look goes through at most; the next goes on from there
@@ -39,6 +40,7 @@ class Reconcile:
         self._db, self._bus, self._settings = db, bus, settings
         self._patience = Patience(settings.reconcile_every, LONGEST_DELAY)
         self._bonds = bonds.FIRST
+        self._after = dict.fromkeys((mailbox.untaken, reclaim.stalled), FIRST_ID)
 
     async def run(self) -> NoReturn:
         while True:
@@ -57,7 +59,8 @@ class Reconcile:
         async for page in self._forgotten():
             still += len(page)
             woken += await wake(self._bus, [address for address in page if self._is_due(address, waiting)])
-        self._patience.end_look()
+        if set(self._after.values()) == {FIRST_ID}:  # all have been looked at
+            self._patience.end_look()
         metrics.still_instances.set(still)
         if woken:
             metrics.reconciled.inc(woken)
@@ -77,11 +80,13 @@ class Reconcile:
             metrics.queue_messages.labels(stream=stream).set(sum(reader.pending for reader in readers))
 
     async def _forgotten(self) -> AsyncIterator[list[Address]]:
-        for find in (mailbox.untaken, reclaim.stalled):
-            after = FIRST_ID
-            while page := await find(self._db, self._settings.reconcile_after, PAGE, after=after):
+        for find in self._after:
+            for _ in range(MOST // PAGE):
+                page = await find(self._db, self._settings.reconcile_after, PAGE, after=self._after[find])
+                self._after[find] = page[-1][2] if page else FIRST_ID
+                if not page:
+                    break
                 yield page
-                after = page[-1][2]
 
     def _is_due(self, address: Address, waiting: Counter[str]) -> bool:
         tenant, agent, instance = address

@@ -11,6 +11,7 @@ from routing import TENANT, Exchange, event
 from integration.bus.listening import say
 from trunkline.bus import stored
 from trunkline.domain.ids import instance_id
+from trunkline.domain.work import Wake
 from trunkline_workers.router.service import DURABLE, Router
 
 
@@ -182,3 +183,21 @@ async def test_what_a_stopped_router_did_not_get_to_is_handed_back(exchange: Exc
     await eventually(exchange.settled)
     await heir.stop()
     assert len(await exchange.mail()) == 300
+
+
+async def test_a_wake_is_offered_to_the_routers_own_worker_before_it_goes_out(
+    exchange: Exchange, eventually: Any
+) -> None:
+    await exchange.subscribe("near", ("order.placed", "data.order_id", "order.placed"))
+    await exchange.subscribe("far", ("order.placed", "data.order_id", "order.placed"))
+    offered: list[str] = []
+
+    def near(wake: Wake) -> bool:
+        offered.append(wake.agent)
+        return wake.agent == "near"
+
+    exchange.router.near = near
+    await exchange.publish(event(1))
+    await eventually(lambda: exchange.woken("far"))
+    assert sorted(offered) == ["far", "near"]
+    assert await exchange.woken("near") == set()

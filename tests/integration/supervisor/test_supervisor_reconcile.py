@@ -53,6 +53,18 @@ async def test_every_page_is_seen_and_nobody_is_woken_at_every_look(
     assert len(set(await woken(bus))) == 7
 
 
+async def test_one_look_is_bounded_and_the_next_goes_on_from_there(
+    reconcile: Reconcile, db: Database, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duty, "PAGE", 2)
+    monkeypatch.setattr(duty, "MOST", 4)
+    await accept(db, [request() for _ in range(7)])
+    await rows(db, AGE)
+    assert [await reconcile.look() for _ in range(2)] == [4, 3]
+    assert [await reconcile.look() for _ in range(3)] == [0, 0, 0]  # all were woken just now, and that is remembered
+    assert len(set(await woken(bus))) == 7
+
+
 async def test_a_subject_gets_no_more_wakes_than_its_backlog(
     reconcile: Reconcile, db: Database, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,8 +36,9 @@ from trunkline_workers.agent.turn import Unfinished
 log = logs.get("registry")
 
 BATCH = 256
-MOST_WANTED = 4096  # instances that wait for their lease; further wakes stay on the bus meanwhile
+MOST_WANTED = 2048  # instances that wait for their lease; further wakes stay on the bus meanwhile
 SWEEP = 0.25  # seconds
+SOON = 0.01  # seconds until it is looked again whether those that are here leave time for others
 AGAIN_AFTER = 1.0  # seconds from a turn that could not be recorded to the next try
 MOST_REASON = 1000  # characters
 
@@ -58,6 +59,7 @@ class Registry:
         self._sleepers = Sleepers(self._held, (self._stirred, self._fetching), office.settings)
         self._shortage = Shortage(office.settings.memory_limit or memory.available() // 2)
         self._strained = False  # memory is short, and that was said
+        self._held_off = False  # those that are here are to get on first
         self._crowded = False  # as many instances are at work as fit, and none of them sleeps
         self._lost = self._lose  # one for all activations
         self._work = asyncio.Event()
@@ -169,12 +171,25 @@ class Registry:
             self._work.set()
 
     async def _room(self) -> int:
-        """How many can be taken now: at most a batch. Sleepers make room for them."""
+        """How many can be taken now: at most a batch. Sleepers make room for them.
+
+        None, while more of those that are here have something to record than a commit can take: others would not make
+        the worker do more, but everybody wait longer. So what has begun ends first, and the rest waits as mail.
+        """
+        if self._office.appender.backlogged:
+            if not self._held_off:
+                self._held_off = True
+                self._office.later(SOON, self._go_on)
+            return 0
         most = self._office.settings.max_activations
         await self._put_to_sleep(self._sleepers.crowding(min(len(self._wanted) or 1, BATCH, most)), "full")
         room = min(BATCH, most - len(self._held))
         self._crowded = room <= 0
         return max(room, 0)
+
+    def _go_on(self) -> None:
+        self._held_off = False
+        self._work.set()
 
     async def _resting(self, batch: Mapping[str, Wake]) -> set[str]:
         """Instances that only wait until their agent is no longer paused: they cost rows, and no memory."""

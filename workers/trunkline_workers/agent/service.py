@@ -39,6 +39,8 @@ log = logs.get("agents")
 
 INBOX_CAPACITY = 1024
 REPLY_CAPACITY = 4096
+PUT_OFF = 0.5  # seconds that a wake waits on the bus when this worker has no room for it
+PASSED_BY = 512  # wakes that a full worker hands back before it looks at no more for as long
 LOOK_EVERY = 10.0  # seconds between two readings of Postgres's clock, and between two looks at parked runs
 
 
@@ -84,6 +86,8 @@ class AgentWorker:
         self._app, self._settings, self._clock = app, settings, clock
         self.db, self.bus = lines.db, lines.bus
         self._consumptions: list[Consumption] = []
+        self._inboxes: list[Consumption] = []
+        self._passed_by = 0  # wakes that were handed back since it was last begun to look at them
         self._parts: list[asyncio.Task[None]] = []  # none ends by itself
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -215,7 +219,8 @@ class AgentWorker:
         for agent in self._app.agents:
             await self.bus.subscribe(subjects.permit(settings.tenant, agent), permits.on_request, queue="permit")
             inbox = Consumer("INBOX", f"inbox-{settings.tenant}-{agent}", subjects.inbox(settings.tenant, agent), 30.0)
-            self._consumptions.append(await self.bus.consume(inbox, self._on_inbox, capacity=INBOX_CAPACITY))
+            self._inboxes.append(await self.bus.consume(inbox, self._on_inbox, capacity=INBOX_CAPACITY))
+        self._consumptions += self._inboxes
         self.bus.on_wiped(self._on_wiped)
 
     # --- what arrives -----------------------------------------------------------------------------------------------
@@ -229,7 +234,10 @@ class AgentWorker:
             delivery.term("not a wake")
             return
         if self.registry.closed or (self.registry.full and self.registry.find(wake.instance) is None):
-            delivery.nak(0.5)
+            delivery.nak(PUT_OFF)
+            self._passed_by += 1
+            if self._passed_by == PASSED_BY:
+                self._rest()
             return
         delivery.ack()
         faults.point("wake-acknowledged")
@@ -243,6 +251,20 @@ class AgentWorker:
             return False
         self.registry.look(wake)
         return True
+
+    def _rest(self) -> None:
+        """This worker is full, and most of what waits is not for it: it looks at the next ones in a while. (Handing
+        back tens of thousands of wakes again and again would take all its time.)
+        """
+        for inbox in self._inboxes:
+            inbox.pause()
+        asyncio.get_running_loop().call_later(PUT_OFF, self._look_on)
+
+    def _look_on(self) -> None:
+        self._passed_by = 0
+        if not self.registry.closed:
+            for inbox in self._inboxes:
+                inbox.resume()
 
     async def _on_wake(self, message: CoreMessage) -> None:
         """A wake for an instance that this worker owns. What is none is passed over: it was only a hint."""

@@ -1,0 +1,54 @@
+"""The phases as a picture: what was completed, accepted and shed a second, by what was offered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+_WIDTH, _HEIGHT, _LEFT, _TOP, _PANEL = 760, 250, 70, 40, 300  # pixels
+_STYLE = "text { font: 12px sans-serif; fill: #24292f } .head { font-weight: bold } polyline { fill: none }"
+_LINES = {"completed": "#1f6feb", "accepted": "#2da44e", "shed": "#d29922"}
+_WAYS = {"http": "POST …/runs", "nats": "events"}
+
+
+def curve(told: Mapping[str, Any]) -> str:
+    """The SVG's text, a panel for each way in."""
+    body: list[str] = []
+    ways = [way for way in _WAYS if way in told]
+    for place, way in enumerate(ways):
+        body += _panel(told[way], _WAYS[way], place * _PANEL)
+    height = len(ways) * _PANEL + 10
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}">'
+    return "\n".join(
+        [head, f"<style>{_STYLE}</style>", '<rect width="100%" height="100%" fill="white"/>', *body, "</svg>", ""]
+    )
+
+
+def _panel(phases: Sequence[Mapping[str, Any]], title: str, top: int) -> Iterator[str]:
+    right = max(one["times"] for one in phases)
+    drawn = {name: [(one["times"], _rate(one, name)) for one in phases] for name in _LINES}
+    most = max(rate for points in drawn.values() for _, rate in points) or 1.0
+    across, down = _WIDTH - _LEFT - 130, _HEIGHT - _TOP
+
+    def at(times: float, rate: float) -> str:
+        return f"{_LEFT + across * times / right:.1f},{top + _TOP + down * (1 - rate / most):.1f}"
+
+    head = f"{escape(title)}: a second, as multiples of what could be done just before"
+    yield f'<text class="head" x="8" y="{top + 22}">{head}</text>'
+    for name, colour in _LINES.items():
+        points = drawn[name]
+        yield f'<polyline stroke="{colour}" stroke-width="2" points="{" ".join(at(*one) for one in points)}"/>'
+        x, y = at(*points[-1]).split(",")
+        yield f'<text x="{float(x) + 6:.1f}" y="{float(y) + 4:.1f}">{name} {points[-1][1]:.2g}×</text>'
+    for one in phases:
+        x = at(one["times"], 0).split(",")[0]
+        yield f'<text x="{x}" y="{top + _HEIGHT + 18}" text-anchor="middle">{one["times"]:g}×</text>'
+
+
+def _rate(one: Mapping[str, Any], name: str) -> float:
+    """In multiples of what could be done."""
+    if name == "shed":
+        shed = sum(count for status, count in one["answered"].items() if status in {"429", "503"})
+        return float(shed / one["seconds"] / one["saturation_per_s"])
+    return float(one[f"{name}_per_s"] / one["saturation_per_s"])
