@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nats.aio.msg import Msg
-
+from trunkline.bus.parsing import headers_of
 from trunkline.bus.pulling import Inbox
 from trunkline.domain.errors import Unavailable
 
@@ -62,15 +61,21 @@ class Consumer:
 class Delivery:
     """One message in hand. Exactly one of ``ack``, ``nak`` and ``term`` counts, the first; none of them waits."""
 
-    __slots__ = ("_consumption", "_reply", "_settled", "data", "headers", "subject")
+    __slots__ = ("_consumption", "_headers", "_reply", "_settled", "_subject", "data")
 
-    def __init__(self, message: Msg, consumption: Consumption) -> None:
-        self.subject = message.subject
-        self.data = message.data
-        self.headers: dict[str, str] = message.headers or {}
-        self._reply = message.reply
+    def __init__(self, subject: bytes, reply: bytes, data: bytes, headers: bytes, consumption: Consumption) -> None:
+        self.data = data
+        self._subject, self._reply, self._headers = subject, reply, headers
         self._consumption = consumption
         self._settled = False
+
+    @property
+    def subject(self) -> str:
+        return self._subject.decode(errors="replace")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return headers_of(self._headers)
 
     @property
     def settled(self) -> bool:
@@ -114,9 +119,9 @@ class Delivery:
             self._consumption.answer(self._reply, word)
             self._consumption.settled()
 
-    def _token(self, index: int) -> str:
+    def _token(self, index: int) -> bytes:
         # $JS.ACK.[domain.account.]stream.consumer.deliveries.stream seq.consumer seq.time.pending[.random]
-        tokens = self._reply.split(".")
+        tokens = self._reply.split(b".")
         return (tokens[:11] if len(tokens) > 9 else tokens)[index]
 
 
@@ -188,10 +193,10 @@ class Consumption:
 
     # --- what comes -------------------------------------------------------------------------------------------------
 
-    def _arrived(self, message: Msg) -> None:
+    def _arrived(self, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         self._delay = _FIRST_DELAY
         self.in_flight += 1
-        self._hand(Delivery(message, self))
+        self._hand(Delivery(subject, reply, data, headers, self))
         self._pull()
 
     def _ended(self, reason: str) -> None:
@@ -230,9 +235,9 @@ class Consumption:
 
     # --- what is answered and asked ---------------------------------------------------------------------------------
 
-    def answer(self, reply: str, word: bytes) -> None:
+    def answer(self, reply: bytes, word: bytes) -> None:
         """Send an acknowledgement, of whatever kind."""
-        self._bus.send(reply, word)
+        self._bus.answer(reply, word)
 
     def settled(self) -> None:
         """A message left the handler's hands."""
