@@ -35,6 +35,7 @@ from trunkline_workers.failures import failure
 from trunkline_workers.finished import Finished
 from trunkline_workers.intake import anew, args_of, bury, decode
 from trunkline_workers.outcomes import body_of, outcome_of
+from trunkline_workers.packing import Packing
 from trunkline_workers.permits import PATIENCE, Permits
 
 log = logs.get("workers")
@@ -67,6 +68,7 @@ class Pipeline:
         self._cancellations = Cancellations(bus, settings.tenant)
         self._held: dict[Delivery, asyncio.Task[None]] = {}
         self._begun: dict[tuple[str, str, int], Execution] = {}  # from the asking of the permit to the end
+        self._packing = Packing(bus)
         self._finished = Finished()
         self._log = ExecutionsLog(settings.executions_log, member.worker_id)
         self._absence = Absence(settings.ack_wait)
@@ -263,8 +265,7 @@ class Pipeline:
         outcome = outcome_of(execution, result, self._member.worker_id)
         offload_over = min(self._settings.offload_over, self._bus.max_payload - _HEADERS)
         body = await _until_taken(lambda: body_of(self._db, outcome, self._settings.max_payload, offload_over))
-        reply, msg_id = execution.item.reply, execution.id or None
-        await _until_taken(lambda: self._bus.publish(reply, body, msg_id=msg_id))
+        await _until_taken(lambda: self._packing.send(execution.item.reply, body))
         unknown = (result.error or {}).get("unknown")
         if not (execution.item.probe or unknown):  # of what is unknown a probe can tell more
             self._finished.remember(execution.attempt, body)

@@ -10,7 +10,7 @@ import re
 import uuid
 from typing import NewType
 
-from uuid_utils import uuid7
+from uuid_utils import UUID, uuid5, uuid7
 
 from trunkline.domain.errors import BadKey, BadName
 
@@ -24,7 +24,7 @@ MAX_KEY_BYTES = 512
 FIRST_ID = "00000000-0000-0000-0000-000000000000"  # before every id
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
-_SPACE = uuid.UUID("6c0f6e43-5d3b-5f0c-9d51-74756e6b6c6e")
+_SPACE = UUID("6c0f6e43-5d3b-5f0c-9d51-74756e6b6c6e")
 
 
 def check_name(kind: str, value: str) -> str:
@@ -87,4 +87,4 @@ def child_run_id(parent_run: str, step_key: str) -> RunId:
 
 def derived_id(*parts: str) -> str:
     """A UUIDv5 (RFC 9562) of ``parts``; NUL separates them, which no part may contain."""
-    return str(uuid.uuid5(_SPACE, "\x00".join(parts)))
+    return str(uuid5(_SPACE, "\x00".join(parts)))

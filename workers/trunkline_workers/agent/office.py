@@ -132,7 +132,7 @@ class Office:
 
     def step_took(self, kind: str, began: float) -> None:
         """``began`` is the loop's time."""
-        metrics.step_seconds.labels(kind=kind).observe(self._loop.time() - began)
+        _took(kind).observe(self._loop.time() - began)
 
     @staticmethod
     def redispatched(reason: str) -> None:
@@ -160,3 +160,8 @@ def _ends(status: RunStatus) -> tuple[Any, Any]:
 def _steps(kind: str, outcome: str) -> Any:
     """Finding a metric by its labels costs more than counting."""
     return metrics.steps.labels(kind=kind, outcome=outcome)
+
+
+@cache
+def _took(kind: str) -> Any:
+    return metrics.step_seconds.labels(kind=kind)
