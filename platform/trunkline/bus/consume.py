@@ -61,12 +61,13 @@ class Consumer:
 class Delivery:
     """One message in hand. Exactly one of ``ack``, ``nak`` and ``term`` counts, the first; none of them waits."""
 
-    __slots__ = ("_consumption", "_headers", "_reply", "_settled", "_subject", "data")
+    __slots__ = ("_consumption", "_headers", "_reply", "_settled", "_subject", "_tokens", "data")
 
     def __init__(self, subject: bytes, reply: bytes, data: bytes, headers: bytes, consumption: Consumption) -> None:
         self.data = data
         self._subject, self._reply, self._headers = subject, reply, headers
         self._consumption = consumption
+        self._tokens: list[bytes] | None = None  # of the reply subject, once they are asked for
         self._settled = False
 
     @property
@@ -121,8 +122,10 @@ class Delivery:
 
     def _token(self, index: int) -> bytes:
         # $JS.ACK.[domain.account.]stream.consumer.deliveries.stream seq.consumer seq.time.pending[.random]
-        tokens = self._reply.split(b".")
-        return (tokens[:11] if len(tokens) > 9 else tokens)[index]
+        if self._tokens is None:
+            tokens = self._reply.split(b".")
+            self._tokens = tokens[:11] if len(tokens) > 9 else tokens
+        return self._tokens[index]
 
 
 Handler = Callable[[Delivery], Awaitable[None] | None]
@@ -137,6 +140,7 @@ class Consumption:
         self._bus, self._handler, self._capacity = bus, handler, max(1, capacity)
         self._least = max(1, self._capacity // 4)  # a request for fewer waits for the others to run out
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{bus.subjects.stream_name(spec.stream)}.{spec.durable}"
+        self._loop = asyncio.get_running_loop()
         self._inbox: Inbox | None = None
         self._delay = _FIRST_DELAY  # before the next repair
         self._paused = self._stopped = False
@@ -214,7 +218,7 @@ class Consumption:
             self._failed(delivery, error)
             return
         if work is not None:
-            self._keep(asyncio.ensure_future(self._finish(work, delivery)))
+            self._keep(self._loop.create_task(self._finish(work, delivery)))
 
     async def _finish(self, work: Awaitable[None], delivery: Delivery) -> None:
         try:
