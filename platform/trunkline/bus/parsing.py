@@ -7,6 +7,7 @@ bytes; only what has no listener, and control lines other than those of messages
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ Listener = Callable[[bytes, bytes, bytes, bytes], None]
 """Called with subject, reply subject (empty without one), body, and the block of headers (empty without any)."""
 
 _END = b"\r\n"
+_SHARE = 8 * 1024  # bytes after which others have their turn
 
 
 class Reader(Parser):
@@ -61,6 +63,8 @@ class Reader(Parser):
                 break
             at = after
         del self.buf[:at]
+        if at > _SHARE:  # nats-py reads on, without a pause, as long as there is something to be read
+            await asyncio.sleep(0)
 
     async def _message(self, data: bytes, words: list[bytes], start: int, *, headed: bool) -> int:
         """Hand over the message whose body begins at ``start``: where the next thing begins; 0 if it is not all here,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -104,3 +105,13 @@ async def test_what_no_server_sends_is_an_error(line: bytes) -> None:
 )
 def test_headers(block: bytes, found: dict[str, str]) -> None:
     assert headers_of(block) == found
+
+
+async def test_others_have_their_turn_when_much_has_come() -> None:
+    reader, heard = reader_of(Client())
+    turns: list[int] = []
+    asyncio.get_running_loop().call_soon(lambda: turns.append(len(heard)))
+    await reader.parse(b"MSG a 7 1\r\nx\r\n")
+    assert not turns
+    await reader.parse(b"MSG a 7 1\r\nx\r\n" * 1000)
+    assert turns == [1001]
