@@ -115,7 +115,9 @@ class Worker:
 
     async def on_reply(self, message: Message) -> None:
         try:
-            await self._replies.on_delivery(Delivered(message, self))  # type: ignore[arg-type]
+            work = self._replies.on_delivery(Delivered(message, self))  # type: ignore[arg-type]
+            if work is not None:
+                await work
         except Unavailable:
             return  # it is delivered again
 

@@ -43,11 +43,10 @@ class Execution:
     work: asyncio.Task[Result] | None = None
     stopped: Stop | None = None
     received_at: float = field(default_factory=time.monotonic)
+    attempt: tuple[str, str, int] = field(init=False)  # what is being attempted: run, step, and which attempt
 
-    @property
-    def attempt(self) -> tuple[str, str, int]:
-        """What is being attempted: run, step, and which attempt."""
-        return self.item.run, self.item.step, self.item.attempt
+    def __post_init__(self) -> None:
+        self.attempt = self.item.run, self.item.step, self.item.attempt
 
     @property
     def age(self) -> float:

@@ -51,7 +51,8 @@ A worker for tools or models, in any language with a NATS client:
    acknowledge the item. Repeat `tenant`, `instance`, `agent`, `run`, `step`, `attempt`, `effect` and `probe` as they
    came, and name the `execution` that you asked with: without these a late outcome of an unsafe step is not held
    against what was decided meanwhile. Either `value` or `error` is set; an error's `retryable` says whether another
-   attempt may help, and its `unknown` that an unsafe step may have taken effect.
+   attempt may help, and its `unknown` that an unsafe step may have taken effect. Outcomes for one `reply` subject may
+   share a message: a JSON array of them.
 
 An item with `probe` asks what became of this attempt: find out, without a permit, and **do not carry it out**. Answer
 with the result, with an error of the type `NotHappened`, or with one that says `unknown`.
@@ -84,7 +85,7 @@ _CHANNELS = (
     _Channel("llm", lambda s: s.llm("{tenant}", "{pool}"), WorkItem, "send", "An attempt of a step, for a model."),
     _Channel(
         "reply", lambda s: s.reply("{tenant}", "{worker}"), Outcome, "receive",
-        "What came of an attempt; the item named this subject in its `reply`.",
+        "What came of an attempt, or an array of such; the item named this subject in its `reply`.",
     ),
     _Channel(
         "stream", lambda s: s.stream("{tenant}", "{run}"), StreamChunk, "receive",

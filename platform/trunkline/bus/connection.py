@@ -16,16 +16,17 @@ from typing import Any
 
 from faststream.nats import NatsBroker
 from nats import errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
 from trunkline.bus.consume import Consumer, Consumption, Handler
 from trunkline.bus.line import Line
-from trunkline.bus.publish import Headers, Outbox, Publisher, PublishStats
+from trunkline.bus.outbox import Headers, Outbox
+from trunkline.bus.publish import Publisher, PublishStats
 from trunkline.bus.subjects import Subjects
 from trunkline.bus.topology import Topology, call_api
 from trunkline.bus.watch import Watch, Wiped
+from trunkline.bus.wire import WireClient
 from trunkline.domain.errors import Unavailable
 from trunkline.settings import Settings
 
@@ -77,7 +78,7 @@ class Bus:
         return bus
 
     @property
-    def client(self) -> Client:
+    def client(self) -> WireClient:
         """The nats-py client; for this package."""
         return self._line.client
 
@@ -190,6 +191,11 @@ class Bus:
     def send(self, subject: str, body: bytes, reply: str = "") -> None:
         """Send and forget. It is lost when nobody listens, or when there is no server just now."""
         if not self._outbox.send(subject, body, reply):
+            self.stats.dropped += 1
+
+    def answer(self, reply: bytes, word: bytes) -> None:
+        """Send ``word`` to the reply subject of a message that JetStream delivered; for this package."""
+        if not self._outbox.answer(reply, word):
             self.stats.dropped += 1
 
     async def request(self, subject: str, body: bytes, timeout: float) -> bytes:  # noqa: ASYNC109

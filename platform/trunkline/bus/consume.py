@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nats.aio.msg import Msg
-
+from trunkline.bus.parsing import headers_of
 from trunkline.bus.pulling import Inbox
 from trunkline.domain.errors import Unavailable
 
@@ -62,15 +61,22 @@ class Consumer:
 class Delivery:
     """One message in hand. Exactly one of ``ack``, ``nak`` and ``term`` counts, the first; none of them waits."""
 
-    __slots__ = ("_consumption", "_reply", "_settled", "data", "headers", "subject")
+    __slots__ = ("_consumption", "_headers", "_reply", "_settled", "_subject", "_tokens", "data")
 
-    def __init__(self, message: Msg, consumption: Consumption) -> None:
-        self.subject = message.subject
-        self.data = message.data
-        self.headers: dict[str, str] = message.headers or {}
-        self._reply = message.reply
+    def __init__(self, subject: bytes, reply: bytes, data: bytes, headers: bytes, consumption: Consumption) -> None:
+        self.data = data
+        self._subject, self._reply, self._headers = subject, reply, headers
         self._consumption = consumption
+        self._tokens: list[bytes] | None = None  # of the reply subject, once they are asked for
         self._settled = False
+
+    @property
+    def subject(self) -> str:
+        return self._subject.decode(errors="replace")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return headers_of(self._headers)
 
     @property
     def settled(self) -> bool:
@@ -114,10 +120,12 @@ class Delivery:
             self._consumption.answer(self._reply, word)
             self._consumption.settled()
 
-    def _token(self, index: int) -> str:
+    def _token(self, index: int) -> bytes:
         # $JS.ACK.[domain.account.]stream.consumer.deliveries.stream seq.consumer seq.time.pending[.random]
-        tokens = self._reply.split(".")
-        return (tokens[:11] if len(tokens) > 9 else tokens)[index]
+        if self._tokens is None:
+            tokens = self._reply.split(b".")
+            self._tokens = tokens[:11] if len(tokens) > 9 else tokens
+        return self._tokens[index]
 
 
 Handler = Callable[[Delivery], Awaitable[None] | None]
@@ -132,6 +140,7 @@ class Consumption:
         self._bus, self._handler, self._capacity = bus, handler, max(1, capacity)
         self._least = max(1, self._capacity // 4)  # a request for fewer waits for the others to run out
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{bus.subjects.stream_name(spec.stream)}.{spec.durable}"
+        self._loop = asyncio.get_running_loop()
         self._inbox: Inbox | None = None
         self._delay = _FIRST_DELAY  # before the next repair
         self._paused = self._stopped = False
@@ -188,10 +197,10 @@ class Consumption:
 
     # --- what comes -------------------------------------------------------------------------------------------------
 
-    def _arrived(self, message: Msg) -> None:
+    def _arrived(self, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         self._delay = _FIRST_DELAY
         self.in_flight += 1
-        self._hand(Delivery(message, self))
+        self._hand(Delivery(subject, reply, data, headers, self))
         self._pull()
 
     def _ended(self, reason: str) -> None:
@@ -209,7 +218,7 @@ class Consumption:
             self._failed(delivery, error)
             return
         if work is not None:
-            self._keep(asyncio.ensure_future(self._finish(work, delivery)))
+            self._keep(self._loop.create_task(self._finish(work, delivery)))
 
     async def _finish(self, work: Awaitable[None], delivery: Delivery) -> None:
         try:
@@ -230,9 +239,9 @@ class Consumption:
 
     # --- what is answered and asked ---------------------------------------------------------------------------------
 
-    def answer(self, reply: str, word: bytes) -> None:
+    def answer(self, reply: bytes, word: bytes) -> None:
         """Send an acknowledgement, of whatever kind."""
-        self._bus.send(reply, word)
+        self._bus.answer(reply, word)
 
     def settled(self) -> None:
         """A message left the handler's hands."""

@@ -1,13 +1,7 @@
 """The one NATS connection of a process: FastStream's broker on a nats-py client that never gives up.
 
-Both need correcting for that, each in one place below:
-
-* nats-py closes for good on most errors that a server sends to a live connection ("authentication expired" among them),
-  speaks plain TCP to a server that offers no TLS even when TLS was asked for, now and then loses the word of a
-  server that refuses it, and stops reading for good at a subject or header that is not UTF-8, which any publisher may
-  send.
-* FastStream's error callback raises on some errors, which ends nats-py's reconnecting without a word, and prints a
-  traceback for each of the others.
+Both need correcting for that: nats-py in ``wire``, and FastStream's broker below. Its error callback raises on some
+errors, which ends nats-py's reconnecting without a word, and prints a traceback for each of the others.
 """
 
 from __future__ import annotations
@@ -26,8 +20,8 @@ from faststream.nats import NatsBroker
 from faststream.nats.security import NatsCredentials, NatsSecurity, NatsToken
 from nats import errors
 from nats.aio.client import Client
-from nats.aio.transport import TcpTransport
 
+from trunkline.bus.wire import DENIED, WireClient
 from trunkline.domain.errors import NotConfigured, Unavailable
 from trunkline.settings import Settings
 
@@ -38,7 +32,6 @@ PING_EVERY = 3  # seconds; a peer that is silent for three of them is given up
 FIRST_CONTACT = 3  # seconds that one attempt may take
 _LONGEST_DELAY = 2.0
 _CLOSE_WITHIN = 0.5
-_DENIED = "permissions violation"
 
 Callback = Callable[[], Awaitable[None]]
 
@@ -47,71 +40,11 @@ class Refused(Exception):
     """An attempt at first contact failed. Not an error of nats-py's family, which its loops would swallow."""
 
 
-class _Transport(TcpTransport):
-    """Sends CONNECT together with the PING behind it. A server that refuses the one hangs up, and were the other still
-    to come then, its reset would overtake the reason.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._held = b""
-
-    def __bool__(self) -> bool:
-        return True  # or nats-py puts its own in place of it before the first connection
-
-    def write(self, payload: bytes) -> None:
-        if payload.startswith(b"CONNECT "):
-            self._held = payload
-            return
-        super().write(self._held + payload)  # type: ignore[no-untyped-call]
-        self._held = b""
-
-
-class _Client(Client):
-    """nats-py's client. Every error that ends a connection leads to the next attempt."""
-
-    async def _process_err(self, err_msg: str) -> None:
-        error = errors.Error(f"nats: {err_msg}")
-        if _DENIED in err_msg:
-            await self._error_cb(error)
-        else:
-            await self._process_op_err(error)
-
-    async def _connect_to_server(self, server: Any) -> None:
-        """An attempt whose handshake failed is closed first: nats-py forgets it with its socket open."""
-        if self._transport is not None:
-            self._transport.close()  # type: ignore[no-untyped-call]
-        elif server.uri.scheme not in ("ws", "wss"):
-            self._transport = _Transport()
-        await super()._connect_to_server(server)
-
-    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
-        try:
-            found: dict[str, str] | None = await super()._process_headers(headers)
-        except UnicodeDecodeError:
-            return None
-        return found
-
-    def _build_message(
-        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
-    ) -> Any:
-        try:
-            return super()._build_message(sid, subject, reply, data, headers)
-        except UnicodeDecodeError:
-            readable = subject.decode(errors="replace").encode()
-            return super()._build_message(sid, readable, reply, data, headers)
-
-    def _connect_command(self) -> bytes:
-        if self.options.get("tls") is not None and not self._server_info.get("tls_required"):
-            raise errors.Error("the server offers no TLS")  # before the credentials are sent
-        return super()._connect_command()
-
-
 class _Broker(NatsBroker):
     """FastStream's broker. Connection errors go to our callback alone."""
 
     async def _connect(self) -> Client:
-        client = _Client()
+        client = WireClient()
         try:
             await client.connect(**self._connection_kwargs)
         except BaseException:
@@ -141,8 +74,10 @@ class Line:
         self.broker: NatsBroker
 
     @property
-    def client(self) -> Client:
-        return self.broker.connection
+    def client(self) -> WireClient:
+        client = self.broker.connection
+        assert isinstance(client, WireClient)
+        return client
 
     @property
     def connected(self) -> bool:
@@ -214,7 +149,7 @@ class Line:
             self._failures += 1
             if self._failures >= len(self._servers):
                 raise Refused(text)
-        elif _DENIED in text:
+        elif DENIED in text:
             if text != self._denied:
                 log.error("NATS denies: %s", text)
             self._denied = text

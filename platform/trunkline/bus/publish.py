@@ -1,4 +1,4 @@
-"""Sending: one queue to the socket, and JetStream publishes pipelined behind one inbox of acknowledgements.
+"""JetStream publishes, pipelined behind one inbox of acknowledgements.
 
 ``js.publish`` of nats-py makes a request of each message; here up to ``WINDOW`` messages are under way, each with a
 reply subject of one wildcard inbox, and an answer finds its message by the last token. Silence proves nothing: after a
@@ -15,70 +15,19 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nats import errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
-
+from trunkline.bus.outbox import Headers, Outbox
+from trunkline.bus.wire import WireClient
 from trunkline.domain.codec import loads
 from trunkline.domain.errors import BadJson, PayloadTooLarge, Unavailable
 
 log = logging.getLogger(__name__)
 
 WINDOW = 4096  # messages under way at once
-QUEUE = 4 * WINDOW  # core messages that wait for the socket at most
 ANSWER_WITHIN = 5.0  # seconds
 PATIENCE = 30.0  # seconds of a live connection in which a message must be taken
 _SWEEP_EVERY = 1.0
 _NOT_UP = 10008  # "JetStream system temporarily unavailable"
 _HEADERS = 1024  # bytes that headers take at most
-
-Headers = dict[str, str]
-
-
-class Outbox:
-    """Takes messages from synchronous code, in order, for the socket. Nothing here waits for an answer."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._queue: deque[tuple[str, bytes, str, Headers | None]] = deque()
-        self._filled = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
-        self._task = asyncio.create_task(self._run(), name="bus outbox")
-
-    def send(self, subject: str, data: bytes, reply: str = "", headers: Headers | None = None) -> bool:
-        """Queue one message. False when the queue is full: it is dropped."""
-        if len(self._queue) >= QUEUE:
-            return False
-        self._queue.append((subject, data, reply, headers))
-        if not self._filled.is_set():
-            self._empty.clear()
-            self._filled.set()
-        return True
-
-    async def flush(self) -> None:
-        """Wait until all that was queued is with nats-py."""
-        await self._empty.wait()
-
-    async def close(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        queue, publish = self._queue, self._client.publish
-        while True:
-            await self._filled.wait()
-            while queue:
-                subject, data, reply, headers = queue.popleft()
-                try:
-                    await publish(subject, data, reply, headers)
-                except errors.Error as error:  # away with full buffers, or closed: a publish is sent again later
-                    log.debug("not sent to %s: %s", subject, error)
-                except Exception:
-                    log.exception("not sent to %s", subject)
-            self._filled.clear()
-            self._empty.set()
 
 
 @dataclass(slots=True)
@@ -86,7 +35,7 @@ class _UnderWay:
     subject: str
     data: bytes
     headers: Headers | None
-    answer: asyncio.Future[None]
+    answer: asyncio.Future[None] | None  # None: nobody waits for it
     sent_at: float = 0.0
     waited: float = 0.0  # seconds of a live connection
 
@@ -106,24 +55,24 @@ class Publisher:
     """``start`` first. ``connected`` says whether there is a server, ``suspect`` is called when a stream seems gone."""
 
     def __init__(
-        self, client: Client, outbox: Outbox, *, connected: Callable[[], bool], suspect: Callable[[str], bool]
+        self, client: WireClient, outbox: Outbox, *, connected: Callable[[], bool], suspect: Callable[[str], bool]
     ) -> None:
         self._client, self._outbox = client, outbox
         self._connected, self._suspect = connected, suspect
         self._prefix = client.new_inbox() + "."
-        self._under_way: dict[str, _UnderWay] = {}
+        self._under_way: dict[bytes, _UnderWay] = {}  # by the token at the end of the reply subject
         self._next = 0
         self._room: deque[asyncio.Future[None]] = deque()
         self._none_left = asyncio.Event()
         self._none_left.set()
         self._loop = asyncio.get_running_loop()
-        self._inbox: Subscription | None = None
+        self._head = len(self._prefix)
         self._sweeper: asyncio.Task[None] | None = None
         self._closed = False
         self.stats = PublishStats(under_way=lambda: len(self._under_way))
 
     async def start(self) -> None:
-        self._inbox = await self._client.subscribe(self._prefix + "*", cb=self._answered)
+        await self._client.listen(self._prefix + "*", self._answered)
         self._sweeper = asyncio.create_task(self._sweep(), name="bus publisher")
 
     async def close(self) -> None:
@@ -150,9 +99,10 @@ class Publisher:
         """
         while len(self._under_way) >= WINDOW and not self._closed:
             await self._wait_for_room()
-        token = self._begin(subject, data, headers)
+        answer = self._loop.create_future()
+        token = self._begin(subject, data, headers, answer)
         try:
-            await self._under_way[token].answer
+            await answer
         finally:
             self._forget(token)
 
@@ -164,11 +114,9 @@ class Publisher:
             self.stats.dropped += 1
             return False
         try:
-            token = self._begin(subject, data, headers)
+            self._begin(subject, data, headers, None)
         except PayloadTooLarge as error:
             self._note(error)
-        else:
-            self._under_way[token].answer.add_done_callback(self._observe)
         return True
 
     def reconnected(self) -> None:
@@ -179,40 +127,39 @@ class Publisher:
 
     # --- one message ------------------------------------------------------------------------------------------------
 
-    def _begin(self, subject: str, data: bytes, headers: Headers | None) -> str:
+    def _begin(self, subject: str, data: bytes, headers: Headers | None, answer: asyncio.Future[None] | None) -> bytes:
         if self._closed:
             raise Unavailable(what="NATS", reason="this process has closed its connection")
         limit = self._client.max_payload - (_HEADERS if headers else 0)
         if len(data) > limit:
             raise PayloadTooLarge(what=f"The message to {subject}", size=len(data), limit=limit)
-        token = format(self._next, "x")
+        token = b"%x" % self._next
         self._next += 1
-        message = _UnderWay(subject, data, headers, self._loop.create_future())
+        message = _UnderWay(subject, data, headers, answer)
         self._under_way[token] = message
         self._none_left.clear()
         if self._connected():
             self._send(token, message)
         return token
 
-    def _send(self, token: str, message: _UnderWay) -> None:
+    def _send(self, token: bytes, message: _UnderWay) -> None:
         message.sent_at = time.monotonic()
-        self._outbox.send(message.subject, message.data, self._prefix + token, message.headers)
+        self._outbox.send(message.subject, message.data, self._prefix, message.headers, token)
 
-    async def _answered(self, answer: Msg) -> None:
-        token = answer.subject[len(self._prefix) :]
+    def _answered(self, subject: bytes, _reply: bytes, data: bytes, _headers: bytes) -> None:
+        token = subject[self._head :]
         message = self._under_way.get(token)
         if message is None:  # of an earlier sending
             return
-        data = answer.data
         if data and b'"error"' not in data:
             self._forget(token)
             self.stats.published += 1
-            if not message.answer.done():
+            if message.answer is not None and not message.answer.done():
                 message.answer.set_result(None)
         else:
             self._refused(token, message, data)
 
-    def _refused(self, token: str, message: _UnderWay, data: bytes) -> None:
+    def _refused(self, token: bytes, message: _UnderWay, data: bytes) -> None:
         reason = _refusal(data)
         if reason:
             self._fail(token, Unavailable(what=f"A place for {message.subject} in JetStream", reason=reason))
@@ -221,17 +168,20 @@ class Publisher:
         else:  # JetStream is starting, or the stream is being declared again: the next sweep sends it once more
             message.sent_at = -ANSWER_WITHIN
 
-    def _fail(self, token: str, error: Unavailable) -> None:
+    def _fail(self, token: bytes, error: Unavailable) -> None:
         message = self._forget(token)
         self.stats.failed += 1
-        if message is not None and not message.answer.done():
+        if message is not None and message.answer is None:
+            self._note(error)
+        elif message is not None and message.answer is not None and not message.answer.done():
             message.answer.set_exception(error)
 
-    def _forget(self, token: str) -> _UnderWay | None:
+    def _forget(self, token: bytes) -> _UnderWay | None:
         message = self._under_way.pop(token, None)
         if not self._under_way:
             self._none_left.set()
-        self._let_in()
+        if self._room:
+            self._let_in()
         return message
 
     async def _wait_for_room(self) -> None:
@@ -250,10 +200,6 @@ class Publisher:
             if not room.done():
                 room.set_result(None)
                 return
-
-    def _observe(self, answer: asyncio.Future[None]) -> None:
-        if not answer.cancelled() and (error := answer.exception()):
-            self._note(error)
 
     def _note(self, error: BaseException) -> None:
         self.stats.dropped += 1

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error
 
+from trunkline.bus.parsing import headers_of
 from trunkline.domain.codec import dumps
 
 if TYPE_CHECKING:
@@ -30,24 +30,23 @@ SILENCE = 3 * IDLE
 _NANO = 1_000_000_000
 _HEARTBEAT, _EXPIRED = "100", "408"
 
+Arrived = Callable[[bytes, bytes, bytes, bytes], None]  # subject, reply, body, headers: see ``parsing.Listener``
+
 
 class Inbox:
     """``arrived`` gets each message; ``ended`` hears of a request's end, with a reason when it came out of turn."""
 
-    def __init__(self, bus: Bus, next_: str, arrived: Callable[[Msg], None], ended: Callable[[str], None]) -> None:
+    def __init__(self, bus: Bus, next_: str, arrived: Arrived, ended: Callable[[str], None]) -> None:
         self.asked = 0
         self._bus, self._next, self._arrived, self._ended = bus, next_, arrived, ended
         self._subject = bus.inbox()
+        self._own = self._subject.encode()
         self._heard_at = self._asked_at = time.monotonic()
         self._closing = False
         self._subscription: Subscription | None = None
 
     async def open(self) -> None:
-        self._subscription = await self._bus.client.subscribe(
-            self._subject,
-            cb=self._receive,
-            pending_bytes_limit=0,  # what was asked for is the limit; nats-py would drop messages
-        )
+        self._subscription = await self._bus.client.listen(self._subject, self._receive)
 
     async def close(self, *, handover: bool) -> None:
         """Receive no more. With ``handover``, what the server sent already is handed back first."""
@@ -79,15 +78,15 @@ class Inbox:
         now = time.monotonic()
         return self.asked > 0 and (now - self._heard_at > SILENCE or now - self._asked_at > EXPIRES + SILENCE)
 
-    async def _receive(self, message: Msg) -> None:
+    def _receive(self, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         self._heard_at = time.monotonic()
-        if message.subject == self._subject:
-            self._told(message.headers or {})
+        if subject == self._own:
+            self._told(headers_of(headers))
         elif self._closing:
-            self._bus.send(message.reply, b"-NAK")
+            self._bus.answer(reply, b"-NAK")
         else:
             self.asked -= 1
-            self._arrived(message)
+            self._arrived(subject, reply, data, headers)
 
     def _told(self, headers: dict[str, str]) -> None:
         """The server says that it is there, or that a request ended."""

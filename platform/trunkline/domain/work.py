@@ -32,15 +32,24 @@ class Message(BaseModel):
         Raises:
             NotAMessage: it holds another one, or none.
         """
-        what = f"a body of the kind {cls.__name__}"
+        return cls._of(cls._loaded(data))
+
+    @classmethod
+    def _loaded(cls, data: bytes) -> Any:
         try:
-            return cls.model_validate(loads(data))
+            return loads(data)
         except BadJson as error:
-            raise NotAMessage(what=what, reason=str(error)) from None
+            raise NotAMessage(what=f"a body of the kind {cls.__name__}", reason=str(error)) from None
+
+    @classmethod
+    def _of(cls, value: Any) -> Self:
+        try:
+            return cls.model_validate(value)
         except ValidationError as error:
             problem = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, problem["loc"])) or "the body"
-            raise NotAMessage(what=what, reason=f"{where}: {problem['msg']}") from None
+            reason = f"{where}: {problem['msg']}"
+            raise NotAMessage(what=f"a body of the kind {cls.__name__}", reason=reason) from None
 
 
 class Wake(Message):
@@ -108,6 +117,16 @@ class Outcome(Message):
     usage: dict[str, Any] | None = Field(
         default=None, description='{"model", "input_tokens", "output_tokens", "cost_usd", "duration_s"}'
     )
+
+    @classmethod
+    def read_all(cls, data: bytes) -> list[Self]:
+        """The outcome in ``data``, or the several: a message may hold an array of them.
+
+        Raises:
+            NotAMessage: one of them is none, or there is none.
+        """
+        value = cls._loaded(data)
+        return [cls._of(each) for each in value] if value and isinstance(value, list) else [cls._of(value)]
 
 
 class PermitRequest(Message):

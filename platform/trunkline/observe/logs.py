@@ -10,11 +10,10 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from contextlib import AbstractContextManager
 from typing import Any, Literal, TextIO, cast
 
 import structlog
-from structlog.contextvars import bound_contextvars, get_contextvars
+from structlog.contextvars import bind_contextvars, get_contextvars
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -44,9 +43,9 @@ def get(room: str) -> Log:
     return cast("Log", logger)
 
 
-def bind(**fields: str) -> AbstractContextManager[Any]:
-    """Within this context (and the tasks it starts) every line carries these fields, e.g. ``run=``, ``step=``."""
-    return bound_contextvars(**fields)
+def bind(**fields: str) -> None:
+    """From here on every line of this task, and of those that it starts, carries these fields: ``run=``, ``step=``."""
+    bind_contextvars(**fields)
 
 
 def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:

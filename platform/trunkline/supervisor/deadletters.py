@@ -97,8 +97,7 @@ class DeadLetters:
             await self._give_up(delivery, f"{advisory.stream} is none of our streams")
             return
         message = await stored.get(self._bus, stream, advisory.stream_seq)
-        outcome = _outcome(stream, message, advisory)
-        letters = await post_outcomes(self._db, [outcome] if outcome else [])
+        letters = await post_outcomes(self._db, _outcomes(stream, message, advisory))
         await add(self._db, self._letter(advisory, message), id_=derived_id("advisory", advisory.id))
         if message is not None and stream not in KEPT:
             await stored.delete(self._bus, stream, message.seq)
@@ -123,18 +122,18 @@ class DeadLetters:
         await add(self._db, DeadLetter(tenant, "advisory", "not understood", reason, delivery.subject, body))
 
 
-def _outcome(stream: str, message: Stored | None, advisory: Advisory) -> Outcome | None:
-    """What the step's instance is told, if the message belonged to a step."""
+def _outcomes(stream: str, message: Stored | None, advisory: Advisory) -> list[Outcome]:
+    """What the instances of steps are told, if the message belonged to any."""
     if message is None or stream not in ("WORK", "REPLY"):
-        return None
+        return []
     try:
         if stream == "REPLY":
-            return Outcome.read(message.data)
+            return Outcome.read_all(message.data)
         item = WorkItem.read(message.data)
         # Whether an unsafe step took effect only its owner can judge: it knows of permits, and has deadlines for both.
-        return None if item.effect is Effect.UNSAFE else _undeliverable(item, advisory)
+        return [] if item.effect is Effect.UNSAFE else [_undeliverable(item, advisory)]
     except NotAMessage:
-        return None
+        return []
 
 
 def _undeliverable(item: WorkItem, advisory: Advisory) -> Outcome:

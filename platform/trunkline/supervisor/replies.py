@@ -71,10 +71,10 @@ class Replies:
             await stored.purge(self._bus, STREAM, subject, up_to=messages[-1].seq)
 
     async def _commit(self, messages: Sequence[Stored]) -> None:
-        outcomes = []
+        outcomes: list[Outcome] = []
         for message in messages:
             try:
-                outcomes.append(Outcome.read(message.data))
+                outcomes += Outcome.read_all(message.data)
             except NotAMessage as error:
                 await self._give_up(message, str(error))
         letters = await post_outcomes(self._db, outcomes)

@@ -113,7 +113,7 @@ class Owner:
         self.chunks.append(StreamChunk.model_validate(codec.loads(message.data)))
 
     def _outcome(self, delivery: Delivery) -> None:
-        outcome = Outcome.model_validate(codec.loads(delivery.data))
-        self.outcomes.append(outcome)
-        self._arrived[outcome.step].put_nowait(outcome)
+        for outcome in Outcome.read_all(delivery.data):
+            self.outcomes.append(outcome)
+            self._arrived[outcome.step].put_nowait(outcome)
         delivery.ack()

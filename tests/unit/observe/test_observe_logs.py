@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from contextvars import copy_context
 
 import pytest
 
@@ -28,8 +29,11 @@ def written(stream: io.StringIO) -> list[dict[str, object]]:
 
 
 def test_a_line_has_its_fields_and_what_is_bound(lines: io.StringIO) -> None:
-    with logs.bind(run="r1", step="tool:refund#1"):
+    def work() -> None:
+        logs.bind(run="r1", step="tool:refund#1")
         logs.get("room").info("taken", instances=3, name="x", args=[1])
+
+    copy_context().run(work)
     [line] = written(lines)
     assert line["event"] == "taken"
     assert line["logger"] == "trunkline.room"
@@ -38,8 +42,11 @@ def test_a_line_has_its_fields_and_what_is_bound(lines: io.StringIO) -> None:
 
 
 def test_plain_loggers_write_alike(lines: io.StringIO) -> None:
-    with logs.bind(run="r1"):
+    def work() -> None:
+        logs.bind(run="r1")
         logging.getLogger("trunkline.store.append").warning("met with %s", "a deadlock")
+
+    copy_context().run(work)
     logs.get("room").info("%d of %d", 1, 2)
     assert [line["event"] for line in written(lines)] == ["met with a deadlock", "1 of 2"]
     assert written(lines)[0]["run"] == "r1"

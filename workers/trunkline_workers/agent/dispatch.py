@@ -53,30 +53,29 @@ class Dispatch:
     def work(self, activation: Activation, live: Live, step: OpenStep) -> None:
         """Publish an attempt of a tool or model step."""
         item = self._item(activation, live, step)
-        msg_id = f"{item.instance}:{live.run}:{item.step}:{item.attempt}:{item.epoch}"
-        self._publish(live, step, item, msg_id)
+        self._publish(step, item, f"{item.instance}:{item.run}:{item.step}:{item.attempt}:{item.epoch}")
 
     def probe(self, activation: Activation, live: Live, step: OpenStep, number: int) -> None:
         """Have a tool worker find out what became of the step's attempt; ``number`` tells such askings apart."""
         item = self._item(activation, live, step).model_copy(update={"probe": True})
-        msg_id = f"{item.instance}:{live.run}:{item.step}:{item.attempt}:{item.epoch}:probe:{number}"
-        self._publish(live, step, item, msg_id)
+        msg_id = f"{item.instance}:{item.run}:{item.step}:{item.attempt}:{item.epoch}:probe:{number}"
+        self._publish(step, item, msg_id)
 
-    def _publish(self, live: Live, step: OpenStep, item: WorkItem, msg_id: str) -> None:
-        assert live.driver is not None
-        args, options = live.driver.payload(step.scheduled.key), step.scheduled.options
+    def _publish(self, step: OpenStep, item: WorkItem, msg_id: str) -> None:
+        options = step.scheduled.options
         if item.kind == "tool":
             subject = self._bus.subjects.tool(item.tenant, str(options["app"]), item.name)
         else:
             subject = self._bus.subjects.llm(item.tenant, str(options.get("pool") or "default"))
-        body = dumps({**item.model_dump(mode="json"), "args": args})
+        body = dumps(item)
         if len(body) > self._settings.offload_over:
-            self._soon(self._offload(item, args, subject, msg_id))
+            self._soon(self._offload(item, subject, msg_id))
         elif not self._bus.publish_soon(subject, body, msg_id=msg_id):  # a turn may ask for more than is taken at once
             self._soon(self._bus.publish(subject, body, msg_id=msg_id))
         faults.point("item-published")
 
     def _item(self, activation: Activation, live: Live, step: OpenStep) -> WorkItem:
+        assert live.driver is not None
         lease, scheduled = activation.lease, step.scheduled
         return WorkItem(
             tenant=lease.tenant,
@@ -90,18 +89,18 @@ class Dispatch:
             reply=self._bus.subjects.reply(lease.tenant, self._worker),
             kind="tool" if scheduled.kind == StepKind.TOOL else "llm",
             name=scheduled.name,
+            args=live.driver.payload(scheduled.key),
             effect=Effect(scheduled.options.get("effect") or Effect.PURE),
             idempotency_key=derived_id("step", live.run, scheduled.key),
             timeout=float(scheduled.options.get("timeout") or 60.0),
             published_at=time.time(),
         )
 
-    async def _offload(self, item: WorkItem, args: Any, subject: str, msg_id: str) -> None:
+    async def _offload(self, item: WorkItem, subject: str, msg_id: str) -> None:
         """A large payload is kept aside in Postgres; the item carries its id."""
         ref = derived_id("args", item.run, item.step)
-        await payloads.put(self._db, item.tenant, ref, args, run=item.run)
-        body = dumps({**item.model_dump(mode="json"), "args": None, "args_ref": ref})
-        await self._bus.publish(subject, body, msg_id=msg_id)
+        await payloads.put(self._db, item.tenant, ref, item.args, run=item.run)
+        await self._bus.publish(subject, dumps(item.model_copy(update={"args": None, "args_ref": ref})), msg_id=msg_id)
 
     def _soon(self, work: Any) -> None:
         task = asyncio.create_task(_quietly(work))

@@ -23,7 +23,6 @@ class Progress:
 
     def __init__(self, bus: Bus, item: WorkItem) -> None:
         self._bus, self._item = bus, item
-        self._subject = bus.subjects.stream(item.tenant, item.run)
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._waiting: deque[tuple[str, Any]] = deque(maxlen=MOST)
@@ -64,8 +63,8 @@ class Progress:
         with self._lock:
             reports = list(self._waiting)
             self._waiting.clear()
+        item = self._item
         for text, data in reports:
-            item = self._item
             chunk = StreamChunk(
                 run=item.run,
                 step=item.step,
@@ -77,5 +76,5 @@ class Progress:
                 data=data,
             )
             self._seq += 1
-            self._bus.publish_soon(self._subject, codec.dumps(chunk))
+            self._bus.publish_soon(self._bus.subjects.stream(item.tenant, item.run), codec.dumps(chunk))
         return bool(reports)
