@@ -18,6 +18,7 @@ from trunkline_workers.llm.errors import Truncated, failure_of_call
 from trunkline_workers.llm.reading import chunks_of
 from trunkline_workers.llm.request import constrain, model_of, request
 from trunkline_workers.llm.tokens import TokenStream
+from trunkline_workers.llm.turns import Turns
 from trunkline_workers.llm.usage import Prices
 
 log = logs.get("llm")
@@ -34,12 +35,12 @@ class Caller:
     def __init__(self, litellm: Any, bus: Bus, settings: Settings) -> None:
         self._litellm, self._bus, self._settings = litellm, bus, settings
         self._prices = Prices(litellm)
-        self._door = asyncio.Lock()
+        self._turns = Turns()
 
     async def __call__(self, execution: Execution) -> Result:
         answer, tokens = Answer(), TokenStream(self._bus, execution.item)
         try:
-            stream = await self._call(execution, answer, tokens)
+            stream = await self._turns.paced(self._call(execution, answer, tokens))
         except TrunklineError as error:
             return Result(error=failure_of(error))
         except asyncio.CancelledError:
@@ -59,8 +60,6 @@ class Caller:
         call = request(execution.item, execution.args, self._settings)
         if wanted := execution.args.get("response_format"):
             constrain(call, wanted, self._supported(call))
-        async with self._door:  # preparing a call takes milliseconds: in a burst, others (heartbeats!) have their turn
-            await asyncio.sleep(0)
         stream = await self._litellm.acompletion(**call)
         async with aclosing(chunks_of(self._litellm, stream)) as chunks:  # closed, cancelled or not
             async for chunk in chunks:
