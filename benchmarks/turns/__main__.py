@@ -112,6 +112,7 @@ def _start(stack: AsyncExitStack, plan: Plan, servers: Servers, model: str) -> d
         "TRUNKLINE_LOG_LEVEL": "error",
         "TRUNKLINE_MODEL_API_BASE": model,
         "TRUNKLINE_LLM_CONCURRENCY": str(plan.conversations),
+        "TRUNKLINE_LEASE": "10",  # seconds: nobody starts a worker again here that was taken for dead
         "OPENAI_API_KEY": "none",
         LATENCY: str(plan.answer),
     }

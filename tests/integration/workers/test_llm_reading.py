@@ -117,6 +117,11 @@ async def test_connections_are_kept(litellm: Any, model: OpenAIServer) -> None:
     assert len(model._connections) == 1
 
 
+async def test_there_may_be_as_many_connections_as_calls(litellm: Any) -> None:
+    limits = litellm.constants.AIOHTTP_CONNECTOR_LIMIT, litellm.constants.AIOHTTP_CONNECTOR_LIMIT_PER_HOST
+    assert min(limits) > 10_000
+
+
 async def test_a_broken_stream_is_told(litellm: Any, model: OpenAIServer) -> None:
     model.script = lambda *_: HangUp(ModelSays("Hello there, dear friend"), after=2)
     with pytest.raises(litellm.exceptions.MidStreamFallbackError):
