@@ -11,7 +11,7 @@ PYTEST ?= -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help env demo test sweep rolling search bench recovery neighbours suspension overload check docs lock clean
+.PHONY: help env demo test sweep rolling search bench recovery neighbours suspension overload check docs lock clean turns
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ suspension: $(STAMP) ## Measure what 100,000 sleeping runs and a million idle in
 
 overload: $(STAMP) ## Offer half, as much, twice and five times what can be done, over HTTP and as events (ten minutes)
 	@$(BIN)/python -m benchmarks.overload
+
+turns: $(STAMP) ## Measure 100 and 1,000 conversations at once with a model, and what a turn costs (a quarter of an hour)
+	@$(BIN)/python -m benchmarks.turns
 
 rolling: $(STAMP) ## Restart every process twenty times under load, and tell how long runs took
 	@$(BIN)/python -m pytest -q -s -m sweep -n 0 tests/chaos/test_rolling_restart.py

@@ -126,9 +126,17 @@ def printable(text: str, limit: int = 0) -> str:
 
 def digest(value: Any) -> str:
     """SHA-256 (hex) of the canonical JSON of ``value``: equal for equal values whatever the order of their keys."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    """``value`` as JSON without spaces, and with the keys of each object in their order.
+
+    Raises:
+        NotJson: as ``dumps``.
+    """
     plain = from_json(dumps(value), allow_inf_nan=False)
-    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _parts(value: Any) -> Iterable[Any]:

@@ -15,9 +15,11 @@ from trunkline_workers.execution import Execution, Result, Station
 from trunkline_workers.failures import failure_of
 from trunkline_workers.llm.assemble import Answer
 from trunkline_workers.llm.errors import Truncated, failure_of_call
+from trunkline_workers.llm.reading import chunks_of
 from trunkline_workers.llm.request import constrain, model_of, request
 from trunkline_workers.llm.tokens import TokenStream
-from trunkline_workers.llm.usage import usage_of
+from trunkline_workers.llm.turns import Turns
+from trunkline_workers.llm.usage import Prices
 
 log = logs.get("llm")
 
@@ -32,12 +34,13 @@ class Caller:
 
     def __init__(self, litellm: Any, bus: Bus, settings: Settings) -> None:
         self._litellm, self._bus, self._settings = litellm, bus, settings
-        self._door = asyncio.Lock()
+        self._prices = Prices(litellm)
+        self._turns = Turns()
 
     async def __call__(self, execution: Execution) -> Result:
         answer, tokens = Answer(), TokenStream(self._bus, execution.item)
         try:
-            await self._call(execution, answer, tokens)
+            stream = await self._turns.paced(self._call(execution, answer, tokens))
         except TrunklineError as error:
             return Result(error=failure_of(error))
         except asyncio.CancelledError:
@@ -50,21 +53,22 @@ class Caller:
             return Result(error=failed, usage=self._usage(execution, answer) if answer.usage else None)
         finally:
             tokens.flush()
-        return Result(answer.value, usage=self._usage(execution, answer))
+        return Result(answer.value, usage=self._usage(execution, answer, stream))
 
-    async def _call(self, execution: Execution, answer: Answer, tokens: TokenStream) -> None:
+    async def _call(self, execution: Execution, answer: Answer, tokens: TokenStream) -> Any:
+        """Ask, and read to the end; litellm's stream."""
         call = request(execution.item, execution.args, self._settings)
-        constrain(call, execution.args.get("response_format"), self._supported(call))
-        async with self._door:  # preparing a call takes milliseconds: in a burst, others (heartbeats!) have their turn
-            await asyncio.sleep(0)
+        if wanted := execution.args.get("response_format"):
+            constrain(call, wanted, self._supported(call))
         stream = await self._litellm.acompletion(**call)
-        async with aclosing(stream):  # cancelled or not, the provider is told that nobody reads on
-            async for chunk in stream:
+        async with aclosing(chunks_of(self._litellm, stream)) as chunks:  # closed, cancelled or not
+            async for chunk in chunks:
                 text = answer.take(chunk)
                 if text:
                     tokens.add(text)
         if _truncated(stream):
             raise Truncated("the provider ended the stream before its answer was complete")
+        return stream
 
     def _supported(self, call: dict[str, Any]) -> list[str]:
         provider = call.get("custom_llm_provider")
@@ -73,9 +77,9 @@ class Caller:
             model, provider, *_ = self._litellm.get_llm_provider(model)
         return list(self._litellm.get_supported_openai_params(model, custom_llm_provider=provider) or ())
 
-    def _usage(self, execution: Execution, answer: Answer) -> dict[str, Any]:
+    def _usage(self, execution: Execution, answer: Answer, stream: Any = None) -> dict[str, Any]:
         model = model_of(execution.args, self._settings)
-        return usage_of(self._litellm, model, answer.usage, time.monotonic() - execution.began_at)
+        return self._prices.usage_of(model, answer.usage, time.monotonic() - execution.began_at, stream)
 
 
 def _truncated(stream: Any) -> bool:

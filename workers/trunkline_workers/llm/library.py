@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 _WARM_TOOL = {"type": "function", "function": {"name": "warm", "parameters": {"type": "object", "properties": {}}}}
+_NO_LIMIT = "65536"  # connections; what bounds them is the number of calls at once
 _NOWHERE = "http://127.0.0.1:1/v1"  # nothing listens there, so that the warming call fails at once
 
 
@@ -30,6 +31,8 @@ async def close(litellm: Any) -> None:
 def _load() -> Any:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or the import fetches prices from the network
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")  # or it reads a .env file of the working directory
+    for name in ("AIOHTTP_CONNECTOR_LIMIT", "AIOHTTP_CONNECTOR_LIMIT_PER_HOST"):
+        os.environ.setdefault(name, _NO_LIMIT)  # or it opens 500 connections to a provider, and the rest waits
     import litellm  # noqa: PLC0415 - here and nowhere else
 
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="litellm|pydantic")  # its own affair

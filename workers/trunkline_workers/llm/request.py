@@ -47,13 +47,11 @@ def request(item: WorkItem, args: Any, settings: Settings) -> dict[str, Any]:
     return call
 
 
-def constrain(call: dict[str, Any], wanted: Mapping[str, Any] | None, supported: Collection[str]) -> None:
+def constrain(call: dict[str, Any], wanted: Mapping[str, Any], supported: Collection[str]) -> None:
     """Ask for an answer that fits the schema ``wanted`` (``{"name", "schema"}``).
 
     By ``response_format`` if the provider has it and the schema is an object's; otherwise in words.
     """
-    if not wanted:
-        return
     schema = wanted["schema"]
     enforced = response_format(str(wanted.get("name") or "answer"), schema) if "response_format" in supported else None
     if enforced is not None:
