@@ -13,14 +13,13 @@ from pydantic import BaseModel, Field
 
 from trunkline.authoring.answers import AnswerType, Unacceptable
 from trunkline.authoring.context import Context
+from trunkline.authoring.prompt import Message, Prompt
 from trunkline.authoring.schema import Shape
 from trunkline.authoring.toolbox import Toolbox, ToolCall
 from trunkline.domain import codec
 from trunkline.domain.errors import BadOutput, NoAnswer, TurnsExhausted
 from trunkline.domain.specs import ModelSettings
 from trunkline.domain.status import StepKind
-
-Message = dict[str, Any]
 
 MAX_CALLS = 32  # tools that a model may call at once
 TOO_MANY = f"Not carried out: at most {MAX_CALLS} calls at once. Call it again."
@@ -55,9 +54,10 @@ class ModelLoop:
             ModelFailed: a call failed, and no attempt is left.
         """
         added: list[Message] = [{"role": "user", "content": question}]
+        prompt = self._prompt(ctx)
         refused = 0
         for _ in range(self._settings.max_turns):
-            reply = await self._ask_model(ctx, added)
+            reply = await self._ask_model(ctx, prompt, added)
             calls = _identified(reply.tool_calls)
             said = _assistant(reply, calls)
             if calls:
@@ -75,27 +75,29 @@ class ModelLoop:
                 return answer
         raise TurnsExhausted(agent=self._agent, turns=self._settings.max_turns)
 
-    async def _ask_model(self, ctx: Context[Any], added: list[Message]) -> ModelReply:
-        ctx.say(*added)
+    def _prompt(self, ctx: Context[Any]) -> Prompt:
+        """What every call of this run begins with: the instructions, and what was said in earlier runs."""
         settings = self._settings
         answer = self._answer.format if settings.tools is None else settings.answer
-        prompt = {
-            "model": settings.model,
-            "messages": [*self._instructions(), *ctx.conversation],
-            "tools": self._toolbox.schemas,
-            "response_format": answer,
-        }
-        sampling = _sampling(settings)
+        prompt = Prompt({"model": settings.model, "tools": self._toolbox.schemas, "response_format": answer})
+        prompt.add([*self._instructions(), *ctx.conversation])
+        return prompt
+
+    async def _ask_model(self, ctx: Context[Any], prompt: Prompt, added: list[Message]) -> ModelReply:
+        ctx.say(*added)
+        prompt.add(codec.roundtrip(message, what="a message") for message in added)
+        settings, body = self._settings, prompt.body()
+        sampling, answer = _sampling(settings), body["response_format"]
         args = {
             "model": settings.model,
             "added": added,
-            "prompt_digest": codec.digest(prompt),
+            "prompt_digest": prompt.digest(),
             "settings": sampling,
             "tools": list(self._toolbox.names),
             "output": answer and answer["name"],
         }
         options = {"pool": settings.pool, "timeout": settings.timeout, "retry": settings.retry.model_dump()}
-        payload = {**prompt, "settings": sampling}
+        payload = {**body, "settings": sampling}
         return await ctx.schedule(
             StepKind.LLM, settings.model, args, options=options, decode=_REPLY.decode, payload=payload
         )

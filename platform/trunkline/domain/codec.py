@@ -124,9 +124,13 @@ def printable(text: str, limit: int = 0) -> str:
 
 def digest(value: Any) -> str:
     """SHA-256 (hex) of the canonical JSON of ``value``: equal for equal values whatever the order of their keys."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    """The one JSON text of all values that are equal to ``value``: keys are sorted, and there is no white space."""
     plain = from_json(dumps(value), allow_inf_nan=False)
-    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _parts(value: Any) -> Iterable[Any]:
