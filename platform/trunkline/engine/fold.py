@@ -120,6 +120,12 @@ def fold(entries: Iterable[Entry], onto: InstanceState | None = None) -> Instanc
     ``fold(a + b) == fold(b, fold(a))``.
     """
     state = InstanceState() if onto is None else _copy(onto)
+    fold_on(state, entries)
+    return state
+
+
+def fold_on(state: InstanceState, entries: Iterable[Entry]) -> None:
+    """The same in ``state`` itself."""
     for entry in entries:
         if isinstance(entry, RunStarted):
             state.runs[entry.run] = FoldedRun(entry, Incarnation(entry), state.state, list(state.conversation))
@@ -128,7 +134,6 @@ def fold(entries: Iterable[Entry], onto: InstanceState | None = None) -> Instanc
         if run is not None and not run.status.ended:
             run.entries.append(entry)
             _apply(state, run, entry)
-    return state
 
 
 def _copy(state: InstanceState) -> InstanceState:
