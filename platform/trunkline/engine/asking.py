@@ -146,8 +146,13 @@ class Asking:
             if branch is None or branch.closing:
                 branch = self._refuse()
             check_members(name, members)
-            self._loop.spend(len(members) + 1)
+            self._loop.spend(sum(map(_costs, members)) + 1)
             return branch, branch.group_key(name)
         except BaseException:
             discard(members)
             raise
+
+
+def _costs(member: Any) -> bool:
+    """Whether a member of a group counts as something asked for: a handle did when it was made, but once only."""
+    return not isinstance(member, Step) or member.done or member.waiter is not None
