@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from integration.store.making import AGENT, TENANT, envelope
-from trunkline.store import deployments, mailbox, pauses, reclaim, retention, runs, schedules, timers, workers
+from trunkline.store import bonds, deployments, mailbox, pauses, reclaim, retention, runs, schedules, timers, workers
 from trunkline.store.accept import accept
 from trunkline.store.database import Database
 
@@ -41,6 +41,10 @@ dead_letters_ as (
     insert into dead_letters (id, tenant, source, reason, settled_at)
     select gen_random_uuid(), %(tenant)s, 'mailbox', 'late', now() from made
 ),
+bonds_ as (
+    insert into bonds (tenant, run, kind, watcher, step, instance, agent, key)
+    select %(tenant)s, run, 'monitor', run, 's', instance, %(agent)s, n::text from made where asleep
+),
 payloads_ as (
     insert into payloads (tenant, id, body, run) select %(tenant)s, run::text, '{}', run from made
 )
@@ -63,6 +67,11 @@ LOOKS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "due schedules": schedules.fire_due,
     "the next schedule": schedules.next_due,
     "old runs": lambda db: retention.ended(db, YEAR, 50),
+    "old runs where all are old": lambda db: retention.ended(db, -YEAR, 10),
+    "bonds that may be settled": lambda db: bonds.settle_lost(db, -YEAR, 2, bonds.FIRST),
+    "the newest runs": lambda db: runs.list_runs(db, TENANT, limit=10),
+    "the newest runs of an instance": lambda db: runs.list_runs(db, TENANT, agent=AGENT, key="5", limit=10),
+    "runs that are under way": lambda db: runs.under_way(db, TENANT, agent="nobody"),
     **{f"old {what}": lambda db, what=what: retention.forget(db, what, YEAR, 500) for what in retention.REST},  # type: ignore[misc]
     "runs parked for want of code": lambda db: runs.diverged(db, TENANT, {AGENT: "code"}),
     "paused agents": lambda db: pauses.paused(db, TENANT),
