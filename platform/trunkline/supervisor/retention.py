@@ -97,8 +97,8 @@ class Retention:
             after = page[-1][1]
 
     async def _forget(self, page: list[Old], unsound: set[str]) -> None:
-        """The journals' beginnings, and then the runs that were in them. Of instances in ``unsound`` nothing can go just
-        now (a run is open, and allows no snapshot): their journals are read once in a look, and not for every page.
+        """The journals' beginnings, and then the runs that were in them. Of instances in ``unsound`` nothing can go now
+        (a run is open, and allows no snapshot): their journals are read once in a look, and not for every page.
         """
         left = [old for old in page if old.instance not in unsound]
         sound = await self._shorten([old.run for old in left]) if left else []
