@@ -59,6 +59,9 @@ class Asking:
         step_key = branch.next_key(f"{kind}:{name}") if key is None else branch.chosen_key(kind, key)
         step: Recorded[T] = Recorded(loop, step_key, kind, branch, as_json if decode is None else decode)
         step.done = self._ledger.ask(step, name, args, options, payload)
+        if branch.kin is not None and not step.done:
+            loop.place += 1
+            branch.kin.asked[step] = loop.place
         return step
 
     def gather(self, members: Sequence[Awaitable[Any]]) -> Step[tuple[Any, ...]]:

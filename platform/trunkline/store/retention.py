@@ -78,8 +78,8 @@ where excluded.version >= snapshots.version
 """
 
 # Open runs stand in no way: what is below a snapshot is of ended runs, or of one that the snapshot holds. Of that one
-# only what is old enough goes. Nothing is looked at but the entries that may go now, and their runs: what one call costs
-# does not depend on how many runs the instance has had.
+# only what is old enough goes. Nothing is looked at but the entries that may go now, and their runs: it does not matter
+# how many runs the instance has had.
 _SHORTEN = """
 with targets as (
     select s.instance, s.floor, least(s.version, s.floor + %(each)s, (
