@@ -58,21 +58,23 @@ async def mapped(ctx: Context, work: Work) -> int:
     return len(await ctx.map(one, range(work.count)))
 
 
+async def some_steps(ctx: Context, count: int) -> None:
+    """A hundred at a time: commits are shared, and a long journal is soon there."""
+    for first in range(0, count, 100):
+        await ctx.gather(*(ctx.step(step, str(number)) for number in range(first, min(first + 100, count))))
+
+
 @app.agent("endless")
-async def endless(ctx: Context, work: Work) -> None:
+async def endless(ctx: Context, _: Work) -> None:
     """A run that does some steps for each signal, and never ends: its journal has no place for a snapshot."""
     while True:
-        steps = await ctx.wait_for(Go)
-        for _ in range(steps):
-            await ctx.step(step, "x" * work.size)
+        await some_steps(ctx, await ctx.wait_for(Go))
 
 
 @app.agent("renewed")
 async def renewed(ctx: Context, work: Work) -> None:
     """The same, but it begins anew for each signal."""
-    steps = await ctx.wait_for(Go)
-    for _ in range(steps):
-        await ctx.step(step, "x" * work.size)
+    await some_steps(ctx, await ctx.wait_for(Go))
     ctx.continue_as_new(work)
 
 

@@ -11,6 +11,7 @@ Row = Mapping[str, Any]
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _COLUMNS = 380, 230, 52, 30, 2  # pixels, and panels side by side
 _COLOURS = ("#1f6feb", "#d29922", "#2da44e", "#cf222e", "#8250df")
+_APART = {"wall_ms", "supervisor_ms"}  # the supervisor's is what it needs by itself while the work lasts
 _STYLE = "text { font: 11px sans-serif; fill: #24292f } .head { font-weight: bold; font-size: 12px }"
 
 
@@ -43,9 +44,7 @@ def lines_of(rows: Sequence[Row]) -> dict[str, list[tuple[float, float]]]:
 
 def _cpu_of(name: str, value: Any) -> float | None:
     if isinstance(value, Mapping):
-        return sum(
-            ms for part, ms in value.items() if part.endswith("_ms") and part not in {"wall_ms", "supervisor_ms"}
-        )
+        return sum(float(value[part]) for part in value if part.endswith("_ms") and part not in _APART)
     return float(value) if name.endswith("_ms") else None
 
 
@@ -74,5 +73,5 @@ def _panel(name: str, rows: Sequence[Row]) -> Iterator[str]:
         colour = _COLOURS[place % len(_COLOURS)]
         drawn = " ".join(at(*point) for point in its)
         yield f'<polyline points="{drawn}" fill="none" stroke="{colour}" stroke-width="2"/>'
-        x, y = _LEFT + 110 * (place % 3), bottom + 30 + 13 * (place // 3)
-        yield f'<text x="{x}" y="{y}" style="fill: {colour}">{escape(line)}</text>'
+        left, down = _LEFT + 110 * (place % 3), bottom + 30 + 13 * (place // 3)
+        yield f'<text x="{left}" y="{down}" style="fill: {colour}">{escape(line)}</text>'
