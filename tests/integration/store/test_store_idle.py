@@ -8,6 +8,7 @@ import pytest
 
 from integration.store.making import AGENT, TENANT, envelope
 from trunkline.domain.ids import new_id
+from trunkline.domain.status import RunStatus
 from trunkline.store import bonds, deployments, mailbox, pauses, reclaim, retention, runs, schedules, timers, workers
 from trunkline.store.accept import accept
 from trunkline.store.database import Database
@@ -87,6 +88,7 @@ LOOKS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "bonds that may be settled": lambda db: bonds.settle_lost(db, -YEAR, 2, bonds.FIRST),
     "the newest runs": lambda db: runs.list_runs(db, TENANT, limit=10),
     "the newest runs of an instance": lambda db: runs.list_runs(db, TENANT, agent=AGENT, key="5", limit=10),
+    "the newest failed runs": lambda db: runs.list_runs(db, TENANT, status=RunStatus.FAILED, limit=10),
     "runs that are under way": lambda db: runs.under_way(db, TENANT, agent="nobody"),
     **{f"old {what}": lambda db, what=what: retention.forget(db, what, YEAR, 500) for what in retention.REST},  # type: ignore[misc]
     "runs parked for want of code": lambda db: runs.diverged(db, TENANT, {AGENT: "code"}),
