@@ -90,8 +90,8 @@ class InstanceState:
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> InstanceState:
-        """What ``snapshot`` holds."""
-        state, held = cls(snapshot.state, snapshot.conversation), snapshot.held
+        """What ``snapshot`` holds, to be folded on."""
+        state, held = cls(snapshot.state, list(snapshot.conversation)), snapshot.held
         if held is not None:
             run = FoldedRun(held.started, held.life, snapshot.state, list(snapshot.conversation))
             run.usage, run.late = held.usage, held.late
