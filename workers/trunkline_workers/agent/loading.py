@@ -69,7 +69,7 @@ async def _load(activation: Activation, history: History, poison: str) -> None:
             if not live.parked:
                 activation.act(partial(parking.give_up, activation, live))
         return
-    differences = {live.run: await _replayed(activation, live, run) for live, run in lives}
+    differences = {live.run: await _replayed(activation, live, run, folded.heard_by(run)) for live, run in lives}
     worker = _elsewhere(activation, [(live, differences[live.run]) for live, _ in lives])
     if worker is not None:
         activation.leave(GoesElsewhere(worker))
@@ -94,9 +94,9 @@ def _known(activation: Activation, run: FoldedRun) -> Live:
     return live
 
 
-async def _replayed(activation: Activation, live: Live, run: FoldedRun) -> str:
+async def _replayed(activation: Activation, live: Live, run: FoldedRun, heard: list[dict[str, Any]]) -> str:
     """Replay the run. Returns the difference, where it has diverged."""
-    body = activation.body(run.started, run.state, run.conversation)
+    body = activation.body(run.started, run.state, heard)
     activation.doing.run = live.run
     driver = RunDriver(run.life, body, agent=activation.agent.name)
     replaying = driver.catch_up(run.entries, share=SHARE)
