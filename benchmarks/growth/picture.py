@@ -9,7 +9,7 @@ from typing import Any
 
 Row = Mapping[str, Any]
 
-_WIDTH, _HEIGHT, _LEFT, _TOP, _COLUMNS = 380, 230, 52, 30, 2  # pixels, and panels side by side
+_WIDTH, _HEIGHT, _LEFT, _TOP, _COLUMNS = 440, 230, 52, 30, 2  # pixels, and panels side by side
 _COLOURS = ("#1f6feb", "#d29922", "#2da44e", "#cf222e", "#8250df")
 _APART = {"wall_ms", "supervisor_ms"}  # the supervisor's is what it needs by itself while the work lasts
 _STYLE = "text { font: 11px sans-serif; fill: #24292f } .head { font-weight: bold; font-size: 12px }"
@@ -54,7 +54,7 @@ def _panel(name: str, rows: Sequence[Row]) -> Iterator[str]:
     sizes = [math.log10(size) for size, _ in points]
     costs = [math.log10(cost) for _, cost in points]
     lowest, highest = math.floor(min(costs)), math.ceil(max(costs) + 0.01)
-    right, bottom = _WIDTH - 14, _HEIGHT - 40 - 13
+    right, bottom = _WIDTH - 40, _HEIGHT - 40 - 13
 
     def at(size: float, cost: float) -> str:
         x = _LEFT + (math.log10(size) - min(sizes)) / ((max(sizes) - min(sizes)) or 1) * (right - _LEFT)
@@ -73,5 +73,5 @@ def _panel(name: str, rows: Sequence[Row]) -> Iterator[str]:
         colour = _COLOURS[place % len(_COLOURS)]
         drawn = " ".join(at(*point) for point in its)
         yield f'<polyline points="{drawn}" fill="none" stroke="{colour}" stroke-width="2"/>'
-        left, down = _LEFT + 110 * (place % 3), bottom + 30 + 13 * (place // 3)
+        left, down = _LEFT + 135 * (place % 3), bottom + 30 + 13 * (place // 3)
         yield f'<text x="{left}" y="{down}" style="fill: {colour}">{escape(line)}</text>'
