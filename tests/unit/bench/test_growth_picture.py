@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from benchmarks.growth.picture import lines_of, plot
 
@@ -19,7 +19,7 @@ def test_a_line_is_the_cpu_of_all_processes() -> None:
 
 
 def test_the_picture_is_svg_with_a_panel_for_each_table() -> None:
-    picture = ElementTree.fromstring(plot({"journals": ROWS, "flat & low": FLAT, "one size": FLAT[:1]}))
+    picture = ET.fromstring(plot({"journals": ROWS, "flat & low": FLAT, "one size": FLAT[:1]}))
     heads = [text.text for text in picture.iter() if text.get("class") == "head"]
     assert heads == ["journals: CPU ms by entries", "flat & low: CPU ms by turns"]
     assert len([line for line in picture.iter() if line.tag.endswith("polyline")]) == 2
