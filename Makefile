@@ -11,7 +11,7 @@ PYTEST ?= -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help env demo test sweep rolling search bench recovery neighbours suspension overload check docs lock clean turns
+.PHONY: help env demo test sweep rolling search bench recovery neighbours suspension overload check docs lock clean turns growth
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ recovery: $(STAMP) ## Measure from SIGKILL of an agent worker to the next entry 
 
 neighbours: $(STAMP) ## Measure quiet instances' runs beside others that flood, raise, and block
 	@$(BIN)/python -m benchmarks.neighbours
+
+growth: $(STAMP) ## Measure how cost grows with journals, payloads, instances, workers and calls at once (about ten minutes)
+	@$(BIN)/python -m benchmarks.growth
 
 suspension: $(STAMP) ## Measure what 100,000 sleeping runs and a million idle instances cost (about a quarter of an hour)
 	@$(BIN)/python -m benchmarks.suspension

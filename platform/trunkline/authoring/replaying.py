@@ -54,10 +54,12 @@ def replay(
         return replace(verdict, difference=f"{app!r} has no agent {view.agent!r}")
     begins = (RunStarted, *BEGINNINGS)
     place = max((n for n, one in enumerate(journal, 1) if one.run == run and isinstance(one, begins)), default=0)
-    then = fold(journal[:place], onto).runs.get(run)
+    whole = fold(journal[:place], onto)
+    then = whole.runs.get(run)
     if then is None:
         return verdict
-    body = partial(agent.coroutine, view=replace(view, state=then.state, conversation=then.conversation), model=model)
+    began = replace(view, state=then.state, conversation=whole.heard_by(then))
+    body = partial(agent.coroutine, view=began, model=model)
     try:
         RunDriver.replay([one for one in journal[place:] if one.run == run], body, agent.name, then.life).close()
     except Diverged as error:

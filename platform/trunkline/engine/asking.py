@@ -59,6 +59,9 @@ class Asking:
         step_key = branch.next_key(f"{kind}:{name}") if key is None else branch.chosen_key(kind, key)
         step: Recorded[T] = Recorded(loop, step_key, kind, branch, as_json if decode is None else decode)
         step.done = self._ledger.ask(step, name, args, options, payload)
+        if branch.kin is not None and not step.done:
+            loop.place += 1
+            branch.kin.asked[step] = loop.place
         return step
 
     def gather(self, members: Sequence[Awaitable[Any]]) -> Step[tuple[Any, ...]]:
@@ -146,8 +149,13 @@ class Asking:
             if branch is None or branch.closing:
                 branch = self._refuse()
             check_members(name, members)
-            self._loop.spend(len(members) + 1)
+            self._loop.spend(sum(map(_costs, members)) + 1)
             return branch, branch.group_key(name)
         except BaseException:
             discard(members)
             raise
+
+
+def _costs(member: Any) -> bool:
+    """Whether a member of a group counts as something asked for: a handle did when it was made, but once only."""
+    return not isinstance(member, Step) or member.done or member.waiter is not None

@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 from trunkline.domain.errors import BadDeclaration, NotDurable
+from trunkline.engine import kin
 from trunkline.engine.ledger import Ledger
 from trunkline.engine.step import CANCELLED, Recorded, Step
 
@@ -34,7 +35,8 @@ class Branch(Step[Any]):
     """One coroutine, and the handle of its return value. ``path`` begins the keys of all steps that it asks for."""
 
     __slots__ = (
-        "awaits", "closing", "coroutine", "counts", "doomed", "keys", "parent", "path", "rng", "running", "value",
+        "awaits", "closing", "coroutine", "counts", "doomed", "keys", "kin", "parent", "path", "rng", "running",
+        "value",
     )  # fmt: skip
 
     loop: Loop
@@ -44,6 +46,7 @@ class Branch(Step[Any]):
         self.path = path
         self.coroutine = coroutine
         self.parent = parent
+        self.kin: kin.Kin | None = None
         self.counts: dict[str, int] = {}
         self.keys: set[str] | None = None  # those that the caller chose with key=
         self.rng: random.Random | None = None
@@ -127,7 +130,7 @@ class Group(Step[T]):
 class Loop:
     """The queue of one handler's branches. ``room`` is what it may still ask for before the next delivery."""
 
-    __slots__ = ("agent", "branches", "current", "ledger", "main", "overrun", "ready", "room", "told")
+    __slots__ = ("agent", "branches", "current", "ledger", "main", "overrun", "place", "ready", "room", "told")
 
     def __init__(self, agent: str, ledger: Ledger) -> None:
         self.agent = agent
@@ -138,6 +141,7 @@ class Loop:
         self.ready: list[Branch] = []
         self.told: list[tuple[Group[Any], Step[Any]]] = []
         self.room = LIMIT
+        self.place = 0
         self.overrun = False
 
     # --- running ----------------------------------------------------------------------------------------------------
@@ -151,6 +155,8 @@ class Loop:
         """A new branch at the end of the queue."""
         branch = Branch(self, path, coroutine, parent)
         self.branches[branch] = None
+        self.place += 1
+        kin.born(branch, self.place)
         self.ready.append(branch)
         return branch
 
@@ -218,7 +224,7 @@ class Loop:
 
     def _returned(self, branch: Branch, value: Any) -> None:
         branch.value = value
-        self.branches.pop(branch, None)
+        kin.over(branch, self.branches)
         self.settle(branch)
 
     def _raised(self, branch: Branch, error: BaseException) -> None:
@@ -226,7 +232,7 @@ class Loop:
         close(branch.coroutine)  # it may stand where it awaited something foreign, too often
         traceback = error.__traceback__
         branch.error = error.with_traceback(traceback.tb_next if traceback else None)  # without our own frame
-        self.branches.pop(branch, None)
+        kin.over(branch, self.branches)
         self.settle(branch)
 
     # --- handles ----------------------------------------------------------------------------------------------------
@@ -298,13 +304,9 @@ class Loop:
 
     def _close(self, losers: set[Branch]) -> None:
         """Close ``losers`` and the branches that they opened, youngest first; then drop the steps of all of them."""
-        closing: set[Branch] = set()
-        for branch in self.branches:  # a parent is older than its children
-            if branch in losers or branch.parent in closing:
-                closing.add(branch)
-        for branch in reversed([branch for branch in self.branches if branch in closing]):
+        for branch in (closing := kin.closing(losers, self.branches)):
             self._close_one(branch)
-        for step in [open_.handle for open_ in self.ledger.open.values() if open_.handle.branch in closing]:
+        for step in kin.asked_by(closing):
             self._drop(step)
 
     def _close_one(self, branch: Branch) -> None:
@@ -315,7 +317,7 @@ class Loop:
         branch.closing = branch.running = True
         close(branch.coroutine)
         branch.running, self.current = False, current
-        self.branches.pop(branch, None)
+        kin.over(branch, self.branches)
         self._cancelled(branch)
 
     def _drop(self, step: Recorded[Any]) -> None:

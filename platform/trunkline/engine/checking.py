@@ -32,20 +32,22 @@ _BEFORE_THE_BEGINNING = _NOTES | {SignalReceived, CancelRequested}  # what may c
 
 
 class Check:
-    """``expected`` are the commands that the journal did not have so far, the next one last."""
+    """``expected`` are the commands that the journal did not have so far, the next one last. Call ``apply`` as often as
+    there are parts of the journal, and then ``new``.
+    """
 
     def __init__(self, driver: RunDriver) -> None:
         self.driver = driver
         self.expected: list[Entry] = []
         self._parked = False
 
-    def apply(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Go through all entries behind the one that began this incarnation, and return the commands that are new.
+    def apply(self, entries: Iterable[Entry]) -> None:
+        """Go through entries behind the one that began this incarnation.
 
         Raises:
             Diverged: the handler does something else; the driver is closed.
         """
-        if self.driver.life.number == 1:
+        if self.driver.life.number == 1 and not self.driver.begun:
             self._begin()
         for entry in entries:
             kind = type(entry)
@@ -63,6 +65,9 @@ class Check:
                 self.driver.abandon()  # a parked run may be ended from outside
             else:
                 self._diverge(entry, None)
+
+    def new(self) -> list[Entry]:
+        """The commands that the journal does not have yet."""
         if not self.driver.begun:
             self._begin()
         return self.expected[::-1]

@@ -43,14 +43,15 @@ class FoldedStep:
 class FoldedRun:
     """A run as its entries tell it. Of an ended run only ``started`` and ``status`` are kept.
 
-    ``life`` is the handler's latest incarnation; ``state`` and ``conversation`` are the instance's as it began, and
-    ``entries`` those behind its beginning. ``late`` says that the run was told that its deadline has passed.
+    ``life`` is the handler's latest incarnation; ``state`` is the instance's as it began, ``heard`` how many messages
+    its conversation had (which only grows), and ``entries`` are those behind its beginning. ``late`` says that the run
+    was told that its deadline has passed.
     """
 
     started: RunStarted
     life: Incarnation
     state: Any
-    conversation: list[dict[str, Any]]
+    heard: int
     entries: list[Entry] = field(default_factory=list)
     status: RunStatus = RunStatus.RUNNING
     parked: str = ""
@@ -66,13 +67,13 @@ class FoldedRun:
     def end(self, status: RunStatus) -> None:
         """Forget what only an open run needs."""
         self.status, self.parked = status, ""
-        self.state, self.conversation, self.entries, self.open_steps = None, [], [], {}
+        self.state, self.heard, self.entries, self.open_steps = None, 0, [], {}
         self.life, self.usage, self.late = Incarnation(self.started), Usage(), False
 
-    def begin_anew(self, entry: RunContinued | RunRestarted, state: Any, conversation: list[dict[str, Any]]) -> None:
+    def begin_anew(self, entry: RunContinued | RunRestarted, state: Any, heard: int) -> None:
         """Forget what the handler did before."""
         self.life = self.life.next(entry)
-        self.state, self.conversation, self.entries, self.open_steps = state, list(conversation), [], {}
+        self.state, self.heard, self.entries, self.open_steps = state, heard, [], {}
 
 
 @dataclass(slots=True)
@@ -83,6 +84,10 @@ class InstanceState:
     conversation: list[dict[str, Any]] = field(default_factory=list)
     runs: dict[str, FoldedRun] = field(default_factory=dict)
 
+    def heard_by(self, run: FoldedRun) -> list[dict[str, Any]]:
+        """The conversation as it was when the run began."""
+        return self.conversation[: run.heard]
+
     @property
     def open_runs(self) -> list[FoldedRun]:
         """Runs that have not ended, in the order in which they started."""
@@ -90,10 +95,10 @@ class InstanceState:
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> InstanceState:
-        """What ``snapshot`` holds."""
-        state, held = cls(snapshot.state, snapshot.conversation), snapshot.held
+        """What ``snapshot`` holds, to be folded on."""
+        state, held = cls(snapshot.state, list(snapshot.conversation)), snapshot.held
         if held is not None:
-            run = FoldedRun(held.started, held.life, snapshot.state, list(snapshot.conversation))
+            run = FoldedRun(held.started, held.life, snapshot.state, len(snapshot.conversation))
             run.usage, run.late = held.usage, held.late
             state.runs[held.started.run] = run
         return state
@@ -105,10 +110,10 @@ class InstanceState:
         first = self.open_runs[0]
         if len(self.open_runs) > 1 or first.life.number == 1 or first.entries:
             return None
-        if first.state != self.state or len(first.conversation) != len(self.conversation):
+        if first.state != self.state or first.heard != len(self.conversation):
             return None  # an event's handler has ended since
         held = HeldRun(first.started, first.life, first.usage, first.late)
-        return Snapshot(version, first.state, first.conversation, held)
+        return Snapshot(version, first.state, self.conversation, held)
 
 
 _ENDS = {RunCompleted: RunStatus.COMPLETED, RunFailed: RunStatus.FAILED, RunCancelled: RunStatus.CANCELLED}
@@ -120,15 +125,20 @@ def fold(entries: Iterable[Entry], onto: InstanceState | None = None) -> Instanc
     ``fold(a + b) == fold(b, fold(a))``.
     """
     state = InstanceState() if onto is None else _copy(onto)
+    fold_on(state, entries)
+    return state
+
+
+def fold_on(state: InstanceState, entries: Iterable[Entry]) -> None:
+    """The same in ``state`` itself."""
     for entry in entries:
         if isinstance(entry, RunStarted):
-            state.runs[entry.run] = FoldedRun(entry, Incarnation(entry), state.state, list(state.conversation))
+            state.runs[entry.run] = FoldedRun(entry, Incarnation(entry), state.state, len(state.conversation))
             continue
         run = state.runs.get(entry.run)
         if run is not None and not run.status.ended:
             run.entries.append(entry)
             _apply(state, run, entry)
-    return state
 
 
 def _copy(state: InstanceState) -> InstanceState:
@@ -152,7 +162,7 @@ def _apply(state: InstanceState, run: FoldedRun, entry: Entry) -> None:
         if entry.state is not None:
             state.state = entry.state
     if isinstance(entry, BEGINNINGS):
-        run.begin_anew(entry, state.state, state.conversation)
+        run.begin_anew(entry, state.state, len(state.conversation))
 
 
 def _apply_step(run: FoldedRun, entry: Entry) -> None:

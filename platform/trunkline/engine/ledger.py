@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from trunkline.domain.ids import child_run_id, derived_id
 from trunkline.domain.journal import Entry, SignalReceived, StepCancelled, StepCompleted, StepScheduled
 from trunkline.engine.signals import Signals
 from trunkline.engine.step import OpenStep, Recorded
+
+if TYPE_CHECKING:
+    from trunkline.engine.branches import Branch
 
 IDLE = frozenset({"sleep", "wait", "monitor", "agent"})  # steps that nobody carries out: a run may wait outside memory
 
@@ -54,7 +57,9 @@ class Ledger:
         open_ = self.open.pop(key, None)
         if open_ is None:
             return None
-        step = open_.handle
+        step, branch = open_.handle, cast("Branch", open_.handle.branch)
+        if branch.kin is not None:
+            branch.kin.asked.pop(step, None)
         if step.kind == "wait":
             self.signals.forget(open_.scheduled.name, step)
         elif step.kind not in IDLE:

@@ -26,7 +26,7 @@ The driving rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, KeysView, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, KeysView, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
@@ -130,8 +130,23 @@ class RunDriver(Asking):
         if life is None:
             life, entries = latest(entries)
         driver = cls(life, body, agent=agent)
-        driver._ledger.commands = Check(driver).apply(entries)
+        for _ in driver.catch_up(entries, share=max(len(entries), 1)):
+            pass
         return driver
+
+    def catch_up(self, entries: Sequence[Entry], *, share: int) -> Iterator[None]:
+        """Become what it was after ``entries``, those of its life without the one that began it. Between ``share`` of
+        them and the next, whoever iterates may see to something else; the driver is of use when all are through.
+
+        Raises:
+            Diverged: as ``replay``.
+        """
+        check = Check(self)
+        for first in range(0, len(entries), share):
+            if first:
+                yield
+            check.apply(entries[first : first + share])
+        self._ledger.commands = check.new()
 
     @property
     def begun(self) -> bool:

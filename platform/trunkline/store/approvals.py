@@ -33,6 +33,8 @@ select id::text, agent, key, run::text, step, name, subject, digest, extract(epo
 """
 
 
+_NEWEST = pages.NEWEST.format(table="approvals")
+
 _DECIDED = """
 select a.run::text, m.digest
 from approvals a join mailbox m on m.tenant = a.tenant and m.instance = a.instance and m.message_id = %(message)s
@@ -81,7 +83,7 @@ async def list_approvals(
         BadInput: ``cursor`` is not one that a list gave out.
     """
     before = f"and {pages.BEFORE}" if cursor else ""
-    sql = f"{_ROW}, {pages.MARK} from approvals where tenant = %(tenant)s and closed_at is null {before} {pages.NEWEST}"
+    sql = f"{_ROW}, {pages.MARK} from approvals where tenant = %(tenant)s and closed_at is null {before} {_NEWEST}"
     parameters = {"tenant": tenant, "limit": pages.bounded(limit), **(pages.before(cursor) if cursor else {})}
     async with db.connection() as connection:
         fetched = await connection.execute(sql, parameters)

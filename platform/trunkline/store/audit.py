@@ -22,7 +22,7 @@ from trunkline.store.journal import Journal
 
 PAGE = 200  # instances that are read at once
 
-_INSTANCES = "select id::text from instances where tenant = %s and id > %s::uuid order by id limit %s"
+_INSTANCES = "select id::text from instances where tenant = %s and id > %s::uuid order by instances.id limit %s"
 _RUNS = "select id::text, status, agent, key, instance::text from runs where tenant = %s and key <> ''"
 _ERASED = "select distinct instance::text from tombstones where tenant = %s"
 _UNTAKEN = """

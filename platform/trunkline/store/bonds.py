@@ -94,10 +94,10 @@ select distinct tenant, agent, instance::text from told
 _UNWATCHED = "delete from bonds where watcher = any(%s)"
 
 _PAGE = """
-select tenant, run::text, kind, watcher::text, step from bonds
+select tenant, run::text, kind, watcher::text, step from bonds b
 where (tenant, run, kind, watcher, step) > (%s, %s::uuid, %s, %s::uuid, %s)
   and created_at < clock_timestamp() - %s * interval '1 second'
-order by tenant, run, kind, watcher, step limit %s
+order by b.tenant, b.run, b.kind, b.watcher, b.step limit %s  -- as the index has them, and not as they are selected
 """
 
 _ENDED = """

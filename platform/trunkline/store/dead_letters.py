@@ -83,7 +83,7 @@ async def list_dead_letters(
     before = f"and {pages.BEFORE}" if cursor else ""
     of = "and source = %(source)s" if source else ""
     sql = f"{_ROW}, {pages.MARK} from dead_letters where tenant = %(tenant)s and settled_at is null {of} {before}"
-    sql += f" {pages.NEWEST}"
+    sql += " " + pages.NEWEST.format(table="dead_letters")
     parameters = {"tenant": tenant, "source": source, "limit": pages.bounded(limit)}
     if cursor:
         parameters |= pages.before(cursor)

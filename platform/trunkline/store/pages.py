@@ -12,10 +12,11 @@ from uuid import UUID
 from trunkline.domain.codec import dumps, loads
 from trunkline.domain.errors import BadInput, TrunklineError
 
-# Newest first: what such a query selects last, continues from, and orders by.
+# Newest first: what such a query selects last, continues from, and orders by. A bare "id" there would be the one that
+# is selected, which is text: no index has its order, and each page would sort all that there is.
 MARK = "(extract(epoch from created_at) * 1000000)::bigint"
 BEFORE = "(created_at, id) < ('epoch'::timestamptz + %(mark)s * interval '1 microsecond', %(last)s::uuid)"
-NEWEST = "order by created_at desc, id desc limit %(limit)s"
+NEWEST = "order by {table}.created_at desc, {table}.id desc limit %(limit)s"
 MAX_LIMIT = 1000
 
 Item = TypeVar("Item")

@@ -51,10 +51,10 @@ select current_user::text, to_regrole(%(role)s) is not null,
 
 # Here and below the age counts from the statement's time: only that can be looked for in an index.
 _ENDED = """
-select id::text, instance::text, ended_at::text from runs
+select id::text, instance::text, ended_at::text from runs r
 where ended_at < statement_timestamp() - %(age)s * interval '1 second'
   and (ended_at, id) > (%(mark)s::timestamptz, %(run)s::uuid)
-order by ended_at, id limit %(limit)s
+order by r.ended_at, r.id limit %(limit)s  -- as the index has them, and not as they are selected
 """
 
 # Open runs that a snapshot holds: only those began below it.
@@ -78,18 +78,14 @@ where excluded.version >= snapshots.version
 """
 
 # Open runs stand in no way: what is below a snapshot is of ended runs, or of one that the snapshot holds. Of that one
-# only what is old enough goes.
+# only what is old enough goes. Nothing is looked at but the entries that may go now, and their runs: it does not matter
+# how many runs the instance has had.
 _SHORTEN = """
 with targets as (
     select s.instance, s.floor, least(s.version, s.floor + %(each)s, (
-        select min(k.first_version) - 1 from (
-            select r.first_version from runs r
-            where r.instance = s.instance and r.first_version is not null
-              and r.ended_at >= clock_timestamp() - %(age)s * interval '1 second'
-            order by r.created_at limit 1000) as k), (
-        select min(j.version) - 1 from journal j join runs h on h.id = j.run
+        select min(j.version) - 1 from journal j join runs r on r.id = j.run
         where j.instance = s.instance and j.version > s.floor and j.version <= s.floor + %(each)s
-          and h.ended_at is null and j.recorded_at >= clock_timestamp() - %(age)s * interval '1 second')) as upto
+          and coalesce(r.ended_at, j.recorded_at) >= clock_timestamp() - %(age)s * interval '1 second')) as upto
     from snapshots s where s.instance = any(%(instances)s) order by s.instance for update of s
 ),
 gone as (

@@ -8,7 +8,7 @@ from typing import Any
 
 from trunkline.domain.codec import dumps
 from trunkline.domain.errors import UnknownRun
-from trunkline.domain.ids import is_id
+from trunkline.domain.ids import instance_id, is_id
 from trunkline.domain.status import RunStatus
 from trunkline.store import pages
 from trunkline.store.arrays import Ids, Texts
@@ -69,6 +69,7 @@ select id::text, tenant, instance::text, agent, key, status, handler, definition
                 ({asked}), '')
 """
 _WHOLE = _ROW.format(values="input, output", asked=_ASKED) + "from runs\n"
+_NEWEST = pages.NEWEST.format(table="runs")
 _LISTED = _ROW.format(values="null, null", asked=_ASKED) + f", {pages.MARK} from runs\n"
 
 
@@ -104,11 +105,13 @@ async def list_runs(
         BadInput: ``cursor`` is not one that a list gave out.
     """
     wanted: dict[str, Any] = {"tenant": tenant, "agent": agent, "key": key, "status": status}
+    if agent is not None and key is not None:
+        wanted["instance"] = instance_id(tenant, agent, key)  # whose runs an index has
     conditions = [f"{name} = %({name})s" for name, value in wanted.items() if value is not None]
     if cursor:
         conditions.append(pages.BEFORE)
         wanted.update(pages.before(cursor))
-    sql = f"{_LISTED} where {' and '.join(conditions)} {pages.NEWEST}"
+    sql = f"{_LISTED} where {' and '.join(conditions)} {_NEWEST}"
     async with db.connection() as connection:
         fetched = await connection.execute(sql, {**wanted, "limit": pages.bounded(limit)})
         rows = [(_run(row[:-1]), (row[-1], row[0])) for row in await fetched.fetchall()]
@@ -147,7 +150,7 @@ async def open_of(db: Database, instance: str) -> list[Run]:
     async with db.connection() as connection:
         cursor = await connection.execute(
             _WHOLE + "where instance = %s and status in ('accepted', 'running', 'waiting', 'parked')"
-            " order by created_at, id",
+            " order by runs.created_at, runs.id",
             [instance],
         )
         return [_run(row) for row in await cursor.fetchall()]
@@ -159,7 +162,7 @@ async def under_way(db: Database, tenant: str, *, agent: str | None = None, limi
         cursor = await connection.execute(
             _LISTED + "where tenant = %(tenant)s and (%(agent)s::text is null or agent = %(agent)s)"
             " and status in ('running', 'waiting', 'parked') and first_version is not null"
-            " order by created_at, id limit %(limit)s",
+            " order by runs.created_at, runs.id limit %(limit)s",
             {"tenant": tenant, "agent": agent, "limit": limit},
         )
         return [_run(row[:-1]) for row in await cursor.fetchall()]

@@ -152,6 +152,14 @@ Index(
     postgresql_where=text("status in ('accepted', 'running', 'waiting', 'parked')"),
 )
 
+Index(
+    "runs_failed",
+    runs.c.tenant,
+    runs.c.status,
+    runs.c.created_at,
+    runs.c.id,
+    postgresql_where=text("status in ('failed', 'cancelled')"),
+)
 Index("runs_ended", runs.c.ended_at, runs.c.id, postgresql_where=text("ended_at is not null"))
 Index(
     "runs_of_parent",

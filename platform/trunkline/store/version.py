@@ -10,7 +10,7 @@ import psycopg
 from trunkline.domain.errors import SchemaMismatch
 from trunkline.store.database import Database
 
-NEEDED = "0012"  # the newest revision in trunkline_migrations
+NEEDED = "0013"  # the newest revision in trunkline_migrations
 
 
 async def check(db: Database) -> None:

@@ -25,6 +25,7 @@ log = logs.get("supervisor")
 DAY = 86400.0
 LARGEST, SMALLEST = 500, 5  # rows in one batch
 PAGE = 50  # runs that are looked at together
+MOST_UNSOUND = 10_000  # instances that one look keeps in mind
 LONGEST_REST = 1.0  # seconds
 
 
@@ -68,8 +69,9 @@ class Retention:
             TookTooLong: a batch was given up.
             Unreachable: Postgres is away.
         """
+        unsound: set[str] = set()
         async for page in self._pages():
-            await self._forget([old.run for old in page])
+            await self._forget(page, unsound)
         async for lasting in self._lasting():
             await self._shorten(lasting)
         after: int | None = 0
@@ -94,16 +96,24 @@ class Retention:
             yield [run for run, _ in page]
             after = page[-1][1]
 
-    async def _forget(self, runs: list[str]) -> None:
-        """The journals' beginnings, and then the runs that were in them."""
-        await self._shorten(runs)
-        await self._removed("runs", retention.forget_runs(self._db, runs))
+    async def _forget(self, page: list[Old], unsound: set[str]) -> None:
+        """The journals' beginnings, and then the runs that were in them. Of instances in ``unsound`` nothing can go now
+        (a run is open, and allows no snapshot): their journals are read once in a look, and not for every page.
+        """
+        left = [old for old in page if old.instance not in unsound]
+        sound = await self._shorten([old.run for old in left]) if left else []
+        if len(unsound) >= MOST_UNSOUND:
+            unsound.clear()
+        unsound.update({old.instance for old in left}.difference(sound))
+        await self._removed("runs", retention.forget_runs(self._db, [old.run for old in page]))
 
-    async def _shorten(self, runs: list[str]) -> None:
+    async def _shorten(self, runs: list[str]) -> list[str]:
+        """Returns the instances whose journals may be shortened."""
         instances = await retention.remember(self._db, runs)
         each = max(self._batch // max(len(instances), 1), 1)
         while instances and await self._removed("journal", retention.shorten(self._db, instances, self._age, each)):
             await faults.reach("journal-shortened")
+        return instances
 
     @staticmethod
     async def _removed(what: str, removing: Awaitable[int]) -> int:

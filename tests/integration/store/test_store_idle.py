@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from integration.store.making import AGENT, TENANT, envelope
-from trunkline.store import deployments, mailbox, pauses, reclaim, retention, runs, schedules, timers, workers
+from trunkline.domain.ids import new_id
+from trunkline.domain.status import RunStatus
+from trunkline.store import bonds, deployments, mailbox, pauses, reclaim, retention, runs, schedules, timers, workers
 from trunkline.store.accept import accept
 from trunkline.store.database import Database
 
@@ -41,11 +43,30 @@ dead_letters_ as (
     insert into dead_letters (id, tenant, source, reason, settled_at)
     select gen_random_uuid(), %(tenant)s, 'mailbox', 'late', now() from made
 ),
+bonds_ as (
+    insert into bonds (tenant, run, kind, watcher, step, instance, agent, key)
+    select %(tenant)s, run, 'monitor', run, 's', instance, %(agent)s, n::text from made where asleep
+),
 payloads_ as (
     insert into payloads (tenant, id, body, run) select %(tenant)s, run::text, '{}', run from made
 )
 insert into mailbox (tenant, instance, agent, key, message_id, kind, run, body, taken_at)
 select %(tenant)s, instance, %(agent)s, n::text, 'm', 'request', run, '{}', now() from made
+"""
+# One instance with all of the runs, of two entries each, and a snapshot that covers them.
+_LONG = """
+with made as materialized (
+    select n, %(instance)s::uuid as instance, gen_random_uuid() as run from generate_series(1, %(all)s) as n
+),
+runs_ as (
+    insert into runs (id, tenant, instance, agent, key, status, first_version, last_version, ended_at)
+    select run, %(tenant)s, instance, %(agent)s, 'long', 'completed', 2 * n - 1, 2 * n, now() from made
+),
+snapshots_ as (
+    insert into snapshots (instance, version, body) values (%(instance)s, 2 * %(all)s, '{}')
+)
+insert into journal (instance, version, run, type, body, epoch, writer)
+select instance, 2 * n - half, run, 'RunStarted', '{}', 1, 1 from made, generate_series(0, 1) as half
 """
 _READ = """
 select coalesce(sum(seq_tup_read), 0)::bigint + (
@@ -63,6 +84,12 @@ LOOKS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "due schedules": schedules.fire_due,
     "the next schedule": schedules.next_due,
     "old runs": lambda db: retention.ended(db, YEAR, 50),
+    "old runs where all are old": lambda db: retention.ended(db, -YEAR, 10),
+    "bonds that may be settled": lambda db: bonds.settle_lost(db, -YEAR, 2, bonds.FIRST),
+    "the newest runs": lambda db: runs.list_runs(db, TENANT, limit=10),
+    "the newest runs of an instance": lambda db: runs.list_runs(db, TENANT, agent=AGENT, key="5", limit=10),
+    "the newest failed runs": lambda db: runs.list_runs(db, TENANT, status=RunStatus.FAILED, limit=10),
+    "runs that are under way": lambda db: runs.under_way(db, TENANT, agent="nobody"),
     **{f"old {what}": lambda db, what=what: retention.forget(db, what, YEAR, 500) for what in retention.REST},  # type: ignore[misc]
     "runs parked for want of code": lambda db: runs.diverged(db, TENANT, {AGENT: "code"}),
     "paused agents": lambda db: pauses.paused(db, TENANT),
@@ -100,6 +127,16 @@ async def test_no_look_reads_what_is_idle_or_asleep(filled: Database) -> None:
         await look(filled)
         reading[name] = await read(filled) - before
     assert {name: rows for name, rows in reading.items() if rows > FEW} == {}
+
+
+async def test_removing_the_beginning_of_a_long_journal_reads_no_more_than_goes(filled: Database) -> None:
+    parameters = {"tenant": TENANT, "agent": AGENT, "instance": new_id(), "all": IDLE}
+    async with filled.connection() as connection:
+        await connection.execute(_LONG, parameters)
+        await connection.execute("analyze")
+    before = await read(filled)
+    assert await retention.shorten(filled, [str(parameters["instance"])], -YEAR, 10) == 10
+    assert await read(filled) - before < 5 * FEW
 
 
 async def test_the_count_sees_who_reads_all(filled: Database) -> None:

@@ -59,6 +59,7 @@ async def test_history_is_the_snapshot_and_the_entries_behind_it(db: Database, l
     assert isinstance(found, history.History)
     assert (found.covered, [row.version for row in found.rows]) == (4, [5, 6])
     assert (found.fold().state, len(found.fold().conversation)) == ({"total": 3}, 3)
+    assert await found.folded() == await found.folded() == found.fold()
     view = await instances.get(db, making.TENANT, making.AGENT, letter.key)
     assert (view.state, len(view.conversation)) == ({"total": 3}, 3)
     assert (await audit(db, making.TENANT)).violations == []

@@ -118,6 +118,25 @@ async def test_while_a_run_is_open_nothing_behind_the_snapshot_goes(
     assert (await audit(db, TENANT)).violations == []
 
 
+async def test_a_journal_that_cannot_be_shortened_is_read_once_in_a_look(
+    db: Database, policy: Settings, living: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = living("lasting")
+    await life.run(days_ago=60, ends=False)
+    ended = [await life.run(days_ago=50 - place) for place in range(6)]
+    read, asked = history.read, []
+
+    async def counted(db: Database, wanted: Sequence[str]) -> Any:
+        asked.extend(wanted)
+        return await read(db, wanted)
+
+    monkeypatch.setattr(history, "read", counted)
+    monkeypatch.setattr("trunkline.supervisor.retention.PAGE", 2)
+    await Retention(db, policy).look()
+    assert asked == [life.instance]
+    assert await kept(db, ended) == [211] * 6
+
+
 async def test_a_run_that_began_before_a_kept_one_ended_keeps_its_entries_whole(
     db: Database, policy: Settings, living: Any
 ) -> None:

@@ -355,3 +355,27 @@ def test_a_run_that_is_over_is_freed_at_once(*, ended: bool) -> None:
         assert alive() is None
     finally:
         gc.enable()
+
+
+def test_steps_count_once_however_they_are_gathered() -> None:
+    async def handler(driver: RunDriver) -> Any:
+        return len(await driver.gather([tool(driver) for _ in range(9_000)]))
+
+    run = Driven(handler)
+    for number in range(1, 9_001):
+        run.complete(f"tool:a#{number}")
+    assert run.output == 9_000
+
+
+def test_groups_of_the_same_steps_again_and_again_are_stopped() -> None:
+    made = 0
+
+    async def handler(driver: RunDriver) -> None:
+        nonlocal made
+        steps = [tool(driver) for _ in range(1_000)]
+        while True:
+            driver.gather(steps)
+            made += 1
+
+    assert Driven(handler).error["type"] == "TooManySteps"
+    assert made < 10

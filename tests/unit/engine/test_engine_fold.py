@@ -21,7 +21,7 @@ from trunkline.domain.journal import (
     StepStarted,
 )
 from trunkline.domain.status import RunStatus
-from trunkline.engine.fold import InstanceState, fold
+from trunkline.engine.fold import InstanceState, fold, fold_on
 
 
 def started(run: str) -> RunStarted:
@@ -64,7 +64,7 @@ def test_a_run_knows_the_instance_as_of_its_start() -> None:
     ])  # fmt: skip
     assert (folded.state, folded.conversation) == ({"n": 2}, said("a") + said("h"))
     (run,) = folded.open_runs
-    assert (run.started.run, run.state, run.conversation) == ("b", {"n": 1}, said("a"))
+    assert (run.started.run, run.state, folded.heard_by(run)) == ("b", {"n": 1}, said("a"))
 
 
 def test_open_steps_keep_attempt_and_permit() -> None:
@@ -107,3 +107,17 @@ def test_an_open_run_keeps_its_entries_and_an_ended_one_does_not() -> None:
 
 def test_entries_of_runs_that_began_before_are_passed_over() -> None:
     assert fold([StepCompleted("unknown", key="x", value=1, at=1.0), RunFailed("unknown", error={})]).runs == {}
+
+
+class Unread(list[Any]):
+    """Fails when it is looked through."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("the whole conversation is looked through")
+
+
+def test_what_a_run_costs_does_not_follow_from_how_much_was_said_before() -> None:
+    state = InstanceState(conversation=Unread(said("before") * 100))
+    fold_on(state, [started("a"), RunCompleted("a", output=1, conversation=said("a")), started("b")])
+    assert len(state.conversation) == 101
+    assert state.runs["b"].heard == 101

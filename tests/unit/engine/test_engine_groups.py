@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from trunkline.domain.errors import BadDeclaration, StepError, ToolFailed
+from trunkline.engine.branches import Loop
 from trunkline.engine.replay import RunDriver
 from unit.engine.driving import Driven, sleep, tool, wait
 
@@ -276,3 +277,43 @@ def test_branches_may_be_nested_only_so_deeply() -> None:
         await deeper(driver)
 
     assert "too deeply" in Driven(handler).error["message"]
+
+
+class Counted(dict[Any, Any]):
+    """Counts what is looked through."""
+
+    looked_at = 0
+
+    def __iter__(self) -> Any:
+        Counted.looked_at += len(self)
+        return super().__iter__()
+
+    def values(self) -> Any:
+        Counted.looked_at += len(self)
+        return super().values()
+
+
+@pytest.mark.parametrize("races", [50, 200])
+def test_closing_a_few_branches_looks_at_no_others(races: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Loop.begin
+
+    def counted(loop: Loop, *arguments: Any) -> None:
+        loop.branches, loop.ledger.open = Counted(), Counted()
+        begin(loop, *arguments)
+
+    async def asks(driver: RunDriver, name: str) -> Any:
+        return await tool(driver, name)
+
+    async def race(driver: RunDriver) -> Any:
+        return await driver.race([asks(driver, "a"), asks(driver, "b")])
+
+    async def handler(driver: RunDriver) -> Any:
+        return len(await driver.gather([race(driver) for _ in range(races)]))
+
+    monkeypatch.setattr(Loop, "begin", counted)
+    monkeypatch.setattr(Counted, "looked_at", 0)
+    run = Driven(handler)
+    for place in range(races):
+        run.complete(f"gather#1.{place}/race#1.0/tool:a#1")
+    assert run.output == races
+    assert Counted.looked_at < 4 * races

@@ -1,8 +1,12 @@
-"""A lease becomes an activation: its history is folded and replayed, and what was under way is taken up again."""
+"""A lease becomes an activation: its history is folded and replayed, and what was under way is taken up again.
+
+A long history takes its time: the event loop turns in between, and the activation is nobody's to find before the end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +16,7 @@ from trunkline.domain.journal import StepRetried, StepScheduled
 from trunkline.domain.status import StepKind
 from trunkline.engine.fold import FoldedRun
 from trunkline.engine.replay import OpenStep, RunDriver
+from trunkline.observe import logs
 from trunkline.store.history import History
 from trunkline_workers.agent import bonding, parking, reissuing, watching
 from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
@@ -22,12 +27,30 @@ from trunkline_workers.agent.turn import Turn
 if TYPE_CHECKING:
     from trunkline_workers.agent.activation import Activation
 
+log = logs.get("activation")
+
+_THROUGH = object()
+SHARE = 200  # entries that are replayed before the loop has its turn
 REISSUED = (StepKind.LOCAL, StepKind.TOOL, StepKind.LLM)
 
 
-def load(activation: Activation, history: History, poison: str = "") -> None:
-    """Rebuild what is open. ``poison`` is why a turn of this worker could not be recorded: its runs are parked then."""
-    folded = history.fold()
+async def load(activation: Activation, history: History, poison: str = "") -> None:
+    """Rebuild what is open. ``poison`` is why a turn of this worker could not be recorded: its runs are parked then.
+
+    A fault in it costs this activation, and no other.
+    """
+    try:
+        await _load(activation, history, poison)
+    except asyncio.CancelledError:
+        activation.close()
+        raise
+    except Exception as error:
+        log.exception("an instance cannot be loaded; the activation is dropped", instance=activation.lease.instance)
+        activation.leave(error)
+
+
+async def _load(activation: Activation, history: History, poison: str) -> None:
+    folded = await history.folded()
     activation.state, activation.conversation = folded.state, folded.conversation
     activation.covered = history.covered
     objection = activation.agent.state.objection(folded.state)
@@ -46,7 +69,7 @@ def load(activation: Activation, history: History, poison: str = "") -> None:
             if not live.parked:
                 activation.act(partial(parking.give_up, activation, live))
         return
-    differences = {live.run: _replayed(activation, live, run) for live, run in lives}
+    differences = {live.run: await _replayed(activation, live, run, folded.heard_by(run)) for live, run in lives}
     worker = _elsewhere(activation, [(live, differences[live.run]) for live, _ in lives])
     if worker is not None:
         activation.leave(GoesElsewhere(worker))
@@ -71,15 +94,28 @@ def _known(activation: Activation, run: FoldedRun) -> Live:
     return live
 
 
-def _replayed(activation: Activation, live: Live, run: FoldedRun) -> str:
+async def _replayed(activation: Activation, live: Live, run: FoldedRun, heard: list[dict[str, Any]]) -> str:
     """Replay the run. Returns the difference, where it has diverged."""
-    body = activation.body(run.started, run.state, run.conversation)
+    body = activation.body(run.started, run.state, heard)
     activation.doing.run = live.run
+    driver = RunDriver(run.life, body, agent=activation.agent.name)
+    replaying = driver.catch_up(run.entries, share=SHARE)
     try:
-        live.driver = RunDriver.replay(run.entries, body, activation.agent.name, run.life)
+        while _drives(activation, replaying):  # noqa: ASYNC110 — the replay is what goes on in between
+            await asyncio.sleep(0)
     except Diverged as error:
         return str(error)
+    except asyncio.CancelledError:
+        driver.close()
+        raise
+    live.driver = driver
     return ""
+
+
+def _drives(activation: Activation, replaying: Iterator[None]) -> bool:
+    """Replay a share. Returns whether there is more."""
+    with activation.doing:
+        return next(replaying, _THROUGH) is not _THROUGH
 
 
 def _elsewhere(activation: Activation, lives: Sequence[tuple[Live, str]]) -> str | None:

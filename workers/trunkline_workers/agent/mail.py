@@ -75,8 +75,7 @@ def _asked_for(live: Live | None, letter: Mail) -> bool:
     """Whether the run waits for just this decision. One that came early would answer what nobody had asked yet."""
     if live is None or live.driver is None:
         return live is not None  # a parked run keeps it
-    name = letter.body["name"]
-    return any(step.scheduled.name == name for step in live.driver.open_steps.values())
+    return letter.body["name"] in live.driver.awaited_signals
 
 
 def deliver_early(activation: Activation, live: Live, turn: Turn) -> None:

@@ -207,15 +207,16 @@ class Registry:
         await self._prepare(taken, histories)
         await faults.reach("journal-read")
         metrics.leases.labels(event="taken").inc(len(taken))
-        for lease in taken:
+        for lease in sorted(taken, key=lambda one: one.head):  # long histories keep nobody else waiting
             past = histories.get(lease.instance, NO_HISTORY)
             if isinstance(past, JournalCorrupt):
                 await self._refuse(lease, past)
                 continue
             activation = Activation(lease, self._agents[lease.agent], self._office, self._lost)
-            self._held[lease.instance] = activation
-            self._stirred.add(lease.instance)
-            self._load(activation, past)
+            await self._load(activation, past)
+            if not activation.closed:
+                self._held[lease.instance] = activation
+                self._stirred.add(lease.instance)
 
     async def _prepare(self, taken: Sequence[Lease], histories: Mapping[str, History | JournalCorrupt]) -> None:
         """Have at hand what the runs in these histories began with, and who else is there if that is other code."""
@@ -240,13 +241,13 @@ class Registry:
         await runs.park_unloadable(self._db, lease.instance, parking.UNLOADABLE, str(error), actions)
         await leases.release(self._db, self._office.worker, [(lease.instance, lease.epoch)])
 
-    def _load(self, activation: Activation, past: History) -> None:
+    async def _load(self, activation: Activation, past: History) -> None:
         instance = activation.lease.instance
         poison = self._poisoned.pop(instance, NO_POISON)
         if poison.letters:
             activation.refused = dict.fromkeys(poison.letters, poison.reason)
         if activation.lease.head:
-            activation.act(lambda _: loading.load(activation, past, poison.reason))
+            await loading.load(activation, past, poison.reason)
 
     async def _read_mail(self) -> None:
         while self._stirred:
