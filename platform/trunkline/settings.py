@@ -47,11 +47,17 @@ class Settings(BaseSettings):
     max_deliver: int = Field(20, ge=2, description="Deliveries of one message before it becomes a dead letter.")
 
     # --- life and death ---
-    heartbeat: float = Field(0.2, gt=0, description="Seconds between a worker's heartbeats (NATS and Postgres).")
+    heartbeat: float = Field(
+        0.2, gt=0, description="Seconds between two heartbeats of a worker, over NATS and through Postgres in turn."
+    )
     lease: float = Field(1.0, gt=0, description="Seconds of silence, on both, after which a worker is declared dead.")
     reconcile_every: float = Field(2.0, gt=0, description="Seconds between two looks for untaken mail and still runs.")
     reconcile_after: float = Field(2.0, gt=0, description="Age in seconds at which untaken mail is woken again.")
-    alarm_every: float = Field(0.1, gt=0, description="Seconds between two looks for due timers.")
+    alarm_every: float = Field(
+        1.0,
+        gt=0,
+        description="Most seconds between two looks for due timers and schedules; there is one when the next is due.",
+    )
     idle_after: float = Field(20.0, ge=0, description="Seconds after which an activation without work leaves memory.")
     drain: float = Field(20.0, ge=0, description="Seconds that SIGTERM gives to steps that are running.")
     blocked_after: float = Field(

@@ -42,6 +42,23 @@ from workers
 """
 
 
+# A beat that is lost when Postgres crashes is followed by the next one: its commit waits for no disk, and no replica.
+_BEAT = """
+with unhurried as (select set_config('synchronous_commit', 'off', true))
+update workers set beat_at = clock_timestamp(), progress = %s, held = %s, draining = %s,
+    announces = coalesce(%s::json, announces)
+from unhurried where id = %s and dead_at is null and left_at is null
+"""
+
+_BEAT_AND_LOOK = """
+with unhurried as (select set_config('synchronous_commit', 'off', true)),
+beaten as (
+    update workers set beat_at = clock_timestamp(), progress = %s
+    from unhurried where id = %s and dead_at is null and left_at is null
+)
+select id, extract(epoch from beat_at)::float8 from workers where dead_at is null and left_at is null
+"""
+
 Announced = Mapping[
     str, Mapping[str, Any]
 ]  # by agent: {"code", "state", "definition"}, what its runs begin with and can read
@@ -61,14 +78,23 @@ async def join(db: Database, beat: Heartbeat, announces: Announced | None = None
 async def beat(
     db: Database, worker: str, *, progress: int, held: int, draining: bool, announces: Announced | None = None
 ) -> bool:
-    """Say that ``worker`` lives and how far it is. False: it was declared dead (or left), and must stop."""
+    """Say that ``worker`` lives and how far it is, and (if that is new) what it announces. False: it was declared dead
+    (or left), and must stop.
+    """
     async with db.connection() as connection:
         cursor = await connection.execute(
-            "update workers set beat_at = clock_timestamp(), progress = %s, held = %s, draining = %s,"
-            " announces = coalesce(%s::json, announces) where id = %s and dead_at is null and left_at is null",
-            [progress, held, draining, dumps(announces).decode() if announces else None, worker],
+            _BEAT, [progress, held, draining, dumps(announces).decode() if announces else None, worker]
         )
     return cursor.rowcount == 1
+
+
+async def beat_and_look(db: Database, worker: str, *, progress: int) -> dict[str, float]:
+    """The beat of a process that holds nothing, and when each that is at work has beaten last (seconds since the epoch
+    by Postgres's clock), as it was before. If ``worker`` is not among them it was declared dead (or left).
+    """
+    async with db.connection() as connection:
+        cursor = await connection.execute(_BEAT_AND_LOOK, [progress, worker])
+        return dict(await cursor.fetchall())
 
 
 async def leave(db: Database, worker: str) -> None:

@@ -61,7 +61,7 @@ class Leadership:
 
     async def _renew_while(self, task: asyncio.Future[None]) -> None:
         while self.leading and self.epoch is not None and not task.done():
-            await rest(self._ttl / 4)
+            await rest(self._ttl / 3)
             asked = time.monotonic()
             with suppress(Unavailable, TimeoutError):
                 async with asyncio.timeout(max(self._until - asked, 0.0)):

@@ -29,6 +29,7 @@ PAGE = 1000
 BACKLOG = 5000
 QUEUES = ("EVENTS", "INBOX", "WORK", "REPLY")
 LONGEST_DELAY = 30.0  # seconds
+MEASURE = 5  # looks, in one of which the queues are measured
 BONDS = 5000  # of them one look goes through at most; the next goes on from there
 
 
@@ -39,6 +40,7 @@ class Reconcile:
         self._db, self._bus, self._settings = db, bus, settings
         self._patience = Patience(settings.reconcile_every, LONGEST_DELAY)
         self._bonds = bonds.FIRST
+        self._looks = 0
 
     async def run(self) -> NoReturn:
         while True:
@@ -51,12 +53,16 @@ class Reconcile:
         Raises:
             Unavailable: Postgres or NATS is away.
         """
-        waiting = Counter(await stored.subjects(self._bus, "INBOX"))
-        await self._measure()
+        if self._looks % MEASURE == 0:
+            await self._measure()
+        self._looks += 1
         woken, still = await self._settle(), 0
+        waiting: Counter[str] | None = None
         async for page in self._forgotten():
+            waiting = Counter(await stored.subjects(self._bus, "INBOX")) if waiting is None else waiting
             still += len(page)
-            woken += await wake(self._bus, [address for address in page if self._is_due(address, waiting)])
+            due = [address for address in page if self._is_due(address, waiting)]
+            woken += await wake(self._bus, due)
         self._patience.end_look()
         metrics.still_instances.set(still)
         if woken:
