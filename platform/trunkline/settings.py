@@ -34,7 +34,17 @@ class Settings(BaseSettings):
         description="A libpq URL. A Unix socket: `postgresql://user@/database?host=/run/postgresql`; TLS: `sslmode=`.",
     )
     database_schema: str = Field("public", description="The Postgres schema that holds Trunkline's tables.")
-    database_pool: int = Field(4, ge=1, le=64, description="Most connections to Postgres of one process.")
+    database_pool: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="Most connections to Postgres of one process; an agent worker has one more, for appends.",
+    )
+    database_pooled: bool = Field(
+        False,
+        description="`true` behind a pooler in transaction mode, such as PgBouncer: nothing is prepared or kept in "
+        "a session, and the role's `search_path` must begin with the schema.",
+    )
 
     # --- names ---
     namespace: str = Field("tl", description="First token of every subject, and (upper-case) of every stream's name.")

@@ -51,7 +51,7 @@ async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str
 
 async def _database(settings: Settings, stop: asyncio.Event) -> Database | None:
     """A way to Postgres, however long it takes; ``None`` if ``stop`` was set first."""
-    opening = asyncio.create_task(Database.of(settings, wait=FOREVER))
+    opening = asyncio.create_task(Database.of(settings, wait=FOREVER, name="gateway"))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

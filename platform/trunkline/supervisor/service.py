@@ -60,7 +60,7 @@ async def serve(
 
 async def _serve(settings: Settings, on_ready: Callable[[], object] | None, ahead: Callable[[], float]) -> NoReturn:
     async with AsyncExitStack() as stack:
-        db = await Database.of(settings, wait=FOREVER)
+        db = await Database.of(settings, wait=FOREVER, name="supervisor")
         stack.push_async_callback(db.close)
         await version.check(db)
         bus = await Bus.connect(settings, name="supervisor", wait=FOREVER)
