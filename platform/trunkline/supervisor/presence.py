@@ -31,6 +31,8 @@ class Presence:
         self._db, self._settings = db, settings
         self._started_at, self._host = time.time(), socket.gethostname()
         self._beaten = -math.inf  # monotonic
+        self._joined = False
+        self._one = asyncio.Lock()  # whoever looks first joins
         self._numbers = itertools.count(1)
         self.missing: str | None = "not joined"  # what /readyz says of Postgres
 
@@ -53,7 +55,6 @@ class Presence:
             raise
 
     async def _beat_on(self) -> NoReturn:
-        await workers.join(self._db, self.beat())
         while True:
             if time.monotonic() - self._beaten >= self._settings.heartbeat * 1.5:
                 await self.look()
@@ -65,11 +66,14 @@ class Presence:
         Raises:
             Unreachable: Postgres is away.
         """
-        marks = await workers.beat_and_look(self._db, self.worker, progress=next(self._numbers))
-        if self.worker not in marks:
-            self.worker = new_worker_id()
-            await workers.join(self._db, self.beat())
-        self.missing, self._beaten = None, time.monotonic()
+        async with self._one:
+            if not self._joined:
+                await workers.join(self._db, self.beat())
+                self._joined = True
+            marks = await workers.beat_and_look(self._db, self.worker, progress=next(self._numbers))
+            if self.worker not in marks:
+                self.worker, self._joined = new_worker_id(), False
+            self.missing, self._beaten = None, time.monotonic()
         return marks
 
     async def leave(self) -> None:
