@@ -46,6 +46,10 @@ class Settings(BaseSettings):
         "a session, and the role's `search_path` must begin with the schema.",
     )
 
+    schema_wait: float = Field(
+        0.0, ge=0, description="Seconds for which a process that starts waits until `trunkline migrate` has been there."
+    )
+
     # --- names ---
     namespace: str = Field("tl", description="First token of every subject, and (upper-case) of every stream's name.")
     tenant: str = Field("default", description="The tenant that workers, sensors and the direct client serve.")

@@ -44,7 +44,7 @@ async def connect(name: str, settings: Settings, stack: AsyncExitStack) -> Lines
     """
     db = await Database.of(settings, wait=FOREVER, name=name)
     stack.push_async_callback(db.close)
-    await patiently("look at the schema", lambda: version.check(db))
+    await patiently("look at the schema", lambda: version.check(db, wait=settings.schema_wait))
     bus = await Bus.connect(settings, name=name, wait=FOREVER)
     stack.push_async_callback(bus.close)
     await patiently("declare the streams", bus.declare)

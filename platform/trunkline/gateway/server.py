@@ -43,7 +43,7 @@ async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str
     if db is None:
         return
     try:
-        await version.check(db)
+        await version.check(db, wait=settings.schema_wait)
         await _serve(Desk(settings, db), stop, on_ready)
     finally:
         await db.close()

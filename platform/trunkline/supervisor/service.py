@@ -62,7 +62,7 @@ async def _serve(settings: Settings, on_ready: Callable[[], object] | None, ahea
     async with AsyncExitStack() as stack:
         db = await Database.of(settings, wait=FOREVER, name="supervisor")
         stack.push_async_callback(db.close)
-        await version.check(db)
+        await version.check(db, wait=settings.schema_wait)
         bus = await Bus.connect(settings, name="supervisor", wait=FOREVER)
         stack.push_async_callback(bus.close)
         await _declare(bus)
