@@ -37,8 +37,9 @@ async def serve(spec: str, app: App, data: Path | None, stop: asyncio.Event, *, 
         NotUnderstood: a part says that it cannot start like this.
     """
     parts = parts_of(spec, app, workers)
-    say(f"starting NATS, Postgres, {', '.join(parts)} …")
+    say("starting NATS and Postgres …")
     async with starting(data) as (stack, up):
+        say(f"starting {', '.join(parts)} …")
         environment = stack.environment(log_format="console", metrics_port=0, schema_wait=SCHEMA_WITHIN)
         async with Children(environment, teller(stop)) as children:
             for name, arguments in parts.items():
