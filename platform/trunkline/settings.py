@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     reconcile_every: float = Field(2.0, gt=0, description="Seconds between two looks for untaken mail and still runs.")
     reconcile_after: float = Field(2.0, gt=0, description="Age in seconds at which untaken mail is woken again.")
     alarm_every: float = Field(
-        1.0,
+        2.0,
         gt=0,
         description="Most seconds between two looks for due timers and schedules; there is one when the next is due.",
     )

@@ -1,6 +1,7 @@
 """This supervisor's own row on the roster, so that ``trunkline ps`` shows it, and others bury it when it dies.
 
-Its beat and its look at everybody's are one statement: who leads looks so often that it need not beat besides.
+Its beat, its look at everybody's and the renewal of its leadership are one statement: who leads looks so often that it
+need do neither besides.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from trunkline.domain.work import Heartbeat
 from trunkline.settings import Settings
 from trunkline.store import workers
 from trunkline.store.database import Database
+from trunkline.store.leaders import Lead
 from trunkline.supervisor.supervise import rest
 
 
@@ -31,6 +33,8 @@ class Presence:
         self._db, self._settings = db, settings
         self._started_at, self._host = time.time(), socket.gethostname()
         self._beaten = -math.inf  # monotonic
+        self.lead: Lead | None = None  # that a look renews
+        self.renewed_at = -math.inf  # monotonic: when a look began that did
         self._joined = False
         self._one = asyncio.Lock()  # whoever looks first joins
         self._numbers = itertools.count(1)
@@ -70,7 +74,10 @@ class Presence:
             if not self._joined:
                 await workers.join(self._db, self.beat())
                 self._joined = True
-            marks = await workers.beat_and_look(self._db, self.worker, progress=next(self._numbers))
+            begun, number = time.monotonic(), next(self._numbers)
+            marks, renewed = await workers.beat_and_look(self._db, self.worker, progress=number, lead=self.lead)
+            if renewed:
+                self.renewed_at = begun
             if self.worker not in marks:
                 self.worker, self._joined = new_worker_id(), False
             self.missing, self._beaten = None, time.monotonic()
