@@ -11,7 +11,7 @@ PYTEST ?= -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help env demo test sweep rolling search bench recovery neighbours suspension overload check docs lock clean turns growth
+.PHONY: help env demo test sweep rolling search bench recovery neighbours suspension overload check docs lock clean turns growth pooler idle
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: $(STAMP) ## Run every test (embedded NATS and Postgres)
 
 sweep: $(STAMP) ## All faults and fault points, one by one and in seeded pairs (about an hour)
 	@$(BIN)/python -m pytest -v -m sweep -n 0 tests
+
+pooler: $(STAMP) ## Run everything behind PgBouncer in transaction mode (needs pgbouncer on the path)
+	@$(BIN)/python -m pytest -q -m pooler -n 0 tests/integration/pooler
 
 bench: $(STAMP) $(BENCH)/.made ## Run Trunkline and its peers side by side (two hours; BENCH_OPTIONS="--rounds 1 --seconds 3")
 	@$(BIN)/python -m benchmarks.bench $(BENCH_OPTIONS)
@@ -47,6 +50,9 @@ overload: $(STAMP) ## Offer half, as much, twice and five times what can be done
 
 turns: $(STAMP) ## Measure 100 and 1,000 conversations at once with a model, and what a turn costs (a quarter of an hour)
 	@$(BIN)/python -m benchmarks.turns
+
+idle: $(STAMP) ## Measure what an exchange costs that has nothing to do
+	@$(BIN)/python -m benchmarks.idle
 
 rolling: $(STAMP) ## Restart every process twenty times under load, and tell how long runs took
 	@$(BIN)/python -m pytest -q -s -m sweep -n 0 tests/chaos/test_rolling_restart.py

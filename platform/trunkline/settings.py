@@ -34,7 +34,21 @@ class Settings(BaseSettings):
         description="A libpq URL. A Unix socket: `postgresql://user@/database?host=/run/postgresql`; TLS: `sslmode=`.",
     )
     database_schema: str = Field("public", description="The Postgres schema that holds Trunkline's tables.")
-    database_pool: int = Field(4, ge=1, le=64, description="Most connections to Postgres of one process.")
+    database_pool: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="Most connections to Postgres of one process; an agent worker has one more, for appends.",
+    )
+    database_pooled: bool = Field(
+        False,
+        description="`true` behind a pooler in transaction mode, such as PgBouncer: nothing is prepared or kept in "
+        "a session, and the role's `search_path` must begin with the schema.",
+    )
+
+    schema_wait: float = Field(
+        0.0, ge=0, description="Seconds for which a process that starts waits until `trunkline migrate` has been there."
+    )
 
     # --- names ---
     namespace: str = Field("tl", description="First token of every subject, and (upper-case) of every stream's name.")
@@ -47,11 +61,17 @@ class Settings(BaseSettings):
     max_deliver: int = Field(20, ge=2, description="Deliveries of one message before it becomes a dead letter.")
 
     # --- life and death ---
-    heartbeat: float = Field(0.2, gt=0, description="Seconds between a worker's heartbeats (NATS and Postgres).")
+    heartbeat: float = Field(
+        0.2, gt=0, description="Seconds between two heartbeats of a worker, over NATS and through Postgres in turn."
+    )
     lease: float = Field(1.0, gt=0, description="Seconds of silence, on both, after which a worker is declared dead.")
     reconcile_every: float = Field(2.0, gt=0, description="Seconds between two looks for untaken mail and still runs.")
     reconcile_after: float = Field(2.0, gt=0, description="Age in seconds at which untaken mail is woken again.")
-    alarm_every: float = Field(0.1, gt=0, description="Seconds between two looks for due timers.")
+    alarm_every: float = Field(
+        2.0,
+        gt=0,
+        description="Most seconds between two looks for due timers and schedules; there is one when the next is due.",
+    )
     idle_after: float = Field(20.0, ge=0, description="Seconds after which an activation without work leaves memory.")
     drain: float = Field(20.0, ge=0, description="Seconds that SIGTERM gives to steps that are running.")
     blocked_after: float = Field(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -46,6 +48,22 @@ def test_silence_on_both_for_a_lease_is_death() -> None:
     verdicts = observer.ticks(LEASE)
     assert not any(verdicts)
     assert observer.tick() == {"w": 1}
+
+
+def test_it_says_when_somebody_could_be_dead_at_the_earliest() -> None:
+    observer = Observer()
+    assert observer.judge.due() == math.inf, "nobody was in sight yet"
+    observer.beat_in_postgres("w")
+    observer.tick()
+    assert observer.judge.due() == observer.now + LEASE
+    while observer.now < observer.judge.due() - STEP:
+        assert not observer.tick()
+    assert observer.tick() == {"w": 1}
+    observer.beating.add("w")
+    observer.tick()
+    assert observer.judge.due() == observer.now + LEASE
+    observer.judge.nats.lost()
+    assert observer.judge.due() == math.inf
 
 
 def test_a_worker_that_beats_on_nats_alone_lives() -> None:

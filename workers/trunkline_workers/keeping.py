@@ -10,7 +10,7 @@ from trunkline.observe import logs
 
 log = logs.get("workers")
 
-REFRESH = 0.5  # seconds
+REFRESH = 1.0  # seconds
 
 
 class Kept(ABC):

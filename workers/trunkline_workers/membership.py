@@ -1,4 +1,4 @@
-"""A worker's life as others see it: it joins under a fresh id, beats on NATS and in Postgres, and leaves.
+"""A worker's life as others see it: it joins under a fresh id, beats on NATS and in Postgres in turn, and leaves.
 
 A worker that finds itself declared dead (``dead`` is set) must stop: its instances belong to others by now. It does not
 come back under the same id; whatever started the process starts it again.
@@ -38,7 +38,8 @@ class Membership:
         self.draining = False
         self.dead = asyncio.Event()
         self._kind, self._app, self._settings, self._bus, self._db = kind, app, settings, bus, db
-        self._started_at = time.time()
+        self._started_at, self._host = time.time(), socket.gethostname()
+        self._told: workers.Announced = {}  # what Postgres has of ``announces``
         self._tasks: list[asyncio.Task[None]] = []
         self._health = HealthServer(
             settings.metrics_host,
@@ -49,7 +50,8 @@ class Membership:
 
     async def start(self) -> None:
         """Join in Postgres, then beat until ``stop``."""
-        await workers.join(self._db, self._beat(), self.announces)
+        self._told = self.announces
+        await workers.join(self._db, self._beat(), self._told)
         self._tasks = [asyncio.create_task(self._beat_nats()), asyncio.create_task(self._beat_postgres())]
         await self._health.start()
         log.info("joined", worker=self.worker_id, kind=self._kind, health=self._health.url)
@@ -72,7 +74,7 @@ class Membership:
             kind=self._kind,
             app=self._app,
             tenant=self._settings.tenant,
-            host=socket.gethostname(),
+            host=self._host,
             pid=os.getpid(),
             started_at=self._started_at,
             progress=self.progress,
@@ -86,31 +88,37 @@ class Membership:
             if self._bus.connected:
                 self._bus.send(subject, dumps(self._beat()))
                 metrics.heartbeats.labels(kind=self._kind).inc()
-            await asyncio.sleep(self._settings.heartbeat)
+            await asyncio.sleep(2 * self._settings.heartbeat)
 
     async def _beat_postgres(self) -> None:
+        """Between the beats on NATS; and for these, when it is away."""
+        await asyncio.sleep(self._settings.heartbeat)
         while not self.dead.is_set():
-            try:
-                alive = await workers.beat(
-                    self._db,
-                    self.worker_id,
-                    progress=self.progress,
-                    held=self.held,
-                    draining=self.draining,
-                    announces=self.announces,
-                )
-                self._postgres_away = ""
-            except Unreachable as error:
-                self._postgres_away = str(error)
-            except Exception as error:  # without its beat a worker would never learn that it was declared dead
-                if not self._postgres_away:
-                    log.exception("cannot beat in Postgres", worker=self.worker_id)
-                self._postgres_away = str(error) or type(error).__name__
-            else:
-                if not alive:
-                    log.error("declared dead by the supervisor; stopping", worker=self.worker_id)
-                    self.dead.set()
-            await asyncio.sleep(self._settings.heartbeat)
+            await self._beat_once()
+            await asyncio.sleep((2 if self._bus.connected else 1) * self._settings.heartbeat)
+
+    async def _beat_once(self) -> None:
+        announces = self.announces
+        try:
+            alive = await workers.beat(
+                self._db,
+                self.worker_id,
+                progress=self.progress,
+                held=self.held,
+                draining=self.draining,
+                announces=announces if announces != self._told else None,
+            )
+        except Unreachable as error:
+            self._postgres_away = str(error)
+        except Exception as error:  # without its beat a worker would never learn that it was declared dead
+            if not self._postgres_away:
+                log.exception("cannot beat in Postgres", worker=self.worker_id)
+            self._postgres_away = str(error) or type(error).__name__
+        else:
+            self._postgres_away, self._told = "", announces
+            if not alive:
+                log.error("declared dead by the supervisor; stopping", worker=self.worker_id)
+                self.dead.set()
 
     def _nats_missing(self) -> str | None:
         return None if self._bus.connected else "not connected"

@@ -42,9 +42,9 @@ async def connect(name: str, settings: Settings, stack: AsyncExitStack) -> Lines
         SchemaMismatch: the database is not at this version's schema.
         TopologyDrift: a stream is configured differently than this version needs.
     """
-    db = await Database.of(settings, wait=FOREVER)
+    db = await Database.of(settings, wait=FOREVER, name=name)
     stack.push_async_callback(db.close)
-    await patiently("look at the schema", lambda: version.check(db))
+    await patiently("look at the schema", lambda: version.check(db, wait=settings.schema_wait))
     bus = await Bus.connect(settings, name=name, wait=FOREVER)
     stack.push_async_callback(bus.close)
     await patiently("declare the streams", bus.declare)

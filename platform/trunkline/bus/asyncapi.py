@@ -18,6 +18,7 @@ from trunkline.domain.events import CloudEvent
 from trunkline.domain.work import (
     BUS_BODIES,
     FRESH_SECONDS,
+    AlarmSet,
     Heartbeat,
     Outcome,
     PermitAnswer,
@@ -105,6 +106,7 @@ _CHANNELS = (
     _Channel(
         "heartbeat", lambda s: s.heartbeat("{worker}"), Heartbeat, "receive", "A process is alive, and gets on.",
     ),
+    _Channel("alarm", lambda s: s.alarm(), AlarmSet, "send", "A timer was set that is due soon. A hint."),
     _Channel("ended", lambda s: s.ended("{tenant}", "{run}"), RunEnded, "send", "A hint; Postgres holds the fact."),
 )  # fmt: skip
 

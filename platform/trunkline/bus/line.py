@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from faststream.exceptions import SetupError
 from faststream.nats import NatsBroker
 from faststream.nats.security import NatsCredentials, NatsSecurity, NatsToken
 from nats import errors
+from nats.aio import transport
 from nats.aio.client import Client
 
 from trunkline.bus.wire import DENIED, WireClient
@@ -116,6 +118,8 @@ class Line:
     async def _attempt(self) -> str | None:
         """Why this attempt failed; ``None`` when it did not."""
         self._failures = 0
+        if any(server.startswith(("ws://", "wss://")) for server in self._servers):
+            _load_websockets()
         self.broker = self._new_broker()
         try:
             await self.broker.connect()
@@ -172,6 +176,11 @@ class Line:
         if not self._away:
             log.warning("NATS is away: %s; reconnecting until it is back", reason)
         self._away = True
+
+
+def _load_websockets() -> None:
+    """nats-py was loaded without them: few go that way, and it takes every process its time."""
+    vars(transport).update({name: import_module(name) for name in ("aiohttp", "multidict")})
 
 
 async def _close(client: Client) -> None:

@@ -1,8 +1,9 @@
 """The names on the bus: every subject and stream that Trunkline uses, in one place.
 
 A subject is ``<namespace>.<tenant>.<what>…``, or ``<namespace>.heartbeat|worker.<worker>…`` for what belongs to a
-process. Tenants, agents, apps, tools, pools and workers are names that fit into one token (``ids.check_name``); an
-event type is several tokens; instance keys never appear. Wildcards pass, for those who subscribe.
+process, or ``<namespace>.alarm``. Tenants, agents, apps, tools, pools and workers are names that fit into one token
+(``ids.check_name``); an event type is several tokens; instance keys never appear. Wildcards pass, for those who
+subscribe.
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ class Subjects:
     def heartbeat(self, worker: str) -> str:
         """``Heartbeat`` messages of a process."""
         return f"{self.namespace}.heartbeat.{worker}"
+
+    def alarm(self) -> str:
+        """An ``AlarmSet`` for the supervisor that leads."""
+        return f"{self.namespace}.alarm"
 
     def worker_wake(self, worker: str) -> str:
         """A ``Wake`` for the worker that holds the instance."""

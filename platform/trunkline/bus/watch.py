@@ -13,15 +13,16 @@ from trunkline.domain.errors import TopologyDrift, Unavailable
 
 log = logging.getLogger(__name__)
 
-WATCH_EVERY = 1.0  # seconds between two looks whether the streams are still the same
+WATCH_EVERY = 2.0  # seconds between two looks that nothing gave cause to
+BURST = 0.1  # seconds in which causes count as one
 ISSUED = frozenset({Stream.WORK, Stream.REPLY})  # what lies there somebody waits for, and can issue again
 
 Wiped = Callable[[], Awaitable[None]]
 
 
 class Watch:
-    """Looks once a second at one stream, or at all when there is cause. ``renew`` is called when some were made again,
-    and then all of ``wiped`` if what was lost there somebody waits for.
+    """Looks every ``WATCH_EVERY`` seconds at one stream, or at all when there is cause. ``renew`` is called when some
+    were made again, and then all of ``wiped`` if what was lost there somebody waits for.
     """
 
     def __init__(self, topology: Topology, connected: Callable[[], bool], renew: Callable[[], None]) -> None:
@@ -66,7 +67,7 @@ class Watch:
         except TimeoutError:
             return False
         self._suspicion.clear()
-        await asyncio.sleep(WATCH_EVERY / 10)  # one look for a burst of causes
+        await asyncio.sleep(BURST)
         return True
 
     async def _look(self, streams: list[Stream]) -> None:

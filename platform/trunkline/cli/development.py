@@ -6,7 +6,8 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,47 +18,55 @@ from trunkline.cli.output import console, say
 from trunkline.domain.errors import NotUnderstood
 from trunkline.embedded.children import Children
 from trunkline.embedded.parts import all_joined, gateway_answers, parts_of
-from trunkline.embedded.serving import servers
+from trunkline.embedded.serving import starting
 from trunkline.embedded.stack import Stack
-from trunkline.settings import Settings
 from trunkline.store.database import Database
 
 LOOK_EVERY = 0.1  # seconds between two looks whether everything is up
+SCHEMA_WITHIN = 60  # seconds in which the tables are there
 
 _COLOURS = {"gateway": "blue", "supervisor": "magenta", "agents": "green", "tools": "yellow", "llm": "cyan"}
 
 
 async def serve(spec: str, app: App, data: Path | None, stop: asyncio.Event, *, workers: int) -> None:
-    """Run the servers, and then the parts that ``app`` (which ``spec`` names) needs.
+    """Run the servers, and the parts that ``app`` (which ``spec`` names) needs: these load while those come up.
 
     Raises:
         NotConfigured: the servers cannot use the directory ``data``.
         Unavailable: a server did not come up.
         NotUnderstood: a part says that it cannot start like this.
     """
-    say("starting NATS and Postgres …")
-    async with servers(data) as stack:
-        if not stop.is_set():
-            await _parts(spec, app, stack, stop, workers)
-
-
-async def _parts(spec: str, app: App, stack: Stack, stop: asyncio.Event, workers: int) -> None:
-    """Until ``stop`` is set, or a part cannot start."""
-    settings = stack.settings()
     parts = parts_of(spec, app, workers)
-    say(f"starting {', '.join(parts)} …")
-    async with Children(stack.environment(log_format="console", metrics_port=0), teller(stop)) as children:
-        for name, arguments in parts.items():
-            children.add(name, *arguments)
-        announcing = asyncio.create_task(_announce(parts, stack, settings, app))
-        stopping = asyncio.create_task(stop.wait())
-        ends: set[asyncio.Future[Any]] = {stopping, children.broken}
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        announcing.cancel()
-        stopping.cancel()
+    say("starting NATS and Postgres …")
+    async with starting(data) as (stack, up):
+        say(f"starting {', '.join(parts)} …")
+        environment = stack.environment(log_format="console", metrics_port=0, schema_wait=SCHEMA_WITHIN)
+        async with Children(environment, teller(stop)) as children:
+            for name, arguments in parts.items():
+                children.add(name, *arguments)
+            await _until(stop, up, children, partial(_announce, parts, stack, app))
+            say("stopping … (once more ends it at once)")
+
+
+async def _until(
+    stop: asyncio.Event, up: asyncio.Future[None], children: Children, announce: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    """Until ``stop`` is set, or a server or a part cannot start."""
+    stopping = asyncio.create_task(stop.wait())
+    announcing: asyncio.Task[None] | None = None
+    ends: set[asyncio.Future[Any]] = {stopping, children.broken}
+    try:
+        await asyncio.wait(ends | {up}, return_when=asyncio.FIRST_COMPLETED)
+        if up.done():
+            up.result()
+            announcing = asyncio.create_task(announce())
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if children.broken.done():
             children.broken.result()
-        say("stopping … (once more ends it at once)")
+    finally:
+        stopping.cancel()
+        if announcing is not None:
+            announcing.cancel()
 
 
 def check_port(host: str, port: int) -> None:
@@ -89,14 +98,25 @@ def teller(stop: asyncio.Event) -> Callable[[str, str], None]:
     return tell
 
 
-async def _announce(parts: dict[str, tuple[str, ...]], stack: Stack, settings: Settings, app: App) -> None:
+async def _announce(parts: dict[str, tuple[str, ...]], stack: Stack, app: App) -> None:
+    """Say when all is there. The LLM workers load their library for longer than everything else takes."""
+    settings = stack.settings()
     url = f"http://{settings.host}:{settings.port}"
+    first = {name: arguments for name, arguments in parts.items() if arguments[:2] != ("worker", "llm")}
     db = await Database.of(settings, size=1, wait=60)
     try:
-        while not (await all_joined(db, parts) and await gateway_answers(url)):  # noqa: ASYNC110
+        while not (await all_joined(db, first) and await gateway_answers(url)):  # noqa: ASYNC110
             await asyncio.sleep(LOOK_EVERY)
+        _welcome(stack, url, app)
+        if first.keys() != parts.keys():
+            while not await all_joined(db, parts):  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_EVERY)
+            say("The LLM worker is there, too.")
     finally:
         await db.close()
+
+
+def _welcome(stack: Stack, url: str, app: App) -> None:
     agents, tools = app.specs()
     say("")
     say("Trunkline is ready.", "bold green")
@@ -105,5 +125,7 @@ async def _announce(parts: dict[str, tuple[str, ...]], stack: Stack, settings: S
     say(f"  Postgres  {stack.postgres.url}")
     say(f"  agents    {', '.join(agent.name for agent in agents) or 'none'}")
     say(f"  tools     {', '.join(tool.name for tool in tools) or 'none'}")
+    if any(agent.kind == "llm" for agent in agents):
+        say("  models    are called as soon as the LLM worker has loaded litellm, in a few seconds")
     say("In another terminal: trunkline run AGENT INPUT --follow; trunkline ps. Ctrl-C stops everything.")
     say("")

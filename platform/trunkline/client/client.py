@@ -65,11 +65,12 @@ class Client:
 
         Raises:
             Unavailable: Postgres or NATS cannot be reached.
+            NotConfigured: behind a pooler, the database role's ``search_path`` does not begin with the schema.
         """
         given = {"database_url": database_url, "nats_url": nats_url, "tenant": tenant}
         chosen = {name: value for name, value in given.items() if value is not None}
         settings = Settings(**{**(settings or Settings()).model_dump(), **chosen})
-        db = await Database.of(settings)
+        db = await Database.of(settings, name="client")
         try:
             bus = await Bus.connect(settings, name="client")
         except BaseException:

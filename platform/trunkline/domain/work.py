@@ -185,6 +185,12 @@ class StreamChunk(Message):
         return f"{self.version}.{self.attempt}.{self.seq}"
 
 
+class AlarmSet(Message):
+    """A timer was set that falls due in so many ``seconds``. Losing it costs latency, never data."""
+
+    seconds: float = Field(ge=0, le=3600)
+
+
 class RunEnded(Message):
     """A hint on the core subject ``ended.<run>``, for those who wait; Postgres holds the fact."""
 
@@ -193,5 +199,5 @@ class RunEnded(Message):
 
 
 BUS_BODIES: tuple[type[Message], ...] = (
-    Wake, WorkItem, Outcome, PermitRequest, PermitAnswer, Heartbeat, StreamChunk, RunEnded,
+    Wake, WorkItem, Outcome, PermitRequest, PermitAnswer, Heartbeat, StreamChunk, AlarmSet, RunEnded,
 )  # fmt: skip

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
 from trunkline.embedded.stack import Stack
-from trunkline.store import migrate
 
 T = TypeVar("T")
 
@@ -22,13 +22,29 @@ async def servers(data: Path | None = None) -> AsyncIterator[Stack]:
         NotConfigured: the servers cannot use the directory ``data``.
         Unavailable: a server did not come up.
     """
-    stack = Stack(data)
-    try:
-        await in_thread(stack.start)
-        await in_thread(lambda: migrate.upgrade(stack.postgres.url, stack.settings().database_schema))
+    async with starting(data) as (stack, up):
+        await up
         yield stack
+
+
+@asynccontextmanager
+async def starting(data: Path | None = None) -> AsyncIterator[tuple[Stack, asyncio.Future[None]]]:
+    """The same, at once: the servers' addresses are known before they are up. What the future raises is as above."""
+    stack = Stack(data)
+    up = asyncio.ensure_future(_start(stack))
+    try:
+        yield stack, up
     finally:
+        await asyncio.wait({up})
         await in_thread(stack.stop)
+
+
+async def _start(stack: Stack) -> None:
+    """What makes the tables is loaded meanwhile: that takes about as long."""
+    _, migrate = await asyncio.gather(
+        in_thread(stack.start), in_thread(lambda: import_module("trunkline.store.migrate"))
+    )
+    await in_thread(lambda: migrate.upgrade(stack.postgres.url, stack.settings().database_schema))
 
 
 async def in_thread(do: Callable[[], T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,8 +35,10 @@ class Stack:
             Unavailable: a server did not come up; the reason is what it said.
         """
         try:
-            self.nats.start()
-            self.postgres.start()
+            with ThreadPoolExecutor(max_workers=1) as beside:
+                starting = beside.submit(self.nats.start)
+                self.postgres.start()
+                starting.result()
         except BaseException:
             self.stop()
             raise

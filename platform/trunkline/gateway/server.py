@@ -24,6 +24,7 @@ log = logs.get("gateway")
 DRAIN = 10  # seconds that requests under way get at the end
 AGAIN = 1.0  # seconds between two attempts to reach NATS
 FIRST_JOIN = 3.0  # seconds that the first requests wait for NATS, so that they need not wait for the supervisor
+TICK = 1.0  # seconds: of the answers' Date header
 FOREVER = 10 * 365 * 86400.0  # seconds
 
 
@@ -42,7 +43,7 @@ async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str
     if db is None:
         return
     try:
-        await version.check(db)
+        await version.check(db, wait=settings.schema_wait)
         await _serve(Desk(settings, db), stop, on_ready)
     finally:
         await db.close()
@@ -50,7 +51,7 @@ async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str
 
 async def _database(settings: Settings, stop: asyncio.Event) -> Database | None:
     """A way to Postgres, however long it takes; ``None`` if ``stop`` was set first."""
-    opening = asyncio.create_task(Database.of(settings, wait=FOREVER))
+    opening = asyncio.create_task(Database.of(settings, wait=FOREVER, name="gateway"))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -80,7 +81,7 @@ async def _serve(desk: Desk, stop: asyncio.Event, on_ready: Callable[[str], None
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     desk.following.close()
-    server.should_exit = True
+    server.end()
     await serving
     for task in (joining, stopping):
         task.cancel()
@@ -118,6 +119,19 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Take no more requests, and finish those that are under way."""
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        """uvicorn's own looks ten times a second whether it should end; its clock ticks once."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK):
+                    await self._ending.wait()
 
     async def serve(self, sockets: list[socket] | None = None) -> None:
         await self._serve(sockets)

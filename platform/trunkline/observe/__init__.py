@@ -2,3 +2,8 @@
 
 Nothing else imports structlog or prometheus_client.
 """
+
+from trunkline.domain.sparing import without
+
+with without("rich"):  # for tracebacks in colours, which are not how our lines look
+    import structlog  # noqa: F401

@@ -2,7 +2,8 @@
 process when it does not end. A blocked process is deaf, and what it holds goes on elsewhere only when it is gone.
 
 A thread of its own looks whether the loop still turns, and counts its looks instead of seconds: a process that was
-stopped for a while (SIGSTOP, a sleeping laptop) is not taken for a blocked one.
+stopped for a while (SIGSTOP, a sleeping laptop) is not taken for a blocked one. A loop that plainly rests is seldom
+asked to turn: that would wake it, in every process, for nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from types import FrameType
 from typing import Protocol, Self
 
 from trunkline.observe import driving, logs, metrics
@@ -22,7 +24,8 @@ from trunkline.observe.driving import Doing
 
 log = logs.get("watchdog")
 
-LOOKS = 10  # until patience is over
+LOOKS = 6  # until patience is over
+SELDOM = 6  # looks, after which a loop that rests is asked all the same
 TOLD_AFTER = 0.5  # seconds without a turn after which a block is told
 FRAMES = 10
 EXIT_STATUS = 70  # EX_SOFTWARE of sysexits.h
@@ -52,20 +55,30 @@ class Watchdog:
         self._every = min(patience, 2 * told_after) / LOOKS
         self._patience, self._told_after = patience, told_after
         self._bite = bite or _end
+        self._rest: FrameType | None = None
         self._turned = threading.Event()
         self._over = threading.Event()
 
     def __enter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
+        self._loop.call_soon(self._note_rest)
         self._watched = threading.get_ident()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
+        self._rest = None
+
+    def _note_rest(self) -> None:
+        """What runs the loop has no Python frames of its own (uvloop): while it rests, its caller's is the newest."""
+        self._rest = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller's frame
+
+    def _rests(self) -> bool:
+        return self._rest is not None and sys._current_frames().get(self._watched) is self._rest  # noqa: SLF001
 
     def _watch(self) -> None:
-        silent = 0
+        silent = rested = 0
         told: Doing | None = None
         bite_at, tell_at = (round(one / self._every) for one in (self._patience, self._told_after))
         self._ask()
@@ -74,7 +87,9 @@ class Watchdog:
                 if told is not None:
                     _ended(told, silent * self._every)
                 silent, told = 0, None
-                self._ask()
+                rested = rested + 1 if self._rests() else 0
+                if rested % SELDOM == 0:
+                    self._ask()
                 continue
             silent += 1
             if silent == tell_at:

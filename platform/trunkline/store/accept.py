@@ -6,6 +6,7 @@ The same message (tenant, instance, message id) finds the same row however often
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -197,18 +198,25 @@ class Batch:
 
 
 async def post(
-    connection: Connection, batch: Batch, schema: str, *, again: bool = False, prepare: bool = False
+    connection: Connection,
+    batch: Batch,
+    schema: str,
+    *,
+    again: bool = False,
+    planned: AbstractAsyncContextManager[Any] | None = None,
 ) -> list[Outcome]:
     """Write a batch: of each unit, what became of its letters, or why none of them was taken (as ``accept`` raises).
 
-    ``again`` says that it was sent before, and that its answer was lost. ``prepare`` is for a connection on which
-    it is sent again and again.
+    ``again`` says that it was sent before, and that its answer was lost. ``planned`` is for a connection on which it is
+    sent again and again (see ``Database.planned``).
     """
     if not batch.letters:
         return [[] for _ in batch.units]
     async with connection.cursor(row_factory=tuple_row) as cursor:
         register_arrays(cursor.adapters)
-        await cursor.execute(_sql(_ACCEPT, schema), {**batch.parameters(), "most": batch.most or 1}, prepare=prepare)
+        parameters = {**batch.parameters(), "most": batch.most or 1}
+        async with planned or nullcontext():
+            await cursor.execute(_sql(_ACCEPT, schema), parameters, prepare=planned is not None)
         rows = await cursor.fetchall()
         new = {n - 1 for n, is_new, _ in rows if is_new}
         refused = batch.refused((n - 1, status) for n, is_new, status in rows if not is_new)

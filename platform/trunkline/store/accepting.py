@@ -188,7 +188,8 @@ class Accepting:
     async def _sent(self, batch: Batch, *, again: bool) -> list[Outcome]:
         connection = await self._connected()
         try:
-            outcomes = await post(connection, batch, self._db.schema, again=again, prepare=True)
+            planned = self._db.planned(connection, _SESSION)
+            outcomes = await post(connection, batch, self._db.schema, again=again, planned=planned)
         except (psycopg.Error, OSError) as error:
             if not passes(error) or _locked(error):
                 raise

@@ -204,11 +204,11 @@ class Appender:
             try:
                 connection = await self._connected()
                 await faults.reach("commit-begun")
-                answer = await _execute(connection, statement, group)
+                answer = await self._execute(connection, statement, group)
                 await faults.reach("commit-sent")
                 passed = {row[0] for row in answer if row[0]}
                 if uncertain and len(passed) < len(group.chains) and group.entries:
-                    passed |= {row[0] for row in await _execute(connection, standing_statement(), group)}
+                    passed |= {row[0] for row in await self._execute(connection, standing_statement(), group)}
             except (psycopg.Error, OSError) as error:
                 if not passes(error):
                     raise
@@ -219,6 +219,13 @@ class Appender:
                 self._count(group, passed, time.perf_counter() - began)
                 self._wake_told(answer)
                 return passed
+
+    async def _execute(self, connection: Connection, statement: Statement, group: Group) -> list[tuple[Any, ...]]:
+        parameters = [group.parameters[name] for name in statement.names]
+        cursor = psycopg.AsyncRawCursor(connection)
+        async with self._db.planned(connection, SESSION):
+            await cursor.execute(statement.text, parameters, prepare=True, binary=True)
+        return await cursor.fetchall()
 
     def _wake_told(self, answer: Sequence[tuple[Any, ...]]) -> None:
         if self._wake is not None:
@@ -305,10 +312,3 @@ def _end(done: asyncio.Future[None], error: BaseException | None) -> None:
 
 def fenced(append: Append) -> Fenced:
     return Fenced(instance=append.instance, epoch=append.epoch, head=append.expected)
-
-
-async def _execute(connection: Connection, statement: Statement, group: Group) -> list[tuple[Any, ...]]:
-    parameters = [group.parameters[name] for name in statement.names]
-    cursor = psycopg.AsyncRawCursor(connection)
-    await cursor.execute(statement.text, parameters, prepare=True, binary=True)
-    return await cursor.fetchall()

@@ -12,7 +12,7 @@ _MARK = """
 update instances set blocks_epoch = case when %(blocks)s then epoch end
 where id = %(instance)s and owner = %(worker)s
 """
-_SESSION = {"statement_timeout": "2000", "lock_timeout": "1000"}  # milliseconds
+_AT_MOST = "select set_config('statement_timeout', '2000', true), set_config('lock_timeout', '1000', true)"  # ms
 
 
 def mark(db: Database, worker: str, instance: str, *, blocks: bool) -> None:
@@ -21,5 +21,6 @@ def mark(db: Database, worker: str, instance: str, *, blocks: bool) -> None:
     Raises:
         psycopg.Error: Postgres is away.
     """
-    with db.connect_in_thread(_SESSION) as connection:
+    with db.connect_in_thread() as connection:
+        connection.execute(_AT_MOST)
         connection.execute(_MARK, {"instance": instance, "worker": worker, "blocks": blocks})

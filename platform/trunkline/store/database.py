@@ -3,6 +3,9 @@
 A connection that the server closed while it lay in the pool is noticed before it is handed out (by a look at its
 socket, without a round trip), and a server that is away is tried again about once a second, for ever: callers get
 ``Unreachable`` meanwhile, and need do nothing to recover.
+
+Behind a pooler in transaction mode (``pooled``) every transaction may meet another session. So nothing is prepared
+there, settings go with the transaction that needs them, and the schema is the one that the role is set to.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import psycopg
@@ -20,12 +23,12 @@ from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from trunkline.domain.codec import loads
-from trunkline.domain.errors import Unavailable
+from trunkline.domain.errors import NotConfigured, Unavailable
 from trunkline.observe import logs
 from trunkline.settings import Settings
 from trunkline.store.arrays import register_arrays
 from trunkline.store.failures import passes, reason
-from trunkline.store.planned import Planned, check_open
+from trunkline.store.lookups import Lookups, check_open
 
 log = logs.get("store")
 logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it repeats at every attempt what is said here once
@@ -38,7 +41,6 @@ _RETRY_EVERY = 1.0
 _LONG = 86400.0  # seconds that nobody counts
 _DEFAULTS = {
     "connect_timeout": "5",
-    "application_name": "trunkline",
     # A host that vanished without a word is given up within about 15 s.
     "keepalives_idle": "5",
     "keepalives_interval": "5",
@@ -47,6 +49,8 @@ _DEFAULTS = {
 }
 # A plan that was kept from when the tables were small would read them whole when they have grown.
 _SESSION = {"plan_cache_mode": "force_custom_plan"}
+_LOCALLY = "select set_config(name, value, true) from unnest(%s::text[], %s::text[]) as s(name, value)"
+_AS_IT_IS = nullcontext()
 
 
 class Unreachable(Unavailable):
@@ -59,28 +63,38 @@ class Unreachable(Unavailable):
 class Database:
     """Made by ``Database.open``. ``schema`` holds Trunkline's tables; every connection finds it first."""
 
-    def __init__(self, conninfo: str, schema: str, pool: AsyncConnectionPool[Connection]) -> None:
+    def __init__(self, conninfo: str, schema: str, pool: AsyncConnectionPool[Connection], *, pooled: bool) -> None:
         self.schema = schema
         self.pool = pool
-        self.planned = Planned(self)
-        self.closing: list[Callable[[], Awaitable[None]]] = [self.planned.close]  # what goes first when this is closed
-        self._conninfo = conninfo
+        self.lookups = Lookups(self)
+        self.closing: list[Callable[[], Awaitable[None]]] = [self.lookups.close]  # what goes first when this is closed
+        self._conninfo, self._pooled = conninfo, pooled
         self._away = False
 
     @classmethod
-    async def open(cls, url: str, *, schema: str = "public", size: int = 4, wait: float | None = None) -> Database:
-        """Connect, with at most ``size`` connections. With ``wait``, keep trying for so many seconds.
+    async def open(
+        cls,
+        url: str,
+        *,
+        schema: str = "public",
+        size: int = 4,
+        wait: float | None = None,
+        name: str = "",
+        pooled: bool = False,
+    ) -> Database:
+        """Connect, with at most ``size`` connections, as ``name``. With ``wait``, keep trying for so many seconds.
 
         Raises:
             Unreachable: there was no connection to be had.
+            NotConfigured: behind a pooler, the role's ``search_path`` does not begin with ``schema``.
         """
-        conninfo = connection_info(url, schema)
-        await _first_contact(conninfo, wait)
+        conninfo = connection_info(url, None if pooled else schema, name=name)
+        await _first_contact(conninfo, wait, schema if pooled else None)
         pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             conninfo,
             min_size=1,
             max_size=size,
-            kwargs={"autocommit": True},
+            kwargs={"autocommit": True, **_prepared(not pooled)},
             configure=_configure,
             check=check_open,
             timeout=PATIENCE,
@@ -89,17 +103,26 @@ class Database:
             open=False,
         )
         await pool.open()
-        return cls(conninfo, schema, pool)
+        return cls(conninfo, schema, pool, pooled=pooled)
 
     @classmethod
-    async def of(cls, settings: Settings, *, size: int | None = None, wait: float | None = None) -> Database:
-        """Connect to where ``settings`` lead; ``size`` and ``wait`` as ``open``, without ``size`` as they say.
+    async def of(
+        cls, settings: Settings, *, size: int | None = None, wait: float | None = None, name: str = ""
+    ) -> Database:
+        """Connect to where ``settings`` lead; the others as ``open``, without ``size`` as the settings say.
 
         Raises:
             Unreachable: there was no connection to be had.
+            NotConfigured: as ``open``.
         """
-        url, schema = settings.database_url.get_secret_value(), settings.database_schema
-        return await cls.open(url, schema=schema, size=size or settings.database_pool, wait=wait)
+        return await cls.open(
+            settings.database_url.get_secret_value(),
+            schema=settings.database_schema,
+            size=size or settings.database_pool,
+            wait=wait,
+            name=name,
+            pooled=settings.database_pooled,
+        )
 
     async def close(self) -> None:
         for close in self.closing:
@@ -142,15 +165,21 @@ class Database:
             raise self.gone(error, sent=sent) from error
 
     async def connect(self, settings: Mapping[str, str]) -> Connection:
-        """A connection of its own, outside the pool, with these server settings (``psycopg.Error`` when it fails)."""
-        conninfo = _with_settings(self._conninfo, settings)
-        connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+        """A connection of its own, outside the pool (``psycopg.Error`` when it fails). What is executed under
+        ``planned`` has these server settings.
+        """
+        conninfo = self._conninfo if self._pooled else _with_settings(self._conninfo, settings)
+        connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, **_prepared(not self._pooled))
         await _configure(connection)
         return connection
 
-    def connect_in_thread(self, settings: Mapping[str, str]) -> psycopg.Connection[Any]:
-        """The same for a thread that cannot use the event loop; it blocks the thread."""
-        return psycopg.connect(_with_settings(self._conninfo, settings), autocommit=True)
+    def planned(self, connection: Connection, settings: Mapping[str, str]) -> AbstractAsyncContextManager[Any]:
+        """Around one statement on a connection of ``connect``: the ``settings`` that this was made with."""
+        return _with_statement(connection, settings) if self._pooled else _AS_IT_IS
+
+    def connect_in_thread(self) -> psycopg.Connection[Any]:
+        """A connection of its own for a thread that cannot use the event loop; it blocks the thread."""
+        return psycopg.connect(self._conninfo, **_prepared(False))
 
     def gone(self, error: BaseException, *, sent: bool) -> Unreachable:
         """What to raise for ``error``, which is said in the log when Postgres was there until now."""
@@ -168,8 +197,9 @@ class Database:
             self._away = False
 
 
-def connection_info(url: str, schema: str) -> str:
-    """The libpq connection string of ``url`` whose sessions live in ``schema``; sockets and TLS as libpq takes them.
+def connection_info(url: str, schema: str | None, *, name: str = "") -> str:
+    """The libpq connection string of ``url`` whose sessions live in ``schema`` (``None``: they have no settings of
+    ours); sockets and TLS as libpq takes them. ``name`` is what Postgres shows them as, behind ours.
 
     Raises:
         Unreachable: ``url`` is not a libpq URL or connection string.
@@ -178,8 +208,9 @@ def connection_info(url: str, schema: str) -> str:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:  # whose text repeats the URL, with its password
         raise Unreachable(reason="the URL is not understood; write postgresql://user:password@host/database") from None
-    defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
-    return _with_settings(make_conninfo(url, **defaults), {"search_path": quoted(schema), **_SESSION})
+    ours = {**_DEFAULTS, "application_name": f"trunkline {name}".strip()}
+    conninfo = make_conninfo(url, **{option: value for option, value in ours.items() if option not in given})
+    return conninfo if schema is None else _with_settings(conninfo, {"search_path": quoted(schema), **_SESSION})
 
 
 def quoted(name: str) -> str:
@@ -195,12 +226,25 @@ def _with_settings(conninfo: str, settings: Mapping[str, str]) -> str:
     return make_conninfo(conninfo, options=" ".join(filter(None, options)))
 
 
-async def _first_contact(conninfo: str, wait: float | None) -> None:
+def _prepared(often: bool) -> dict[str, Any]:
+    """Whether statements that come again and again are prepared; ``None`` overrules those that ask for it."""
+    return {} if often else {"prepare_threshold": None}
+
+
+@asynccontextmanager
+async def _with_statement(connection: Connection, settings: Mapping[str, str]) -> AsyncIterator[None]:
+    """What is sent in one pipeline is one transaction, and one round trip."""
+    async with connection.pipeline():
+        await connection.execute(_LOCALLY, [list(settings), list(settings.values())])
+        yield
+
+
+async def _first_contact(conninfo: str, wait: float | None, path: str | None) -> None:
     deadline = time.monotonic() + (wait or 0.0)
     delay, told = 0.1, False
     while True:
         try:
-            connection = await psycopg.AsyncConnection.connect(conninfo)
+            found = await _path(conninfo)
         except (psycopg.Error, OSError) as error:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -212,8 +256,18 @@ async def _first_contact(conninfo: str, wait: float | None) -> None:
             await asyncio.sleep(min(delay, left))
             delay = min(delay * 2, 2.0)
         else:
-            await connection.close()
-            return
+            if path is None or path in found:
+                return
+            fix = f"A pooler keeps it for no session, so: alter role … set search_path = {quoted(path)}"
+            raise NotConfigured(what=f"A database role whose search_path begins with {path!r}", fix=fix)
+
+
+async def _path(conninfo: str) -> tuple[str, str]:
+    """Where a new session looks first: the schema that is there, and the one that it would be."""
+    async with await psycopg.AsyncConnection.connect(conninfo, prepare_threshold=None) as connection:
+        cursor = await connection.execute("select current_schema(), current_setting('search_path')")
+        current, path = await cursor.fetchone() or (None, "")
+    return current or "", path.split(",")[0].strip().strip('"')
 
 
 async def _configure(connection: Connection) -> None:

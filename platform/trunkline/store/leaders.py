@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from trunkline.store.database import Database
 
 _ACQUIRE = """
@@ -12,6 +14,24 @@ set owner = excluded.owner, epoch = leaders.epoch + 1, until_at = excluded.until
 where leaders.until_at <= clock_timestamp() or leaders.owner = excluded.owner
 returning epoch
 """
+
+
+RENEW = """
+update leaders set until_at = clock_timestamp() + %(ttl)s * interval '1 second'
+where name = %(name)s and owner = %(owner)s and epoch = %(epoch)s and until_at > clock_timestamp()
+"""
+
+
+class Lead(NamedTuple):
+    """Leadership as it was acquired: ``owner`` leads ``name`` under ``epoch``, for ``ttl`` seconds at a time."""
+
+    name: str
+    owner: str
+    epoch: int
+    ttl: float
+
+
+NOBODY = Lead("", "", 0, 0.0)
 
 
 async def acquire(db: Database, name: str, owner: str, ttl: float) -> int | None:
@@ -25,11 +45,7 @@ async def acquire(db: Database, name: str, owner: str, ttl: float) -> int | None
 async def renew(db: Database, name: str, owner: str, epoch: int, ttl: float) -> bool:
     """Lead on for ``ttl`` seconds from now. False: the lease has run out, or passed to somebody else."""
     async with db.connection() as connection:
-        cursor = await connection.execute(
-            "update leaders set until_at = clock_timestamp() + %s * interval '1 second'"
-            " where name = %s and owner = %s and epoch = %s and until_at > clock_timestamp()",
-            [ttl, name, owner, epoch],
-        )
+        cursor = await connection.execute(RENEW, Lead(name, owner, epoch, ttl)._asdict())
     return cursor.rowcount == 1
 
 

@@ -108,7 +108,7 @@ async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[lis
     """
     if not instances:
         return [], []
-    rows = await db.planned.rows(_TAKE, {"worker": worker, "instances": Ids(instances)})
+    rows = await db.lookups.rows(_TAKE, {"worker": worker, "instances": Ids(instances)})
     if not rows[0][0]:
         raise WorkerDead(worker=worker)
     leases = [_lease(*row[1:]) for row in rows if row[1] is not None]

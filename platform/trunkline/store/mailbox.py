@@ -52,7 +52,7 @@ async def pending(
     found: dict[str, list[Mail]] = {instance: [] for instance in instances}
     if not found:
         return found
-    rows = await db.planned.rows(_PENDING, {"instances": Ids(found), "known": BigInts(known), "page": page})
+    rows = await db.lookups.rows(_PENDING, {"instances": Ids(found), "known": BigInts(known), "page": page})
     for seq, instance, message_id, kind, run, body in rows:
         found[instance].append(Mail(seq, instance, message_id, EnvelopeKind(kind), run or "", body))
     return found

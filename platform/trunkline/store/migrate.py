@@ -30,6 +30,7 @@ from trunkline.store.failures import reason
 
 Told = Callable[[str], None]
 
+_PATH = text("select set_config('search_path', :schema, true)")
 _LOCK = text("select pg_advisory_xact_lock(hashtextextended('trunkline migrate ' || :schema, 0))")
 
 
@@ -101,12 +102,16 @@ def head() -> str:
 
 @contextmanager
 def _connected(url: str, schema: str) -> Iterator[Connection]:
-    conninfo = connection_info(url, schema)
+    conninfo = connection_info(url, None, name="migrate")
     engine = create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=NullPool, use_native_hstore=False
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(conninfo, prepare_threshold=None),
+        poolclass=NullPool,
+        use_native_hstore=False,
     )
     try:
-        with engine.begin() as connection:
+        with engine.begin() as connection:  # its settings go with the transaction: there may be a pooler
+            connection.execute(_PATH, {"schema": quoted(schema)})
             yield connection
     except OperationalError as error:
         raise Unreachable(reason=reason(error.orig or error)) from None

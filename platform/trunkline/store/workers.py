@@ -12,6 +12,7 @@ from typing import Any
 from trunkline.domain.codec import dumps
 from trunkline.domain.work import Heartbeat
 from trunkline.store.database import Database
+from trunkline.store.leaders import NOBODY, RENEW, Lead
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,26 @@ from workers
 """
 
 
+# A beat that is lost when Postgres crashes is followed by the next one: its commit waits for no disk, and no replica.
+# Nor does a renewal with it: should another supervisor lead too early for that, two that lead for a moment do no harm.
+_BEAT = """
+with unhurried as (select set_config('synchronous_commit', 'off', true))
+update workers set beat_at = clock_timestamp(), progress = %s, held = %s, draining = %s,
+    announces = coalesce(%s::json, announces)
+from unhurried where id = %s and dead_at is null and left_at is null
+"""
+
+_BEAT_AND_LOOK = f"""
+with unhurried as (select set_config('synchronous_commit', 'off', true)),
+beaten as (
+    update workers set beat_at = clock_timestamp(), progress = %(progress)s
+    from unhurried where id = %(worker)s and dead_at is null and left_at is null
+),
+renewed as ({RENEW} returning epoch)
+select id, extract(epoch from beat_at)::float8, exists(select from renewed)
+from workers where dead_at is null and left_at is null
+"""  # noqa: S608 — a constant of ours
+
 Announced = Mapping[
     str, Mapping[str, Any]
 ]  # by agent: {"code", "state", "definition"}, what its runs begin with and can read
@@ -61,14 +82,28 @@ async def join(db: Database, beat: Heartbeat, announces: Announced | None = None
 async def beat(
     db: Database, worker: str, *, progress: int, held: int, draining: bool, announces: Announced | None = None
 ) -> bool:
-    """Say that ``worker`` lives and how far it is. False: it was declared dead (or left), and must stop."""
+    """Say that ``worker`` lives and how far it is, and (if that is new) what it announces. False: it was declared dead
+    (or left), and must stop.
+    """
     async with db.connection() as connection:
         cursor = await connection.execute(
-            "update workers set beat_at = clock_timestamp(), progress = %s, held = %s, draining = %s,"
-            " announces = coalesce(%s::json, announces) where id = %s and dead_at is null and left_at is null",
-            [progress, held, draining, dumps(announces).decode() if announces else None, worker],
+            _BEAT, [progress, held, draining, dumps(announces).decode() if announces else None, worker]
         )
     return cursor.rowcount == 1
+
+
+async def beat_and_look(
+    db: Database, worker: str, *, progress: int, lead: Lead | None = None
+) -> tuple[dict[str, float], bool]:
+    """The beat of a process that holds nothing, and when each that is at work has beaten last (seconds since the epoch
+    by Postgres's clock), as it was before. If ``worker`` is not among them it was declared dead (or left). It renews
+    ``lead``, too, and says whether that could be done.
+    """
+    named = (lead or NOBODY)._asdict()
+    async with db.connection() as connection:
+        cursor = await connection.execute(_BEAT_AND_LOOK, {"progress": progress, "worker": worker, **named})
+        rows = await cursor.fetchall()
+    return {one: beat for one, beat, _ in rows}, any(renewed for _, _, renewed in rows[:1])
 
 
 async def leave(db: Database, worker: str) -> None:

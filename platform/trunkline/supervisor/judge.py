@@ -9,6 +9,7 @@ absence for somebody else's silence.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -74,6 +75,13 @@ class Judge:
     def dead(self) -> dict[str, object]:
         """The workers that were silent on both lines for a lease, with the marks that were seen."""
         return {worker: sign.mark for worker, sign in self._signs.items() if self._silent(sign)}
+
+    def due(self) -> float:
+        """The time before which nobody can be dead, if no more is heard; infinite while a line is out of sight."""
+        if self.nats.since is None or self.postgres.since is None:
+            return math.inf
+        first = min((max(sign.changed, sign.heard) for sign in self._signs.values()), default=math.inf)
+        return max(first, self.nats.since, self.postgres.since) + self._lease
 
     def _silent(self, sign: Sign) -> bool:
         return self.postgres.silence(sign.changed) >= self._lease and self.nats.silence(sign.heard) >= self._lease

@@ -11,12 +11,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from trunkline.domain.errors import Unavailable
 from trunkline.observe import logs, metrics
 from trunkline.store import leaders
 from trunkline.store.database import Database
+from trunkline.store.leaders import Lead
 from trunkline.supervisor.supervise import rest
 
 log = logs.get("supervisor")
@@ -24,11 +25,22 @@ log = logs.get("supervisor")
 NAME = "supervisor"
 
 
-class Leadership:
-    """``owner`` names this process among those that stand for the lease of ``ttl`` seconds."""
+class Renewing(Protocol):
+    """Does something else in Postgres again and again, and renews ``lead`` with it; last when ``renewed_at`` began."""
 
-    def __init__(self, db: Database, owner: str, ttl: float, *, name: str = NAME) -> None:
-        self._db, self._owner, self._ttl, self._name = db, owner, ttl, name
+    lead: Lead | None
+    renewed_at: float
+
+
+class Leadership:
+    """``owner`` names this process among those that stand for the lease of ``ttl`` seconds. What ``beside`` has renewed
+    need not be renewed here.
+    """
+
+    def __init__(
+        self, db: Database, owner: str, ttl: float, *, name: str = NAME, beside: Renewing | None = None
+    ) -> None:
+        self._db, self._owner, self._ttl, self._name, self._beside = db, owner, ttl, name, beside
         self._until = 0.0
         self.epoch: int | None = None
 
@@ -42,11 +54,13 @@ class Leadership:
             await self._stand_by()
             log.info("leading", epoch=self.epoch)
             metrics.leading.set(1)
+            self._have_renewed(Lead(self._name, self._owner, self.epoch or 0, self._ttl))
             task = asyncio.ensure_future(lead())
             try:
                 await self._renew_while(task)
             finally:
                 metrics.leading.set(0)
+                self._have_renewed(None)
                 await self._step_down(task)
 
     async def _stand_by(self) -> None:
@@ -63,12 +77,25 @@ class Leadership:
         while self.leading and self.epoch is not None and not task.done():
             await rest(self._ttl / 4)
             asked = time.monotonic()
+            if self._renewed_beside(asked):
+                continue
             with suppress(Unavailable, TimeoutError):
                 async with asyncio.timeout(max(self._until - asked, 0.0)):
                     if not await leaders.renew(self._db, self._name, self._owner, self.epoch, self._ttl):
                         self.epoch = None
                     self._until = asked + self._ttl
         log.warning("no longer leading")
+
+    def _have_renewed(self, lead: Lead | None) -> None:
+        if self._beside is not None:
+            self._beside.lead = lead
+
+    def _renewed_beside(self, now: float) -> bool:
+        """Whether that was done so lately that there is time for another look, and for trying here after it."""
+        if self._beside is None or now - self._beside.renewed_at > self._ttl / 3:
+            return False
+        self._until = self._beside.renewed_at + self._ttl
+        return True
 
     async def _step_down(self, task: asyncio.Future[None]) -> None:
         task.cancel()

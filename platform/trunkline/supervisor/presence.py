@@ -1,9 +1,14 @@
-"""This supervisor's own row on the roster, so that ``trunkline ps`` shows it, and others bury it when it dies."""
+"""This supervisor's own row on the roster, so that ``trunkline ps`` shows it, and others bury it when it dies.
+
+Its beat, its look at everybody's and the renewal of its leadership are one statement: who leads looks so often that it
+need do neither besides.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import os
 import socket
 import time
@@ -16,6 +21,7 @@ from trunkline.domain.work import Heartbeat
 from trunkline.settings import Settings
 from trunkline.store import workers
 from trunkline.store.database import Database
+from trunkline.store.leaders import Lead
 from trunkline.supervisor.supervise import rest
 
 
@@ -25,7 +31,12 @@ class Presence:
     def __init__(self, db: Database, settings: Settings) -> None:
         self.worker: WorkerId = new_worker_id()
         self._db, self._settings = db, settings
-        self._started_at = time.time()
+        self._started_at, self._host = time.time(), socket.gethostname()
+        self._beaten = -math.inf  # monotonic
+        self.lead: Lead | None = None  # that a look renews
+        self.renewed_at = -math.inf  # monotonic: when a look began that did
+        self._joined = False
+        self._one = asyncio.Lock()  # whoever looks first joins
         self._numbers = itertools.count(1)
         self.missing: str | None = "not joined"  # what /readyz says of Postgres
 
@@ -34,7 +45,7 @@ class Presence:
         return Heartbeat(
             worker=self.worker,
             kind="supervisor",
-            host=socket.gethostname(),
+            host=self._host,
             pid=os.getpid(),
             started_at=self._started_at,
             progress=next(self._numbers),
@@ -48,14 +59,29 @@ class Presence:
             raise
 
     async def _beat_on(self) -> NoReturn:
-        await workers.join(self._db, self.beat())
         while True:
-            number = self.beat().progress
-            if not await workers.beat(self._db, self.worker, progress=number, held=0, draining=False):
-                self.worker = new_worker_id()
-                await workers.join(self._db, self.beat())
-            self.missing = None
+            if time.monotonic() - self._beaten >= self._settings.heartbeat * 1.5:
+                await self.look()
             await rest(self._settings.heartbeat)
+
+    async def look(self) -> dict[str, float]:
+        """Beat, and see when each that is at work has beaten last: seconds since the epoch by Postgres's clock.
+
+        Raises:
+            Unreachable: Postgres is away.
+        """
+        async with self._one:
+            if not self._joined:
+                await workers.join(self._db, self.beat())
+                self._joined = True
+            begun, number = time.monotonic(), next(self._numbers)
+            marks, renewed = await workers.beat_and_look(self._db, self.worker, progress=number, lead=self.lead)
+            if renewed:
+                self.renewed_at = begun
+            if self.worker not in marks:
+                self.worker, self._joined = new_worker_id(), False
+            self.missing, self._beaten = None, time.monotonic()
+        return marks
 
     async def leave(self) -> None:
         """Say goodbye, if Postgres answers within a lease; if not, the row is buried later."""

@@ -20,7 +20,7 @@ from trunkline.store import reclaim, workers
 from trunkline.store.database import Database
 from trunkline.store.workers import Worker
 from trunkline.supervisor.replies import Replies
-from trunkline.supervisor.supervise import rest
+from trunkline.supervisor.supervise import rest_unless
 from trunkline.supervisor.wakes import wake
 
 log = logs.get("supervisor")
@@ -29,7 +29,7 @@ BATCH = 500
 
 
 class Reclaim:
-    """Looks on its own each ``lease``; ``now`` makes it look at once (somebody was just declared dead)."""
+    """Looks every ``reconcile_every`` seconds; ``now`` makes it look at once (somebody was just declared dead)."""
 
     def __init__(self, db: Database, bus: Bus, settings: Settings, replies: Replies) -> None:
         self._db, self._bus, self._settings, self._replies = db, bus, settings, replies
@@ -40,10 +40,7 @@ class Reclaim:
         while True:
             self.now.clear()
             await self.look()
-            await rest(0)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.lease):
-                    await self.now.wait()
+            await rest_unless(self.now, self._settings.reconcile_every)
 
     async def look(self) -> None:
         """Free what departed workers hold, whoever they are.

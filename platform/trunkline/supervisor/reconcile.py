@@ -30,6 +30,7 @@ BACKLOG = 5000
 MOST = 20_000  # instances that one look finds waiting, by mail and by runs each; the next goes on from there
 QUEUES = ("EVENTS", "INBOX", "WORK", "REPLY")
 LONGEST_DELAY = 30.0  # seconds
+MEASURE = 5  # looks, in one of which the queues are measured
 BONDS = 5000  # of them one look goes through at most; the next goes on from there
 
 
@@ -41,6 +42,7 @@ class Reconcile:
         self._patience = Patience(settings.reconcile_every, LONGEST_DELAY)
         self._bonds = bonds.FIRST
         self._after = dict.fromkeys((mailbox.untaken, reclaim.stalled), FIRST_ID)
+        self._looks = 0
 
     async def run(self) -> NoReturn:
         while True:
@@ -53,12 +55,16 @@ class Reconcile:
         Raises:
             Unavailable: Postgres or NATS is away.
         """
-        waiting = Counter(await stored.subjects(self._bus, "INBOX"))
-        await self._measure()
+        if self._looks % MEASURE == 0:
+            await self._measure()
+        self._looks += 1
         woken, still = await self._settle(), 0
+        waiting: Counter[str] | None = None
         async for page in self._forgotten():
+            waiting = Counter(await stored.subjects(self._bus, "INBOX")) if waiting is None else waiting
             still += len(page)
-            woken += await wake(self._bus, [address for address in page if self._is_due(address, waiting)])
+            due = [address for address in page if self._is_due(address, waiting)]
+            woken += await wake(self._bus, due)
         if set(self._after.values()) == {FIRST_ID}:  # all have been looked at
             self._patience.end_look()
         metrics.still_instances.set(still)

@@ -28,6 +28,7 @@ log = logs.get("supervisor")
 
 STREAM = "REPLY"
 BATCH = 100
+TIDY = 5  # looks, in one of which consumers without an owner are looked for
 
 
 class Replies:
@@ -36,6 +37,8 @@ class Replies:
     def __init__(self, db: Database, bus: Bus, settings: Settings) -> None:
         self._db, self._bus, self._settings = db, bus, settings
         self._idle: set[str] = set()  # consumers that were found without an owner at the last look
+        self._ownerless: list[stored.Reader] = []  # that were found then
+        self._looks = 0
 
     async def run(self) -> NoReturn:
         while True:
@@ -45,12 +48,14 @@ class Replies:
     async def look(self) -> None:
         """Read what lies on departed workers' subjects, and delete their consumers."""
         held = await stored.subjects(self._bus, STREAM)
-        readers = await stored.readers(self._bus, STREAM)
+        readers = await stored.readers(self._bus, STREAM) if self._ownerless or self._looks % TIDY == 0 else []
+        self._looks += 1
         present = await self._present()  # read last: a worker joins before anything is sent to it
         for subject in held:
             if subject not in present:
                 await self._drain(subject)
-        await self._delete(reader for reader in readers if reader.subject not in present)
+        self._ownerless = [reader for reader in readers if reader.subject not in present]
+        await self._delete(self._ownerless)
 
     async def drain(self, tenant: str, worker: str) -> None:
         """Commit and remove all that lies on the reply subject of ``worker``, which must have departed.

@@ -25,7 +25,8 @@ from trunkline.supervisor.supervise import rest
 
 log = logs.get("supervisor")
 
-LOOKS = 8  # a lease
+LOOKS = 5  # a lease, when nobody is silent
+SOONEST = 0.02  # seconds between two looks when somebody is
 MOST_PROBES = 1000
 
 
@@ -47,9 +48,13 @@ class Roster:
             while True:
                 self._probe()
                 await self._look()
-                await rest(min(self._settings.heartbeat, self._settings.lease / LOOKS))
+                await rest(self._until_next())
         finally:
             await subscription.unsubscribe()
+
+    def _until_next(self) -> float:
+        """Seconds: soon enough to be there when somebody has been silent for a lease."""
+        return min(max(self._judge.due() - time.monotonic(), SOONEST), self._settings.lease / LOOKS)
 
     def _probe(self) -> None:
         if not self._bus.connected:
@@ -76,10 +81,9 @@ class Roster:
 
     async def _look(self) -> None:
         begun = time.monotonic()
-        present = await workers.list_workers(self._db)
-        self._judge.read({worker.worker: worker.beat_at for worker in present}, begun, time.monotonic())
-        metrics.workers.set(len(present))
-        marks = {worker.worker: worker.beat_at for worker in present}
+        marks = await self._presence.look()
+        self._judge.read(marks, begun, time.monotonic())
+        metrics.workers.set(len(marks))
         for worker in self._judge.dead():
             if await workers.declare_dead(self._db, worker, marks[worker]):
                 log.warning("declared dead", worker=worker, lease=self._settings.lease)

@@ -60,9 +60,9 @@ async def serve(
 
 async def _serve(settings: Settings, on_ready: Callable[[], object] | None, ahead: Callable[[], float]) -> NoReturn:
     async with AsyncExitStack() as stack:
-        db = await Database.of(settings, wait=FOREVER)
+        db = await Database.of(settings, wait=FOREVER, name="supervisor")
         stack.push_async_callback(db.close)
-        await version.check(db)
+        await version.check(db, wait=settings.schema_wait)
         bus = await Bus.connect(settings, name="supervisor", wait=FOREVER)
         stack.push_async_callback(bus.close)
         await _declare(bus)
@@ -70,7 +70,7 @@ async def _serve(settings: Settings, on_ready: Callable[[], object] | None, ahea
         stack.push_async_callback(presence.leave)
         checks = {"nats": lambda: None if bus.connected else "not connected", "postgres": lambda: presence.missing}
         await stack.enter_async_context(HealthServer(settings.metrics_host, settings.metrics_port, checks))
-        leadership = Leadership(db, presence.worker, settings.lease)
+        leadership = Leadership(db, presence.worker, settings.lease, beside=presence)
         if on_ready is not None:
             on_ready()
         duties = _duties(db, bus, settings, presence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from trunkline.domain.errors import Unavailable
@@ -50,6 +51,14 @@ async def rest(seconds: float) -> None:
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
     await asyncio.sleep(seconds)
+
+
+async def rest_unless(event: asyncio.Event, seconds: float) -> None:
+    """``rest``, or less when ``event`` is set."""
+    await rest(0)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def together(duties: dict[str, Duty]) -> None:

@@ -6,12 +6,14 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
 from watching import due_timer, fired, rows, supervisor
 
 from trunkline.settings import Settings
 from trunkline.store import leaders
 from trunkline.store.database import Database
 from trunkline.supervisor.leadership import NAME, Leadership
+from trunkline.supervisor.presence import Presence
 
 
 class Term:
@@ -54,6 +56,35 @@ async def test_a_leader_whose_lease_was_taken_steps_down(db: Database) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert await rows(db, "select owner from leaders") == [("usurper",)]
+
+
+async def test_a_look_at_the_roster_renews_the_lease_and_no_longer_when_it_was_taken(
+    db: Database, quick: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewals: list[int] = []
+
+    async def renew(*_: object) -> bool:
+        renewals.append(1)
+        return False
+
+    monkeypatch.setattr(leaders, "renew", renew)
+    presence, term = Presence(db, quick), Term()
+    leadership = Leadership(db, "first", quick.lease, beside=presence)
+    task = asyncio.create_task(leadership.hold(term))
+    await asyncio.wait_for(term.began.wait(), 10)
+    began = time.monotonic()
+    while time.monotonic() < began + 2 * quick.lease:
+        await presence.look()
+    assert leadership.leading
+    assert not renewals
+    await rows(db, "update leaders set until_at = clock_timestamp() - interval '1 second'")
+    assert await leaders.acquire(db, NAME, "usurper", 60)
+    while not term.ended.is_set():
+        await presence.look()
+    assert renewals, "the look could not; so it is asked by itself"
+    assert await rows(db, "select owner from leaders") == [("usurper",)]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_when_the_leader_is_killed_another_takes_over(db: Database, quick: Settings, eventually: Any) -> None:

@@ -88,13 +88,16 @@ async def rows(db: Database, sql: str, *parameters: Any) -> list[tuple[Any, ...]
         return await cursor.fetchall() if cursor.description else []
 
 
-async def due_timer(db: Database) -> str:
-    """A timer that is due now; the run that it is of."""
+async def due_timer(db: Database, seconds: float = 0.0) -> str:
+    """A timer that is due in so many seconds; the run that it is of."""
     letter, run = request(), new_id()
     instance = "insert into instances (id, tenant, agent, key) values (%s, %s, %s, %s)"
-    timer = "insert into timers (instance, run, step, tenant, agent, due_at) values (%s, %s, 'sleep:#1', %s, %s, now())"
+    timer = (
+        "insert into timers (instance, run, step, tenant, agent, due_at)"
+        " values (%s, %s, 'sleep:#1', %s, %s, now() + %s * interval '1 second')"
+    )
     await rows(db, instance, letter.instance, TENANT, AGENT, letter.key)
-    await rows(db, timer, letter.instance, run, TENANT, AGENT)
+    await rows(db, timer, letter.instance, run, TENANT, AGENT, seconds)
     return run
 
 

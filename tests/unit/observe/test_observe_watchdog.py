@@ -34,6 +34,51 @@ def test_a_process_whose_loop_is_blocked_ends_and_tells_where() -> None:
     assert "block_for_ever" in done.stdout + done.stderr
 
 
+BLOCKED_WITHOUT_A_FRAME = """
+import asyncio, time, uvloop
+from trunkline.observe.watchdog import Watchdog
+
+async def block():
+    with Watchdog(0.2):
+        await asyncio.sleep(0.3)
+        asyncio.get_running_loop().call_soon(time.sleep, 50)
+        await asyncio.sleep(60)
+
+uvloop.run(block())
+"""
+
+ASKED = """
+import asyncio, uvloop
+from trunkline.observe import watchdog
+
+async def rest(looks):
+    asked = 0
+    ask = watchdog.Watchdog._ask
+
+    def counted(self):
+        nonlocal asked
+        asked += 1
+        ask(self)
+
+    watchdog.Watchdog._ask = counted
+    with watchdog.Watchdog(100, told_after=0.05):
+        await asyncio.sleep(0.02 * looks)
+    return asked
+
+print(uvloop.run(rest(50)))
+"""
+
+
+def test_what_is_blocked_by_no_code_of_pythons_ends_too() -> None:
+    code = [sys.executable, "-c", BLOCKED_WITHOUT_A_FRAME]
+    assert subprocess.run(code, capture_output=True, timeout=60, check=False).returncode == EXIT_STATUS
+
+
+def test_a_loop_that_rests_is_seldom_asked_to_turn() -> None:
+    done = subprocess.run([sys.executable, "-c", ASKED], capture_output=True, text=True, timeout=60, check=True)
+    assert 1 < int(done.stdout) < 30, "of about sixty looks"
+
+
 async def test_it_bites_once_and_a_loop_that_turns_is_left_alone() -> None:
     bitten = threading.Semaphore(0)
     with Watchdog(0.1, lambda _: bitten.release()):

@@ -26,11 +26,12 @@ from trunkline.domain.journal import (
 from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind, RunStatus, StepKind
 from trunkline.observe import faults
-from trunkline.store.append import ApprovalAsked, TimerSet
+from trunkline.store.append import ApprovalAsked
 from trunkline_workers.agent import bonding
 from trunkline_workers.agent.ending import end
 from trunkline_workers.agent.incarnations import begin_anew
 from trunkline_workers.agent.live import Live
+from trunkline_workers.agent.timing import set_timer
 from trunkline_workers.agent.turn import Turn
 
 if TYPE_CHECKING:
@@ -127,10 +128,10 @@ def _wait(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -
         )
 
 
-def _timer(_: Activation, live: Live, step: StepScheduled, turn: Turn) -> None:
+def _timer(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -> None:
     if has_timer(step):
         delay = step.options["delay" if step.kind == StepKind.SLEEP else "timeout"]
-        turn.more.timers.append(TimerSet(run=live.run, step=step.key, delay=float(delay)))
+        set_timer(activation, turn, live.run, step.key, float(delay))
 
 
 def _ask(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -> None:

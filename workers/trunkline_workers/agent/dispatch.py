@@ -13,7 +13,7 @@ from trunkline.domain.errors import PayloadTooLarge, Unavailable
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import derived_id
 from trunkline.domain.status import Effect, StepKind
-from trunkline.domain.work import RunEnded, Wake, WorkItem
+from trunkline.domain.work import AlarmSet, RunEnded, Wake, WorkItem
 from trunkline.engine.replay import OpenStep
 from trunkline.observe import faults, logs
 from trunkline.settings import Settings
@@ -32,6 +32,7 @@ class Dispatch:
 
     def __init__(self, bus: Bus, db: Database, settings: Settings, worker: str) -> None:
         self._bus, self._db, self._settings, self._worker = bus, db, settings, worker
+        self._alarm_at = 0.0  # monotonic
         self._tasks: set[asyncio.Task[None]] = set()
 
     def wake(self, tenant: str, agent: str, instance: str) -> None:
@@ -45,6 +46,15 @@ class Dispatch:
     def cancel(self, tenant: str, run: str, step: str) -> None:
         """Ask whoever carries the step out to stop. It may be too late."""
         self._bus.send(self._bus.subjects.cancel(tenant, run), dumps({"step": step}))
+
+    def alarm(self, delay: float) -> None:
+        """Tell the supervisor of a timer that falls due in so many seconds. It need not hear of one that is later than
+        another that it was told of, if that is still to come: then it looks for the next one itself.
+        """
+        now = time.monotonic()
+        if not now < self._alarm_at <= now + delay:
+            self._alarm_at = now + delay
+            self._bus.send(self._bus.subjects.alarm(), dumps(AlarmSet(seconds=max(delay, 0.0))))
 
     def event(self, tenant: str, event: CloudEvent) -> None:
         """The copy for outsiders of an event that an agent emitted."""

@@ -12,9 +12,9 @@ from trunkline.domain.journal import CancelRequested, RunStarted
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import RunStatus, StepKind
 from trunkline.domain.work import Outcome
-from trunkline.store.append import TimerSet
 from trunkline_workers.agent.ending import end_unstarted, taken_from_queue
 from trunkline_workers.agent.live import Live
+from trunkline_workers.agent.timing import set_timer
 from trunkline_workers.agent.turn import Turn
 
 if TYPE_CHECKING:
@@ -76,4 +76,4 @@ def _cancel(activation: Activation, live: Live, turn: Turn) -> None:
 
 def _set(activation: Activation, run: str, deadline: float, turn: Turn) -> None:
     delay = max(deadline - activation.office.clock.now(), 0.0)
-    turn.more.timers.append(TimerSet(run=run, step=deadlines.STEP, delay=delay))
+    set_timer(activation, turn, run, deadlines.STEP, delay)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from trunkline.authoring.app import App
 from trunkline.settings import Settings
@@ -22,14 +21,12 @@ async def serve(
 ) -> None:
     """Carry out the model calls of the default pool, and of those that ``app`` names, until ``stop`` is set.
 
-    The worker joins once litellm is imported, some seconds after the start. See ``hands.serve``.
+    litellm is loaded from the start on, and the worker joins once it is, some seconds later. See ``hands.serve``.
     """
-
-    loaded: list[Any] = []
+    loading = asyncio.create_task(library.load())
 
     async def furnish(lines: Lines) -> Sequence[Bench]:
-        loaded.append(await library.load())
-        caller = Caller(loaded[0], lines.bus, settings)
+        caller = Caller(await asyncio.shield(loading), lines.bus, settings)
         gate = asyncio.Semaphore(settings.llm_concurrency)
         return [
             Bench(
@@ -44,8 +41,9 @@ async def serve(
     try:
         await hands.serve("llm", app.name if app else "", settings, stop, furnish, on_ready=on_ready)
     finally:
-        for litellm in loaded:
-            await library.close(litellm)
+        await asyncio.wait({loading})  # a thread cannot be called off
+        if not loading.cancelled() and loading.exception() is None:
+            await library.close(loading.result())
 
 
 def pools(app: App | None) -> list[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trunkline.store.database import Connection, Database
 
 
-class Planned:
+class Lookups:
     """One statement at a time; others wait for their turn."""
 
     def __init__(self, db: Database) -> None:
@@ -42,7 +42,8 @@ class Planned:
                 sent = True
                 cursor = psycopg.AsyncRawCursor(connection)
                 values = [parameters[name] for name in statement.names]
-                await cursor.execute(statement.text, values, prepare=True, binary=True)
+                async with self._db.planned(connection, SESSION):
+                    await cursor.execute(statement.text, values, prepare=True, binary=True)
                 found = await cursor.fetchall()
             except (psycopg.Error, OSError) as error:
                 await self.close()

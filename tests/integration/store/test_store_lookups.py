@@ -41,14 +41,14 @@ async def test_a_connection_that_was_cut_is_made_anew(db: Database) -> None:
     _, [(lease, _)] = await owned(db)
     await accept(db, [envelope(key=lease.key)])
     whoever = Statement("select pg_backend_pid()")
-    [[first]] = await db.planned.rows(whoever, {})
+    [[first]] = await db.lookups.rows(whoever, {})
     await making.value(db, "select pg_terminate_backend(%s, 5000)", first)
     found = await mailbox.pending(db, [lease.instance])
     assert len(found[lease.instance]) >= 1
-    assert await db.planned.rows(whoever, {}) != [(first,)]
+    assert await db.lookups.rows(whoever, {}) != [(first,)]
 
 
 async def test_what_is_wrong_with_a_statement_is_not_taken_for_an_outage(db: Database) -> None:
     with pytest.raises(psycopg.errors.UndefinedTable):
-        await db.planned.rows(Statement("select from nowhere"), {})
-    assert await db.planned.rows(Statement("select 1"), {}) == [(1,)]
+        await db.lookups.rows(Statement("select from nowhere"), {})
+    assert await db.lookups.rows(Statement("select 1"), {}) == [(1,)]
