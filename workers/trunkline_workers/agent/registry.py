@@ -38,7 +38,6 @@ log = logs.get("registry")
 BATCH = 256
 MOST_WANTED = 4096  # instances that wait for their lease; further wakes stay on the bus meanwhile
 SWEEP = 0.25  # seconds
-SELDOM = 1.0  # seconds, while there is nothing to sweep
 AGAIN_AFTER = 1.0  # seconds from a turn that could not be recorded to the next try
 MOST_REASON = 1000  # characters
 
@@ -132,7 +131,7 @@ class Registry:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP if self._held or self._crowded else SELDOM)
+            await asyncio.sleep(SWEEP)
             self._office.held(len(self._held))
             now = asyncio.get_running_loop().time()
             for overdue in [one for one in self._held.values() if one.due <= now]:
