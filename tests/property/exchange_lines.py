@@ -120,7 +120,7 @@ class Line(Database):
     """
 
     def __init__(self, database: Database, fuse: Fuse, turns: asyncio.Lock, stirred: Callable[[], object]) -> None:
-        super().__init__(database._conninfo, database.schema, database.pool)
+        super().__init__(database._conninfo, database.schema, database.pool, pooled=False)
         self.asking = 0
         self.fuse = fuse
         self._turns, self._stirred = turns, stirred

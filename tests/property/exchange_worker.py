@@ -141,6 +141,7 @@ class Worker:
             return
         self.left = self.gone = True
         await self.appender.close()
+        await self.line.lookups.close()
 
     async def bury(self) -> None:
         """Forget all that is in its memory."""
@@ -156,6 +157,7 @@ class Worker:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+        await self.line.lookups.close()
 
 
 class WatchedAppender(Appender):

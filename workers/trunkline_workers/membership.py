@@ -1,4 +1,4 @@
-"""A worker's life as others see it: it joins under a fresh id, beats on NATS and in Postgres in turn, and leaves.
+"""A worker's life as others see it: it joins under a fresh id, beats on NATS and in Postgres, and leaves.
 
 A worker that finds itself declared dead (``dead`` is set) must stop: its instances belong to others by now. It does not
 come back under the same id; whatever started the process starts it again.
@@ -7,6 +7,7 @@ come back under the same id; whatever started the process starts it again.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 import time
@@ -41,6 +42,7 @@ class Membership:
         self._started_at, self._host = time.time(), socket.gethostname()
         self._told: workers.Announced = {}  # what Postgres has of ``announces``
         self._tasks: list[asyncio.Task[None]] = []
+        self._beating: asyncio.Task[None] | None = None  # in Postgres
         self._health = HealthServer(
             settings.metrics_host,
             settings.metrics_port,
@@ -52,7 +54,7 @@ class Membership:
         """Join in Postgres, then beat until ``stop``."""
         self._told = self.announces
         await workers.join(self._db, self._beat(), self._told)
-        self._tasks = [asyncio.create_task(self._beat_nats()), asyncio.create_task(self._beat_postgres())]
+        self._tasks = [asyncio.create_task(self._beat_on())]
         await self._health.start()
         log.info("joined", worker=self.worker_id, kind=self._kind, health=self._health.url)
 
@@ -82,20 +84,29 @@ class Membership:
             draining=self.draining,
         )
 
-    async def _beat_nats(self) -> None:
-        subject = self._bus.subjects.heartbeat(self.worker_id)
-        while True:
-            if self._bus.connected:
-                self._bus.send(subject, dumps(self._beat()))
-                metrics.heartbeats.labels(kind=self._kind).inc()
-            await asyncio.sleep(2 * self._settings.heartbeat)
+    async def _beat_on(self) -> None:
+        """Whoever holds something beats on both lines each time; whoever holds nothing in turn, which costs half."""
+        try:
+            for turn in itertools.count():
+                if self.held or turn % 2 == 0:
+                    self._beat_nats()
+                if self.held or turn % 2 or not self._bus.connected:
+                    self._beat_postgres()
+                await asyncio.sleep(self._settings.heartbeat)
+        finally:
+            if self._beating is not None:
+                self._beating.cancel()
+                await asyncio.gather(self._beating, return_exceptions=True)
 
-    async def _beat_postgres(self) -> None:
-        """Between the beats on NATS; and for these, when it is away."""
-        await asyncio.sleep(self._settings.heartbeat)
-        while not self.dead.is_set():
-            await self._beat_once()
-            await asyncio.sleep((2 if self._bus.connected else 1) * self._settings.heartbeat)
+    def _beat_nats(self) -> None:
+        if self._bus.connected:
+            self._bus.send(self._bus.subjects.heartbeat(self.worker_id), dumps(self._beat()))
+            metrics.heartbeats.labels(kind=self._kind).inc()
+
+    def _beat_postgres(self) -> None:
+        """Unless the last one is still under way: Postgres may be slow, and that holds up no beat on NATS."""
+        if not self.dead.is_set() and (self._beating is None or self._beating.done()):
+            self._beating = asyncio.create_task(self._beat_once())
 
     async def _beat_once(self) -> None:
         announces = self.announces

@@ -65,6 +65,10 @@ class Subjects:
         """``Heartbeat`` messages of a process."""
         return f"{self.namespace}.heartbeat.{worker}"
 
+    def probe(self, worker: str) -> str:
+        """A supervisor's own ``Heartbeat``, by which it proves its sight: for who listens to all that lies below."""
+        return f"{self.namespace}.heartbeat.{worker}.probe"
+
     def alarm(self) -> str:
         """An ``AlarmSet`` for the supervisor that leads."""
         return f"{self.namespace}.alarm"

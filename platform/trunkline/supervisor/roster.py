@@ -43,7 +43,7 @@ class Roster:
 
     async def run(self) -> NoReturn:
         self._judge = Judge(self._settings.lease)
-        subscription = await self._bus.subscribe(self._bus.subjects.heartbeat("*"), self._hear)
+        subscription = await self._bus.subscribe(self._bus.subjects.heartbeat(">"), self._hear)
         try:
             while True:
                 self._probe()
@@ -66,7 +66,7 @@ class Roster:
         self._probes[beat.progress] = now
         if len(self._probes) > MOST_PROBES:  # they do not come back: ours are refused, or the line is deaf
             del self._probes[next(iter(self._probes))]
-        self._bus.send(self._bus.subjects.heartbeat(beat.worker), dumps(beat))
+        self._bus.send(self._bus.subjects.probe(beat.worker), dumps(beat))
 
     async def _hear(self, message: CoreMessage) -> None:
         try:

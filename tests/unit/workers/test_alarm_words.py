@@ -53,7 +53,7 @@ def test_what_the_next_look_finds_in_time_is_not_told() -> None:
     turn = Turn()
     for delay in (0.9, 1.0, 3600.0):
         set_timer(cast("Any", SimpleNamespace(office=office)), turn, "r", "sleep:#1", delay)
-    assert [timer.delay for timer in turn.timers] == [0.9, 1.0, 3600.0]
+    assert [timer.delay for timer in turn.more.timers] == [0.9, 1.0, 3600.0]
     assert told == [], "before the commit nobody is told"
     assert turn.follow_up() is None
     assert told == [0.9]

@@ -39,7 +39,6 @@ BATCH = 256
 MOST_WANTED = 2048  # instances that wait for their lease; further wakes stay on the bus meanwhile
 SWEEP = 0.25  # seconds
 SOON = 0.01  # seconds until it is looked again whether those that are here leave time for others
-SELDOM = 1.0  # seconds, while there is nothing to sweep
 AGAIN_AFTER = 1.0  # seconds from a turn that could not be recorded to the next try
 MOST_REASON = 1000  # characters
 
@@ -134,7 +133,7 @@ class Registry:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP if self._held or self._crowded else SELDOM)
+            await asyncio.sleep(SWEEP)
             self._office.held(len(self._held))
             now = asyncio.get_running_loop().time()
             for overdue in [one for one in self._held.values() if one.due <= now]:
