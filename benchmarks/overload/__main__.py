@@ -50,9 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="that each phase offers")
     parser.add_argument("--times", type=float, nargs="+", default=[0.5, 1.0, 2.0, 5.0])
-    parser.add_argument(
-        "--backlog", type=int, default=2000, help="TRUNKLINE_MAX_BACKLOG, lower than the default's 10,000"
-    )
+    parser.add_argument("--backlog", type=int, default=500, help="TRUNKLINE_MAX_BACKLOG; by default it is 10,000")
     parser.add_argument("--ways", nargs="+", choices=["http", "nats"], default=["http", "nats"])
     parser.add_argument("--result", type=Path, default=RESULT)
     chosen = parser.parse_args()
