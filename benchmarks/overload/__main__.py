@@ -19,7 +19,7 @@ from benchmarks.overload.phases import phase
 from rich.console import Console
 
 RESULT = Path(__file__).parents[1] / "results" / "overload.json"
-SATURATED = 8.0  # seconds of a closed loop before each phase: other work on the machine comes and goes
+SATURATED = 16.0  # seconds of a closed loop before each phase: other work on the machine comes and goes
 # With everything on one machine, and more asked of it than it can do, a worker may well be without a turn for a second.
 SETTINGS = {"lease": 5.0, "blocked_after": 20.0}
 console = Console(stderr=True, highlight=False)
