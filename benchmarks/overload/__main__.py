@@ -19,7 +19,7 @@ from benchmarks.overload.phases import phase
 from rich.console import Console
 
 RESULT = Path(__file__).parents[1] / "results" / "overload.json"
-SATURATED = 8.0  # seconds of a closed loop before each phase: other work on the machine comes and goes
+SATURATED = 16.0  # seconds of a closed loop before each phase: other work on the machine comes and goes
 # With everything on one machine, and more asked of it than it can do, a worker may well be without a turn for a second.
 SETTINGS = {"lease": 5.0, "blocked_after": 20.0}
 console = Console(stderr=True, highlight=False)
@@ -50,9 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="that each phase offers")
     parser.add_argument("--times", type=float, nargs="+", default=[0.5, 1.0, 2.0, 5.0])
-    parser.add_argument(
-        "--backlog", type=int, default=2000, help="TRUNKLINE_MAX_BACKLOG, lower than the default's 10,000"
-    )
+    parser.add_argument("--backlog", type=int, default=500, help="TRUNKLINE_MAX_BACKLOG; by default it is 10,000")
     parser.add_argument("--ways", nargs="+", choices=["http", "nats"], default=["http", "nats"])
     parser.add_argument("--result", type=Path, default=RESULT)
     chosen = parser.parse_args()

@@ -19,9 +19,11 @@ _MARK = "select coalesce(max(created_at), 'epoch')::text from runs"
 _COUNTS = "select count(*), count(*) filter (where ended_at is not null) from runs where created_at > %s"
 _NOW = "select clock_timestamp()::text"
 _WITHIN = """
-select count(*) filter (where created_at between w.began and w.ended),
-       count(*) filter (where ended_at between w.began and w.ended)
-from runs, (select %s::timestamptz as began, %s::timestamptz as ended) w where created_at > %s
+select count(*) filter (where created_at between w.middle and w.ended) / extract(epoch from w.ended - w.middle)::float8,
+       count(*) filter (where ended_at between w.middle and w.ended) / extract(epoch from w.ended - w.middle)::float8
+from runs, (select b + (e - b) / 2 as middle, e as ended
+            from (select %s::timestamptz as b, %s::timestamptz as e) as offered) w
+where created_at > %s group by w.middle, w.ended
 """
 _TOOK = """
 select percentile_cont(array[0.5, 0.99]) within group (order by extract(epoch from ended_at - created_at)) from runs
@@ -32,7 +34,9 @@ _OTHERWISE = "select count(*) from runs where created_at > %s and status <> 'com
 
 
 async def phase(ours: Exchange, way: str, rate: float, seconds: float, name: str) -> dict[str, Any]:
-    """Rates are a second, times in milliseconds, memory in MB: at the beginning, at its most, and at the end."""
+    """Rates are a second, in the second half of the time in which there was an offer: in the first the runs that were
+    taken up together are still under way. Times in milliseconds; memory in MB: at the beginning, at its most, last.
+    """
     mark = await ours.one(_MARK)
     memory: dict[str, list[int]] = defaultdict(list)
     watching = asyncio.create_task(_watch(ours, memory))
@@ -49,8 +53,8 @@ async def phase(ours: Exchange, way: str, rate: float, seconds: float, name: str
     return await _said(ours, mark, heard) | {
         "way": way,
         "seconds": round(offering, 1),
-        "accepted_per_s": round(within[0] / offering, 1),
-        "completed_per_s": round(within[1] / offering, 1),
+        "accepted_per_s": round(within[0], 1),
+        "completed_per_s": round(within[1], 1),
         "drained_after_s": round(drained - offering, 1),
         "offered_per_s": round(rate, 1),
         "memory_mb": {one: _curve(seen) for one, seen in memory.items()},

@@ -95,6 +95,19 @@ async def test_a_repeat_in_the_same_moment_finds_the_first(db: Database, accepti
     assert {one.run for [one] in results[:3]} == {first.run}
 
 
+async def test_a_letter_that_was_refused_with_others_is_taken_when_it_comes_alone(
+    db: Database, accepting: Accepting
+) -> None:
+    await accept(db, [envelope("full") for _ in range(3)])
+    twice = envelope("k")
+    refused, alone = await asyncio.gather(
+        accepting.accept([twice, envelope("full")]), accepting.accept([twice]), return_exceptions=True
+    )
+    assert isinstance(refused, MailboxFull)
+    assert [one.new for one in alone] == [True]  # type: ignore[union-attr]
+    assert await making.value(db, "select count(*) from mailbox where key = 'k'") == 1
+
+
 async def test_who_goes_away_is_accepted_all_the_same(db: Database, accepting: Accepting) -> None:
     letters = [envelope(), envelope()]
     going, staying = [asyncio.create_task(accepting.accept([letter])) for letter in letters]
