@@ -38,7 +38,7 @@ class Settings(BaseSettings):
         4,
         ge=1,
         le=64,
-        description="Most connections to Postgres in a process's pool; agent workers have two besides it, whoever accepts has one.",
+        description="Most connections of a process's pool; agent workers have two besides, whoever accepts has one.",
     )
     database_pooled: bool = Field(
         False,
