@@ -11,6 +11,7 @@ publisher may send.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from nats import errors
@@ -19,6 +20,8 @@ from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
 from trunkline.bus.parsing import Listener, Reader
+
+log = logging.getLogger(__name__)
 
 DENIED = "permissions violation"
 _UNSENT = 256 * 1024  # bytes that the socket has not taken; beyond them whoever sends waits
@@ -44,9 +47,12 @@ class _Transport(TcpTransport):
         self._held = b""
 
     @property
-    def unsent(self) -> int:
-        """Bytes that were written, and that the socket has not taken yet."""
-        return int(self._io_writer.transport.get_write_buffer_size()) if self._io_writer else 0
+    def open(self) -> bool:
+        """Whether the socket takes what is written: it is there, and keeps up."""
+        if self._io_writer is None:
+            return False
+        socket = self._io_writer.transport
+        return not socket.is_closing() and socket.get_write_buffer_size() <= _UNSENT
 
 
 class WireClient(Client):
@@ -77,12 +83,15 @@ class WireClient(Client):
         connection is away, or slow, or none of ours.
         """
         transport = self._transport
-        if not self.is_connected or type(transport) is not _Transport or transport.unsent > _UNSENT:
+        if not self.is_connected or type(transport) is not _Transport or not transport.open:
             return False
         if self._pending:
             commands = b"".join([*self._pending, commands])
             self._pending, self._pending_data_size = [], 0
-        transport.write(commands)
+        try:
+            transport.write(commands)
+        except (OSError, RuntimeError):  # it broke in this very moment: as if it had been sent, and was lost on the way
+            log.debug("the socket broke")
         return True
 
     async def forward(self, commands: bytes) -> None:
