@@ -35,7 +35,10 @@ async def start(asked: Asked, kinds: Sequence[str], *, gateway: int = 0) -> dict
         TimeoutError: a worker did not come.
     """
     await asyncio.to_thread(migrate.upgrade, asked.postgres, settings_of(asked).database_schema)
-    commands = {"supervisor": ("supervisor",)} | {kind: ("worker", kind, APP) for kind in kinds}
+    commands: dict[str, tuple[str, ...]] = {"supervisor": ("supervisor",)}
+    for number, kind in enumerate(kinds):
+        earlier = kinds[:number].count(kind)
+        commands[f"{kind}-{earlier + 1}" if earlier else kind] = ("worker", kind, APP)
     if gateway:
         commands["gateway"] = ("gateway",)
     pids = {"load": os.getpid()}

@@ -33,6 +33,7 @@ where m.run = any(%s::uuid[]) and m.kind = 'request' group by m.run, m.created_a
 """
 _ENDED = "select count(*) from runs where id = any(%s::uuid[]) and ended_at is not null"
 
+
 # What somebody does every so often, whatever happens: the supervisor's duties, and every worker's polls.
 async def _forget(what: str, db: Database) -> object:
     return await retention.forget(db, what, YEAR, 500)
@@ -68,6 +69,7 @@ async def beside(sizes: list[int]) -> list[dict[str, Any]]:
             told.append(
                 {"idle": size, "fill_s": round(time.monotonic() - began, 1), "disk": await ours.one(_DISK)}
                 | await _woken(ours, size)
+                | {"resident": ours.resident()}
                 | {"looks_ms": await _looks(ours.db), "accepted_per_s": await _accepted(ours, size)}
             )
     return told
