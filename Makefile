@@ -11,10 +11,10 @@ PYTEST ?= -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help env demo test sweep rolling search bench recovery neighbours suspension check docs lock clean
+.PHONY: help env demo test sweep rolling search bench bench-table recovery neighbours suspension check docs lock clean
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 env: $(STAMP) ## Make the environment in .venv, from the hashed lock
 
@@ -27,8 +27,12 @@ test: $(STAMP) ## Run every test (embedded NATS and Postgres)
 sweep: $(STAMP) ## All faults and fault points, one by one and in seeded pairs (about an hour)
 	@$(BIN)/python -m pytest -v -m sweep -n 0 tests
 
-bench: $(STAMP) $(BENCH)/.made ## Run Trunkline and its peers side by side (two hours; BENCH_OPTIONS="--rounds 1 --seconds 3")
+bench: $(STAMP) $(BENCH)/.made ## Run Trunkline and its peers side by side (25 minutes; BENCH_OPTIONS=--thorough: hours)
 	@$(BIN)/python -m benchmarks.bench $(BENCH_OPTIONS)
+	@$(BIN)/python -m benchmarks.bench.table
+
+bench-table: $(STAMP) ## Make README.md's tables anew from benchmarks/results/latest.json
+	@$(BIN)/python -m benchmarks.bench.table
 
 recovery: $(STAMP) ## Measure from SIGKILL of an agent worker to the next entry of each of its 1,000 runs
 	@$(BIN)/python -m benchmarks.recovery
@@ -50,6 +54,7 @@ check: $(STAMP) ## Check style, types, layers and the deployment's files
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python -m benchmarks.bench.table --check
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@if command -v promtool >/dev/null; then \
 		promtool check config deploy/prometheus.yml && promtool test rules deploy/alerts.test.yml; \

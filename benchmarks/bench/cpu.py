@@ -35,7 +35,7 @@ def busy() -> float:
 
 
 def alive(group: int) -> bool:
-    """Whether any process of this process group runs (one that has ended, and that nobody has asked about, does not)."""
+    """Whether any process of this group runs (one that has ended, and that nobody has asked about, does not)."""
     stats = (stat for _, stat in _stats()) if _PROC.is_dir() else ()
     return any(int(stat[_GROUP]) == group and stat[_STATE] != "Z" for stat in stats)
 

@@ -25,8 +25,8 @@ _ENDED_WITHIN = 5.0  # seconds from SIGKILL
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured: with ever more runs ``in_flight``. Times are in seconds; ``patience`` is with runs that take longer
-    than the warm-up, until each lane has ended one.
+    """What is measured: with ever more runs ``in_flight``. Times are in seconds; ``patience`` is with runs that take
+    longer than the warm-up, until each lane has ended one.
     """
 
     workload: str

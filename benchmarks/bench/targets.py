@@ -16,6 +16,7 @@ from benchmarks.bench.statistics import OURS
 Rows = Sequence[dict[str, Any]]
 Measure = Callable[[Rows], float | None]
 
+ONE = ("trunkline-batched",)
 TWO = ("trunkline-two-workers",)
 DBOS = ("dbos", "dbos-tuned")
 PYTHON = ("agents", "tools", "llm", "supervisor")  # processes of ours, in turns
@@ -123,7 +124,7 @@ TARGETS = (
             f"{one}, 1,000 in flight, two agent workers over one",
             "×",
             1.7,
-            _over(one, 1000, ("trunkline-batched",), TWO),
+            _over(one, 1000, ONE, TWO),
         )
         for one in ("local", "remote")
     ),

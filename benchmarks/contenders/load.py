@@ -37,8 +37,8 @@ Counted = Callable[[], int]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a round asks for. The numbers ``in_flight`` ascend; ``seconds``, ``warm_up`` and ``patience`` (with runs that
-    take longer than the warm-up) are in seconds; the URLs are empty when not needed.
+    """What a round asks for. The numbers ``in_flight`` ascend; ``seconds``, ``warm_up`` and ``patience`` (with runs
+    that take longer than the warm-up) are in seconds; the URLs are empty when not needed.
     """
 
     workload: str
@@ -60,13 +60,13 @@ class Asked:
 
 @dataclass(slots=True)
 class Lap:
-    """What is measured since ``began``, and the steps there had been. Runs from before ``level``, which had fewer beside
-    them, only end. Times are of ``time.perf_counter()``.
+    """What is measured since ``began``, and the steps there had been. Runs from before ``level``, which had fewer
+    beside them, only end. Times are of ``time.perf_counter()``.
     """
 
     level: float
     began: float
-    steps: float
+    steps: int
     ended: int = 0
     latencies: list[float] = field(default_factory=list)  # seconds
     failures: list[str] = field(default_factory=list)
@@ -150,8 +150,8 @@ class Lanes:
         return bool(self.lap.latencies)
 
     async def one_each(self) -> bool:
-        """Runs take long. They may all be at the same step, so that less than the whole of them would tell nothing: count
-        from the first begin until as many have ended as there are in flight. Whether they have.
+        """Runs take long. They may all be at the same step, so that less than the whole of them would tell nothing:
+        count from the first begin until as many have ended as there are in flight. Whether they have.
         """
         await asyncio.sleep(max(0.0, self._asked.seconds - self._asked.warm_up))
         await _until(lambda: len(self.lap.latencies) >= len(self._under_way), self._asked.patience)

@@ -22,8 +22,8 @@ TOOLS = {"local": (), "remote": ("tools",)}
 LONGEST = 60.0  # seconds until a run whose end was not heard of counts as failed; the hints are best effort
 MOST = 512  # starts in a transaction
 SETTINGS = (
-    "default settings, {workers} agent worker(s), uvloop; the load gathers starts into transactions, and hears of all ends "
-    "at once"
+    "default settings, {workers} agent worker(s), uvloop; the load gathers starts into transactions, and hears of all "
+    "ends at once"
 )
 
 
