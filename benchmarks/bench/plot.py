@@ -63,7 +63,8 @@ def _panel(bars: Sequence[Row], left: int, top: int, most: float) -> Iterator[st
         y, rate = top + place * (_BAR + _GAP), row["steps_per_s"]
         length = _length(rate, most)
         yield f'<text x="{start - 8}" y="{y + 12}" text-anchor="end">{escape(row["contender"])}</text>'
-        yield f'<rect x="{start}" y="{y}" width="{length:.1f}" height="{_BAR}" fill="{_colour(row["contender"])}"/>'
+        size = f'width="{length:.1f}" height="{_BAR}"'
+        yield f'<rect class="bar" x="{start}" y="{y}" {size} fill="{_colour(row["contender"])}"/>'
         yield f'<text x="{start + length + 6:.1f}" y="{y + 12}">{rate:,.0f}</text>'
 
 

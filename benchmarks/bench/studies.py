@@ -47,14 +47,14 @@ async def remember() -> list[Row]:
 
 
 def woken(found: list[dict[str, Any]]) -> list[Row]:
-    first = found[0]
+    """What an idle instance costs in memory is by how much the worker grew since it had fewer of them beside it."""
     return [
         _row("wake", 1)
         | {"idle_instances": one["idle"], "settings": "default settings; one agent worker; one run after the other"}
         | {name: one["to_first_entry"][name] for name in ("p50_ms", "p99_ms")}
         | {"to_answer_p50_ms": one["to_answer"]["p50_ms"], "to_answer_p99_ms": one["to_answer"]["p99_ms"]}
-        | {"resident_bytes_of_the_worker": one["resident"], "bytes_an_idle_instance": _each(first, one)}
-        for one in found
+        | {"resident_bytes_of_the_worker": one["resident"], "bytes_an_idle_instance": _each(fewer, one)}
+        for fewer, one in zip([None, *found], found, strict=False)
     ]
 
 
@@ -80,9 +80,8 @@ def remembered(found: dict[str, Any]) -> Row:
     }
 
 
-def _each(few: dict[str, Any], many: dict[str, Any]) -> float | None:
-    more = many["idle"] - few["idle"]
-    return round((many["resident"] - few["resident"]) / more, 1) if more else None
+def _each(few: dict[str, Any] | None, many: dict[str, Any]) -> float | None:
+    return round((many["resident"] - few["resident"]) / (many["idle"] - few["idle"]), 1) if few else None
 
 
 def _row(workload: str, in_flight: int) -> Row:

@@ -69,9 +69,10 @@ async def beside(sizes: list[int]) -> list[dict[str, Any]]:
             told.append(
                 {"idle": size, "fill_s": round(time.monotonic() - began, 1), "disk": await ours.one(_DISK)}
                 | await _woken(ours, size)
-                | {"resident": ours.resident()}
                 | {"looks_ms": await _looks(ours.db), "accepted_per_s": await _accepted(ours, size)}
             )
+            await until(lambda: _nobody_held(ours), 60)
+            told[-1]["resident"] = ours.resident()  # of the agent worker: what these instances leave in it
     return told
 
 
