@@ -28,7 +28,7 @@ from benchmarks.bench.studies import STUDIES, study
 console = Console(stderr=True, highlight=False)
 Key = tuple[str, int, str]
 
-SHORT = {"rounds": 3, "seconds": 3.0, "warm_up": 1.5, "patience": 90.0}
+SHORT = {"rounds": 3, "seconds": 2.5, "warm_up": 1.0, "patience": 90.0}
 THOROUGH = {"rounds": 5, "seconds": 10.0, "warm_up": 4.0, "patience": 240.0}
 
 
@@ -129,7 +129,10 @@ class Bench:
 
 
 def _said(done: Round) -> str:
-    return f"[red]{escape(done.failed)}[/red]" if done.failed else f"{done.steps_per_s:>9,.0f} steps/s"
+    if done.failed:
+        return f"[red]{escape(done.failed)}[/red]"
+    failures = f", [red]{done.failures} runs failed: {escape(done.failure)}[/red]" if done.failures else ""
+    return f"{done.steps_per_s:>9,.0f} steps/s{failures}"
 
 
 async def until_told_to_stop(bench: Bench) -> None:

@@ -43,7 +43,7 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class Round:
     """``cpu`` is in seconds a thousand steps, by role; ``elsewhere`` is how many cores others kept busy meanwhile.
-    ``failed`` says why there is nothing else.
+    ``failures`` are runs, and ``failure`` what the first of them said; ``failed`` is why the round has nothing else.
     """
 
     steps_per_s: float = 0.0
@@ -51,6 +51,7 @@ class Round:
     p50_ms: float | None = None
     p99_ms: float | None = None
     failures: int = 0
+    failure: str = ""
     seconds: float = 0.0
     cpu: dict[str, float] = field(default_factory=dict)
     elsewhere: float | None = None
@@ -97,8 +98,9 @@ class _Broken(Exception):
 
 async def _play(contender: Contender, plan: Plan, servers: Servers, model: str, done: Rounds) -> None:
     """The contender's program, from its start to its end; each level is put into ``done``."""
-    counts = servers.directory / "counts"
+    counts, scratch = servers.directory / "counts", servers.directory / "scratch"
     counts.mkdir()
+    scratch.mkdir()
     with (servers.directory / "contender.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *_command(contender, plan, servers, model),
@@ -106,7 +108,7 @@ async def _play(contender: Contender, plan: Plan, servers: Servers, model: str, 
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
             cwd=ROOT,
-            env={**os.environ, COUNTED_IN: str(counts)},
+            env={**os.environ, COUNTED_IN: str(counts), "TMPDIR": str(scratch)},  # a peer that is killed leaves files
             start_new_session=True,
         )
     try:
@@ -181,6 +183,7 @@ def _round(ended: Mapping[str, Any], spent: Mapping[str, float], elsewhere: floa
         p50_ms=ended["p50_ms"],
         p99_ms=ended["p99_ms"],
         failures=ended["failures"],
+        failure=ended["failure"],
         seconds=seconds,
         elsewhere=elsewhere,
         cpu={role: 1000 * one / steps for role, one in spent.items()} if steps else {},

@@ -31,6 +31,7 @@ def row(workload: str, contender: str, in_flight: int, rounds: Sequence[Round]) 
         "cores_busy_elsewhere": round(max((one.elsewhere or 0.0 for one in good), default=0.0), 2),
         "rounds": len(good),
         "failed_runs": sum(one.failures for one in good),
+        "failure": next((one.failure for one in good if one.failure), ""),
         "failed_rounds": [one.failed for one in rounds if one.failed],
         **(good[-1].about if good else {}),
     }

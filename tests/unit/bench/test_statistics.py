@@ -15,7 +15,15 @@ def test_medians_and_spread() -> None:
     rounds = [
         Round(steps_per_s=100.0, p50_ms=3.0, p99_ms=9.0, cpu={"agents": 0.2}),
         Round(steps_per_s=300.0, p50_ms=1.0, p99_ms=7.0, cpu={"agents": 0.1}, elsewhere=1.234),
-        Round(steps_per_s=120.0, p50_ms=None, p99_ms=None, cpu={"agents": 0.3}, about={"settings": "…"}, failures=2),
+        Round(
+            steps_per_s=120.0,
+            p50_ms=None,
+            p99_ms=None,
+            cpu={"agents": 0.3},
+            about={"settings": "…"},
+            failures=2,
+            failure="refused",
+        ),
     ]
     assert row("local", "floor", 100, rounds) == {
         "workload": "local",
@@ -30,6 +38,7 @@ def test_medians_and_spread() -> None:
         "cores_busy_elsewhere": 1.23,
         "rounds": 3,
         "failed_runs": 2,
+        "failure": "refused",
         "failed_rounds": [],
         "settings": "…",
     }
