@@ -102,19 +102,18 @@ class Bench:
         return [row(w, c, n, self._played[w, n, c]) for w, n, c in order if (w, n, c) in self._played] + self._studied
 
     async def _rounds(self, workload: str) -> None:
-        taking_part = [one for one in self._contenders if workload in one.workloads]
+        able = [(one, self._levels(workload, one)) for one in self._contenders if workload in one.workloads]
+        taking_part = [(one, levels) for one, levels in able if levels]
         for number in range(self._options.rounds):
-            for contender in taking_part if number % 2 == 0 else reversed(taking_part):
-                plan = self._plan(workload, contender)
+            for contender, levels in taking_part if number % 2 == 0 else reversed(taking_part):
+                plan = Plan(workload, levels, self._options.seconds, self._options.warm_up, self._options.patience)
                 for in_flight, done in (await play(contender, plan)).items():
                     self._played[workload, in_flight, contender.name].append(done)
                     self._tell(f"{workload:>10} {in_flight:>5}  round {number + 1}  {contender.name:<22} {_said(done)}")
 
-    def _plan(self, workload: str, contender: Contender) -> Plan:
-        options = self._options
-        usual = IN_FLIGHT if options.thorough else contender.workloads[workload]
-        levels = tuple(sorted(options.in_flight or usual))
-        return Plan(workload, levels, options.seconds, options.warm_up, options.patience)
+    def _levels(self, workload: str, contender: Contender) -> tuple[int, ...]:
+        usual = IN_FLIGHT if self._options.thorough else contender.workloads[workload]
+        return tuple(sorted(self._options.in_flight or usual))
 
     async def _study(self, workload: str) -> list[dict[str, Any]]:
         rows = await study(workload)

@@ -15,7 +15,7 @@ IN_FLIGHT = (1, 100, 1000)
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """``workloads`` says where it takes part, and with how many runs in flight unless more is asked for.
+    """``workloads`` says where it can take part, and with how many runs in flight unless more is asked for.
 
     ``variant`` is handed to its program. ``needs`` are files without which it cannot take part.
     """
@@ -53,26 +53,18 @@ _PEERS = (PEERS_PYTHON,)
 _RESTATE = (PEERS_PYTHON, RESTATE_SERVER)
 _BOTH = {"local": IN_FLIGHT, "remote": IN_FLIGHT}
 _CROWDED = {"local": (1000,), "remote": (1000,)}
-_INGRESS = {"ingress": (100, 1000)}
 
 # What is left out by default is what another variant of the same contender is faster in by far, and what takes minutes
 # to say the same as fewer runs in flight: see benchmarks/README.md.
 CONTENDERS = (
-    _contender("trunkline", {**_BOTH, "turn": (1, 100), "turn-500ms": (100,)}, "postgres nats"),
+    _contender("trunkline", {**_BOTH, "turn": (1, 100), "turn-500ms": (1,)}, "postgres nats"),
     _contender("trunkline-three-llm", {"turn-500ms": (1000,)}, "postgres nats", program="trunkline", variant="3"),
     _contender("trunkline-batched", _CROWDED, "postgres nats", program="trunkline_batched"),
     _contender("trunkline-two-workers", _CROWDED, "postgres nats", program="trunkline_batched", variant="2"),
     _contender("floor", _BOTH, "postgres nats"),
     _contender("restate", _BOTH, "", variant="1", needs=_RESTATE),
-    _contender(
-        "restate-tuned",
-        {"local": (100, 1000), "remote": (100, 1000)},
-        "",
-        program="restate",
-        variant="3",
-        needs=_RESTATE,
-    ),
-    _contender("dbos", {"local": (1, 100), "remote": (100,)}, "postgres", program="dbos_workflows", needs=_PEERS),
+    _contender("restate-tuned", _CROWDED, "", program="restate", variant="3", needs=_RESTATE),
+    _contender("dbos", {"local": (1, 100), "remote": ()}, "postgres", program="dbos_workflows", needs=_PEERS),
     _contender(
         "dbos-tuned",
         {"local": (100, 1000), "remote": (1, 100)},
@@ -85,13 +77,13 @@ CONTENDERS = (
     _contender("taskiq-undurable", {"remote": IN_FLIGHT}, "nats", program="taskiq_tasks", needs=_PEERS),
     _contender(
         "pydantic-ai-dbos",
-        {"turn": (1, 100), "turn-500ms": (100,)},
+        {"turn": (1, 100), "turn-500ms": (1,)},
         "postgres",
         program="pydantic_ai_dbos",
         needs=_PEERS,
     ),
     _contender("litellm-alone", {"turn": (100,), "turn-500ms": (1000,)}, "", program="litellm_alone"),
-    _contender("trunkline-nats", _INGRESS, "postgres nats", program="trunkline_ingress", variant="nats"),
+    _contender("trunkline-nats", {"ingress": (1000,)}, "postgres nats", program="trunkline_ingress", variant="nats"),
     _contender(
         "trunkline-nats-running",
         {"ingress": (1000,)},
@@ -99,7 +91,9 @@ CONTENDERS = (
         program="trunkline_ingress",
         variant="nats-running",
     ),
-    _contender("trunkline-http", _INGRESS, "postgres nats", program="trunkline_ingress", variant="http"),
+    _contender(
+        "trunkline-http", {"ingress": (100, 1000)}, "postgres nats", program="trunkline_ingress", variant="http"
+    ),
 )
 WORKLOADS = ("local", "remote", "turn", "turn-500ms", "ingress")
 LATENCY = {"turn": 0.0, "turn-500ms": 0.5}  # seconds until the model server answers
