@@ -83,7 +83,6 @@ def test_the_reference_pages_are_current() -> None:
 
 
 def test_the_readmes_figures_are_those_of_the_latest_benchmark() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bench.table", "--check"], cwd=ROOT, check=False, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "benchmarks.bench.table", "--check"]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
