@@ -70,7 +70,7 @@ CONTENDERS = (
         {"local": (100, 1000), "remote": (1, 100)},
         "postgres",
         program="dbos_workflows",
-        variant="2",
+        variant="tuned",
         needs=_PEERS,
     ),
     _contender("langgraph", {"local": IN_FLIGHT}, "postgres", program="langgraph_saver", needs=_PEERS),
