@@ -62,8 +62,9 @@ CONTENDERS = (
     _contender("trunkline-batched", _CROWDED, "postgres nats", program="trunkline_batched"),
     _contender("trunkline-two-workers", _CROWDED, "postgres nats", program="trunkline_batched", variant="2"),
     _contender("floor", _BOTH, "postgres nats"),
-    _contender("restate", _BOTH, "", variant="1", needs=_RESTATE),
-    _contender("restate-tuned", _CROWDED, "", program="restate", variant="3", needs=_RESTATE),
+    _contender("restate", _BOTH, "", needs=_RESTATE),
+    _contender("restate-tuned", _BOTH, "", program="restate", variant="tuned", needs=_RESTATE),
+    _contender("restate-three", _CROWDED, "", program="restate", variant="three", needs=_RESTATE),
     _contender("dbos", {"local": (1, 100), "remote": ()}, "postgres", program="dbos_workflows", needs=_PEERS),
     _contender(
         "dbos-tuned",

@@ -18,7 +18,7 @@ from benchmarks.bench.model_server import model_server
 from benchmarks.bench.servers import Servers, fresh
 from benchmarks.contenders.counting import COUNTED_IN
 
-START = 60.0  # seconds that a contender may take until its load begins
+START = 180.0  # seconds that a contender may take until its load begins
 LONGEST = 120.0  # seconds more than was asked for, at each number of runs in flight
 _ENDED_WITHIN = 5.0  # seconds from SIGKILL
 

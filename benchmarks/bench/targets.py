@@ -18,6 +18,7 @@ Measure = Callable[[Rows], float | None]
 
 ONE = ("trunkline-batched",)
 TWO = ("trunkline-two-workers",)
+RESTATE = ("restate", "restate-tuned")
 DBOS = ("dbos", "dbos-tuned")
 PYTHON = ("agents", "tools", "llm", "supervisor")  # processes of ours, in turns
 SERVERS = ("postgres", "nats-server")
@@ -113,13 +114,13 @@ def _accepted(rows: Rows) -> float | None:
 
 
 TARGETS = (
-    Target("local, 1,000 in flight, over Restate", "×", 10, _over("local", 1000, ("restate",))),
-    Target("… over Restate with three processes", "×", 10, _over("local", 1000, ("restate-tuned",))),
+    Target("local, 1,000 in flight, over Restate", "×", 10, _over("local", 1000, RESTATE)),
+    Target("… over Restate with three processes", "×", 10, _over("local", 1000, ("restate-three",))),
     Target("local, 1,000 in flight, over DBOS", "×", 100, _over("local", 1000, DBOS)),
-    Target("local, 1 in flight, over Restate", "×", 3, _over("local", 1, ("restate",))),
-    Target("remote, 1,000 in flight, over Restate", "×", 7, _over("remote", 1000, ("restate",))),
-    Target("… over Restate with three processes", "×", 7, _over("remote", 1000, ("restate-tuned",))),
-    Target("remote, 1 in flight, over Restate", "×", 3, _over("remote", 1, ("restate",))),
+    Target("local, 1 in flight, over Restate", "×", 3, _over("local", 1, RESTATE)),
+    Target("remote, 1,000 in flight, over Restate", "×", 7, _over("remote", 1000, RESTATE)),
+    Target("… over Restate with three processes", "×", 7, _over("remote", 1000, ("restate-three",))),
+    Target("remote, 1 in flight, over Restate", "×", 3, _over("remote", 1, RESTATE)),
     *(
         Target(f"{workload}, {many:,} in flight, of the floor", "×", 0.5, _over(workload, many, ("floor",)))
         for workload in ("local", "remote")

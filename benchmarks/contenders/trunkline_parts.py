@@ -20,7 +20,7 @@ from trunkline.store.database import Database
 APP = str(Path(__file__).with_name("trunkline_app.py"))
 VERSIONS = ("trunkline", "nats-py", "psycopg", "uvloop")
 LLM_CONCURRENCY = 1024  # a provider's limits are why the default is lower; this model has none
-_JOIN_WITHIN = 60.0  # seconds
+_JOIN_WITHIN = 120.0  # seconds
 
 
 def settings_of(asked: Asked) -> Settings:

@@ -21,7 +21,7 @@ def test_the_fastest_of_ours_is_set_against_one_process_of_theirs(rate: float, r
         a_row("local", "trunkline", 1000, 500.0),
         a_row("local", "trunkline-batched", 1000, rate),
         a_row("local", "restate", 1000, 1000.0),
-        a_row("local", "restate-tuned", 1000, 2000.0),
+        a_row("local", "restate-three", 1000, 2000.0),
     ]
     found = told(rows, "local, 1,000 in flight, over Restate")
     assert (found["measured"], found["wanted"], found["reached"]) == (round(rate / 1000, 2), "at least 10×", reached)
