@@ -28,7 +28,7 @@ from benchmarks.bench.studies import STUDIES, study
 console = Console(stderr=True, highlight=False)
 Key = tuple[str, int, str]
 
-SHORT = {"rounds": 3, "seconds": 2.5, "warm_up": 1.0, "patience": 90.0}
+SHORT = {"rounds": 3, "seconds": 2.5, "warm_up": 1.0, "patience": 60.0}
 THOROUGH = {"rounds": 5, "seconds": 10.0, "warm_up": 4.0, "patience": 240.0}
 
 
