@@ -25,7 +25,7 @@ from benchmarks.bench.rounds import Plan, Round, play
 from benchmarks.bench.statistics import row
 from benchmarks.bench.studies import STUDIES, study
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 Key = tuple[str, int, str]
 
 SHORT = {"rounds": 3, "seconds": 2.5, "warm_up": 1.0, "patience": 60.0}
