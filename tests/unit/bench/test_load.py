@@ -70,17 +70,35 @@ async def test_of_long_runs_one_is_counted_from_its_beginning_to_its_end_in_each
     assert said[1]["end"]["p50_ms"] >= 200
 
 
-async def test_runs_that_nobody_lived_to_see_end_have_no_latency(said: list[dict[str, Any]]) -> None:
-    begun = 0
-
-    async def run(_number: int) -> None:
-        nonlocal begun
-        begun += 1
-        if begun > 2:
+async def test_latencies_of_the_quickest_alone_are_not_told(said: list[dict[str, Any]]) -> None:
+    async def run(number: int) -> None:
+        if number % 4:
             await asyncio.Event().wait()
+        await asyncio.sleep(0.1 if number else 0)
 
-    await driven(run, asked(2, patience=0.1), lambda: 10 * begun)
+    await driven(run, asked(4, patience=0.1), lambda: 0)
+    assert said[-1]["end"]["runs"] > 0
     assert said[-1]["end"]["p50_ms"] is None
+
+
+async def test_a_run_that_began_beside_fewer_only_ends(said: list[dict[str, Any]]) -> None:
+    begun, old, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def run(number: int) -> None:
+        if number:
+            ended.set()  # the lane's next run: the one before is counted by now
+            await asyncio.Event().wait()
+        begun.set()
+        await old.wait()
+
+    lanes = Lanes(run, asked(1), lambda: 0)
+    lanes._add(1)
+    await begun.wait()
+    lanes.begin(1, {})
+    old.set()
+    await ended.wait()
+    assert (lanes.lap.ended, lanes.lap.latencies) == (1, [])
+    lanes._under_way[0].cancel()
 
 
 async def test_no_lane_repeats_anothers_number(said: list[dict[str, Any]]) -> None:
