@@ -6,6 +6,7 @@ limit, and not the worker that is to be measured. The variant is how many agent 
 from __future__ import annotations
 
 import asyncio
+import os
 
 import nats
 import uvloop
@@ -22,8 +23,8 @@ TOOLS = {"local": (), "remote": ("tools",)}
 LONGEST = 60.0  # seconds until a run whose end was not heard of counts as failed; the hints are best effort
 MOST = 512  # starts in a transaction
 SETTINGS = (
-    "default settings, {workers} agent worker(s), uvloop; the load gathers starts into transactions, and hears of all "
-    "ends at once"
+    "default settings, {workers} agent worker(s), all on {cores} cores, uvloop; the load gathers starts into "
+    "transactions, and hears of all ends at once"
 )
 
 
@@ -72,7 +73,7 @@ async def main(asked: Asked) -> None:
     starts = Starts(Entrance(db, bus), settings.tenant, asked.workload)
     hints = await nats.connect(asked.nats)
     await hints.subscribe(bus.subjects.ended(settings.tenant, "*"), cb=starts.ended)
-    about = {"settings": SETTINGS.format(workers=workers), "versions": versions(*VERSIONS)}
+    about = {"settings": SETTINGS.format(workers=workers, cores=os.cpu_count()), "versions": versions(*VERSIONS)}
     await drive(asked, starts.run, pids, about)
 
 
