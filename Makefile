@@ -94,7 +94,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 # Peers of `make bench`, apart from the project: Python's in benchmarks/.venv, npm's in benchmarks/node_modules. One that
 # cannot be installed is named in the results, and the others run without it.
-$(BENCH)/.made: $(STAMP) $(BENCH)/requirements.lock $(BENCH)/package-lock.json
+$(BENCH)/.made: $(BENCH)/requirements.lock $(BENCH)/package-lock.json | $(STAMP)
 	@test -x $(BENCH)/.venv/bin/python || $(BIN)/python -m venv $(BENCH)/.venv
 	@if uv --version >/dev/null 2>&1; then \
 		uv pip install --quiet --python $(BENCH)/.venv/bin/python --require-hashes -r $(BENCH)/requirements.lock; \
