@@ -86,7 +86,7 @@ def _each(few: dict[str, Any] | None, many: dict[str, Any]) -> float | None:
 
 def _row(workload: str, in_flight: int) -> Row:
     nothing = dict.fromkeys(("steps_per_s", "p50_ms", "p99_ms"))
-    told = {"spread": [], "rounds": 1, "cpu_s_per_1000_steps": {}, "failed_rounds": []}
+    told = {"spread": [], "rounds": 1, "cpu_s_per_1000_steps": {}, "failed_runs": 0, "failure": "", "failed_rounds": []}
     return {"workload": workload, "contender": "trunkline", "in_flight": in_flight, **nothing, **told}
 
 

@@ -33,7 +33,8 @@ _RATES = {
 def section(found: Mapping[str, Any]) -> str:
     """What stands between the marks."""
     rows = found["rows"]
-    parts = [_where(found), "", *_rates(rows), "", *_alone(rows), "", *_targets(found["ratios"])]
+    parts = [_where(found), "", *_rates(rows), "", *_alone(rows), *_targets(found["ratios"])]
+    parts += ["", *_refused(rows)]
     failed = [f"`{one['contender']}` ({one['workload']})" for one in rows if one["failed_rounds"]]
     missing = [f"`{name}`" for name in found["not_installed"]]
     parts += ["", f"Not installed: {', '.join(missing)}."] if missing else []
@@ -56,10 +57,8 @@ def renewed(readme: str, found: Mapping[str, Any]) -> str:
 
 def _where(found: Mapping[str, Any]) -> str:
     machine, asked = found["machine"], found["asked"]
-    versions: dict[str, str] = {}
-    for row in found["rows"]:
-        versions |= row.get("versions", {})
-    said = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    versions = {one for row in found["rows"] for one in row.get("versions", {}).items()}
+    said = ", ".join(" ".join(one) for one in sorted(versions))
     busy = max((row.get("cores_busy_elsewhere", 0.0) for row in found["rows"]), default=0.0)
     return "\n".join(_folded(
         f"{machine['cores']} cores ({machine['cpu']}), {machine['system']}, CPython {machine['python']}; load average "
@@ -104,13 +103,14 @@ def _cpu(row: Row) -> str:
 
 def _alone(rows: Iterable[Row]) -> Iterator[str]:
     """What is measured of Trunkline alone."""
-    yield "| Trunkline alone | p50 | p99 | |"
-    yield "| --- | ---: | ---: | --- |"
-    for row in rows:
-        name, also = _name(row)
-        if name:
+    named = [(row, *_name(row)) for row in rows if any(_name(row))]
+    if named:
+        yield "| Trunkline alone | p50 | p99 | |"
+        yield "| --- | ---: | ---: | --- |"
+        for row, name, also in named:
             times = [number(row[which], " ms") if row[which] is not None else "" for which in ("p50_ms", "p99_ms")]
             yield f"| {name} | {times[0]} | {times[1]} | {also} |"
+        yield ""
 
 
 def _name(row: Row) -> tuple[str, str]:
@@ -124,6 +124,15 @@ def _name(row: Row) -> tuple[str, str]:
         also = f"{row['bytes_a_suspended_run']:,} bytes each in memory, {row['postgres_bytes_a_run']:,} in Postgres"
         return f"{row['in_flight']:,} suspended runs on one worker", also
     return "", ""
+
+
+def _refused(rows: Iterable[Row]) -> Iterator[str]:
+    """Runs that failed in rounds that count; each was tried again."""
+    for row in rows:
+        if row["failed_runs"]:
+            where = f"{row['workload']}, {row['in_flight']:,} in flight"
+            told = f"- `{row['contender']}` ({where}): {row['failed_runs']:,} runs failed: {row['failure'][:100]}"
+            yield from _folded(told)
 
 
 def _targets(ratios: Iterable[Row]) -> Iterator[str]:

@@ -71,7 +71,7 @@ async def main(asked: Asked) -> None:
     async def run(_number: int) -> None:
         await converse(litellm, asked.model)
 
-    about = {"settings": SETTINGS, "versions": versions("litellm", "openai", "uvloop")}
+    about = {"settings": SETTINGS, "versions": versions("litellm", "uvloop")}
     await drive(asked, run, {"agents": os.getpid()}, about)
 
 

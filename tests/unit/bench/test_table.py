@@ -15,7 +15,7 @@ ABOUT = {"versions": {"dbos": "3.4.0"}, "settings": "…"}
 
 def rates() -> list[dict[str, Any]]:
     quick = Round(steps_per_s=12_345.6, p50_ms=0.81, p99_ms=2.5, cpu={"agents": 0.05}, elsewhere=0.2)
-    slow = Round(steps_per_s=150.0, cpu={"agents": 5.0}, about=ABOUT)
+    slow = Round(steps_per_s=150.0, cpu={"agents": 5.0}, about=ABOUT, failures=1234, failure="no connection")
     return [
         row("local", "trunkline", 1, [quick]),
         row("local", "dbos", 1000, [slow]),
@@ -36,6 +36,7 @@ def test_a_row_for_each_contender_and_what_was_not_there(latest: Path) -> None:
     assert "| `trunkline` | 12,346 |  |  | 0.81 / 2.5 ms |  | agents 0.05 |" in text
     assert "| `dbos` |  |  | 150 |  | not seen to end | agents 5 |" in text
     assert "dbos 3.4.0" in text
+    assert "- `dbos` (local, 1,000 in flight): 1,234 runs failed: no connection" in text
     assert "Not installed: `restate`." in text
     assert "Rounds that failed: `langgraph` (local)" in text
     assert "| local, 1,000 in flight, over DBOS | at least 100× | – | not measured |" in text
