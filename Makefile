@@ -11,10 +11,11 @@ PYTEST ?= -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help env demo test sweep rolling search bench recovery neighbours suspension overload check docs lock clean turns growth pooler idle
+.PHONY: help env demo test sweep pooler rolling search bench bench-table recovery neighbours suspension overload turns \
+	growth idle check docs lock clean
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 env: $(STAMP) ## Make the environment in .venv, from the hashed lock
 
@@ -30,8 +31,12 @@ sweep: $(STAMP) ## All faults and fault points, one by one and in seeded pairs (
 pooler: $(STAMP) ## Run everything behind PgBouncer in transaction mode (needs pgbouncer on the path)
 	@$(BIN)/python -m pytest -q -m pooler -n 0 tests/integration/pooler
 
-bench: $(STAMP) $(BENCH)/.made ## Run Trunkline and its peers side by side (two hours; BENCH_OPTIONS="--rounds 1 --seconds 3")
+bench: $(STAMP) $(BENCH)/.made ## Run Trunkline and its peers side by side (25 minutes; BENCH_OPTIONS=--thorough: hours)
 	@$(BIN)/python -m benchmarks.bench $(BENCH_OPTIONS)
+	@$(BIN)/python -m benchmarks.bench.table
+
+bench-table: $(STAMP) ## Make README.md's tables anew from benchmarks/results/latest.json
+	@$(BIN)/python -m benchmarks.bench.table
 
 recovery: $(STAMP) ## Measure from SIGKILL of an agent worker to the next entry of each of its 1,000 runs
 	@$(BIN)/python -m benchmarks.recovery
@@ -65,6 +70,7 @@ check: $(STAMP) ## Check style, types, layers and the deployment's files
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python -m benchmarks.bench.table --check
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@if command -v promtool >/dev/null; then \
 		promtool check config deploy/prometheus.yml && promtool test rules deploy/alerts.test.yml; \
@@ -104,7 +110,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 # Peers of `make bench`, apart from the project: Python's in benchmarks/.venv, npm's in benchmarks/node_modules. One that
 # cannot be installed is named in the results, and the others run without it.
-$(BENCH)/.made: $(STAMP) $(BENCH)/requirements.lock $(BENCH)/package-lock.json
+$(BENCH)/.made: $(BENCH)/requirements.lock $(BENCH)/package-lock.json | $(STAMP)
 	@test -x $(BENCH)/.venv/bin/python || $(BIN)/python -m venv $(BENCH)/.venv
 	@if uv --version >/dev/null 2>&1; then \
 		uv pip install --quiet --python $(BENCH)/.venv/bin/python --require-hashes -r $(BENCH)/requirements.lock; \

@@ -1,4 +1,6 @@
-"""The CPU time of processes with all that they started, from Linux's ``/proc``; elsewhere it is not measured."""
+"""The CPU time of processes with all that they started, and of the machine, from Linux's ``/proc``; elsewhere it is not
+measured.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _TICK = os.sysconf("SC_CLK_TCK")
-_PARENT, _TIMES = 1, slice(11, 15)  # of the fields behind the name
+_STATE, _PARENT, _GROUP, _TIMES = 0, 1, 2, slice(11, 15)  # of the fields behind the name
+_BUSY = (0, 1, 2, 5, 6, 7)  # of the machine's: user, nice, system, interrupts, and what a hypervisor took
 
 
 def seconds(pids: Mapping[str, int]) -> dict[str, float]:
@@ -21,6 +24,20 @@ def seconds(pids: Mapping[str, int]) -> dict[str, float]:
         if role is not None:
             spent[role] += sum(map(int, stat[_TIMES])) / _TICK  # with those of its children that have ended
     return spent if stats else {}
+
+
+def busy() -> float:
+    """Seconds that the machine's cores were busy since it started, all together."""
+    if not _PROC.is_dir():
+        return 0.0
+    fields = (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]
+    return sum(int(fields[one]) for one in _BUSY) / _TICK
+
+
+def alive(group: int) -> bool:
+    """Whether any process of this group runs (one that has ended, and that nobody has asked about, does not)."""
+    stats = (stat for _, stat in _stats()) if _PROC.is_dir() else ()
+    return any(int(stat[_GROUP]) == group and stat[_STATE] != "Z" for stat in stats)
 
 
 def _role(pid: int, stats: Mapping[int, list[str]], roots: Mapping[int, str]) -> str | None:

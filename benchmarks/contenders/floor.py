@@ -75,15 +75,15 @@ async def line_to(url: str) -> Line:
 
 
 async def main(asked: Asked) -> None:
-    journal = await Journal.open(asked.postgres, asked.in_flight)
+    journal = await Journal.open(asked.postgres, asked.most)
     pids = {"agents": os.getpid()}
-    run = local(journal, asked.in_flight)
+    run = local(journal, asked.most)
     if asked.workload == "remote":
         log = (Path(asked.directory) / "tools.log").open("wb")
         command = [sys.executable, "-m", "benchmarks.contenders.floor_tool", asked.nats]
         pids["tools"] = (await asyncio.to_thread(subprocess.Popen, command, stdout=log, stderr=log)).pid
         line = await line_to(asked.nats)
-        remote = Remote(journal, line, asked.in_flight)
+        remote = Remote(journal, line, asked.most)
         await line.read("reply", remote.answered)
         run = remote.run
     await drive(asked, run, pids, {"settings": SETTINGS, "versions": versions("nats-py", "psycopg", "uvloop")})

@@ -30,7 +30,7 @@ async def look_up(order: str) -> str:
 
 async def main(asked: Asked) -> None:
     model = OpenAIChatModel("scripted", provider=OpenAIProvider(base_url=asked.model, api_key="none"))
-    DBOS(config=configured(asked.postgres, asked.variant))
+    DBOS(config=configured(asked.postgres, ""))
     agent = Agent(model, name="turn", instructions="You help.", tools=[look_up], capabilities=[DBOSDurability()])
 
     @DBOS.workflow()

@@ -1,7 +1,7 @@
 """Restate: its server from npm, and its Python SDK under granian; the load posts to the server's ingress.
 
-*local*: ten ``ctx.run``; *remote*: ten calls to a service that another granian serves. The variant is how many granian
-processes serve the handlers: one is like for like, more are what its documentation advises for more throughput.
+*local*: ten ``ctx.run``; *remote*: ten calls to a service that another granian serves. The variant ``tuned`` gives the
+server one partition, and ``three`` also three granian processes to serve the handlers of a deployment.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ BENCHMARKS = Path(__file__).parents[1]
 SERVER = BENCHMARKS / "node_modules" / ".bin" / "restate-server"
 GRANIAN = BENCHMARKS / ".venv" / "bin" / "granian"
 READY_WITHIN = 60.0  # seconds
+PROCESSES = {"": 1, "tuned": 1, "three": 3}
+# One node gathers more in a commit when it has fewer partitions. The limit is each partition's: with one of them and
+# the default of 1,000, as many agents would leave no place for the tools that they wait for.
+TUNED = {"RESTATE_DEFAULT_NUM_PARTITIONS": "1", "RESTATE_WORKER__INVOKER__CONCURRENT_INVOCATIONS_LIMIT": "10000"}
 
 
 class Parts:
@@ -39,6 +43,7 @@ class Parts:
             "RESTATE_ADVERTISED_ADDRESS": f"http://127.0.0.1:{self._node}",
             "RESTATE_LOG_FILTER": "warn",
             "RESTATE_DISABLE_TELEMETRY": "true",
+            **(TUNED if self._asked.variant else {}),
         }
         self._run("restate-server", [str(SERVER), "--base-dir", str(self._directory / "restate")], environment)
         self._serve("agents", self._agents)
@@ -59,7 +64,7 @@ class Parts:
                     await asyncio.sleep(0.2)
 
     def _serve(self, role: str, port: int) -> None:
-        where = ["--host", "127.0.0.1", "--port", str(port), "--workers", self._asked.variant or "1"]
+        where = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(PROCESSES[self._asked.variant])]
         how = ["--interface", "asgi", "--http", "2", "--loop", "uvloop", "--no-ws", "--log-level", "warning"]
         self._run(role, [str(GRANIAN), *where, *how, f"benchmarks.contenders.restate_services:{role}"], {})
 
@@ -87,6 +92,12 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
+def _tuned(asked: Asked) -> str:
+    return (
+        "defaults but " + ", ".join(f"{name}={value}" for name, value in TUNED.items()) if asked.variant else "defaults"
+    )
+
+
 async def main(asked: Asked) -> None:
     parts = Parts(asked)
     await asyncio.to_thread(parts.start)
@@ -100,8 +111,8 @@ async def main(asked: Asked) -> None:
 
     server = await asyncio.to_thread(lambda: subprocess.check_output([str(SERVER), "--version"], text=True))
     about = {
-        "settings": f"server's defaults (its log is fsynced), SDK under granian, {asked.variant or 1} process(es) a "
-        "deployment, HTTP/2, uvloop; the load posts to the ingress over kept connections",
+        "settings": f"server's {_tuned(asked)} (its log is fsynced), SDK under granian, {PROCESSES[asked.variant]} "
+        "process(es) a deployment, HTTP/2, uvloop; the load posts to the ingress over kept connections",
         "versions": {**versions("restate-sdk", "granian", "uvloop"), "restate-server": server.split()[-1]},
     }
     await drive(asked, run, parts.pids, about)

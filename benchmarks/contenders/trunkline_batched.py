@@ -1,11 +1,12 @@
 """Trunkline under a load that costs little: starts that gathered are accepted in one transaction, as a router does it
 with events, and one subscription hears of all ends. Beyond some thousand runs a second a client for each run is the
-limit, and not the worker that is to be measured.
+limit, and not the worker that is to be measured. The variant is how many agent workers there are.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 
 import nats
 import uvloop
@@ -18,10 +19,13 @@ from trunkline.bus.connection import Bus
 from trunkline.domain.mail import Envelope
 from trunkline.store.database import Database
 
-WORKERS = {"local": ("agents",), "remote": ("agents", "tools")}
+TOOLS = {"local": (), "remote": ("tools",)}
 LONGEST = 60.0  # seconds until a run whose end was not heard of counts as failed; the hints are best effort
 MOST = 512  # starts in a transaction
-SETTINGS = "default settings, uvloop; the load gathers starts into transactions, and hears of all ends at once"
+SETTINGS = (
+    "default settings, {workers} agent worker(s), all on {cores} cores, uvloop; the load gathers starts into "
+    "transactions, and hears of all ends at once"
+)
 
 
 class Starts:
@@ -62,14 +66,15 @@ class Starts:
 
 
 async def main(asked: Asked) -> None:
-    settings = settings_of(asked)
-    pids = await start(asked, WORKERS[asked.workload])
+    settings, workers = settings_of(asked), int(asked.variant or 1)
+    pids = await start(asked, ("agents",) * workers + TOOLS[asked.workload])
     db = await Database.open(asked.postgres, size=1)
     bus = await Bus.connect(settings, name="load")
     starts = Starts(Entrance(db, bus), settings.tenant, asked.workload)
     hints = await nats.connect(asked.nats)
     await hints.subscribe(bus.subjects.ended(settings.tenant, "*"), cb=starts.ended)
-    await drive(asked, starts.run, pids, {"settings": SETTINGS, "versions": versions(*VERSIONS)})
+    about = {"settings": SETTINGS.format(workers=workers, cores=os.cpu_count()), "versions": versions(*VERSIONS)}
+    await drive(asked, starts.run, pids, about)
 
 
 if __name__ == "__main__":

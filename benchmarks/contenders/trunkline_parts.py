@@ -20,7 +20,7 @@ from trunkline.store.database import Database
 APP = str(Path(__file__).with_name("trunkline_app.py"))
 VERSIONS = ("trunkline", "nats-py", "psycopg", "uvloop")
 LLM_CONCURRENCY = 1024  # a provider's limits are why the default is lower; this model has none
-_JOIN_WITHIN = 60.0  # seconds
+_JOIN_WITHIN = 120.0  # seconds
 
 
 def settings_of(asked: Asked) -> Settings:
@@ -35,7 +35,10 @@ async def start(asked: Asked, kinds: Sequence[str], *, gateway: int = 0) -> dict
         TimeoutError: a worker did not come.
     """
     await asyncio.to_thread(migrate.upgrade, asked.postgres, settings_of(asked).database_schema)
-    commands = {"supervisor": ("supervisor",)} | {kind: ("worker", kind, APP) for kind in kinds}
+    commands: dict[str, tuple[str, ...]] = {"supervisor": ("supervisor",)}
+    for number, kind in enumerate(kinds):
+        earlier = kinds[:number].count(kind)
+        commands[f"{kind}-{earlier + 1}" if earlier else kind] = ("worker", kind, APP)
     if gateway:
         commands["gateway"] = ("gateway",)
     pids = {"load": os.getpid()}

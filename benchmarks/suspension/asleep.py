@@ -36,24 +36,18 @@ where m.kind = 'signal' and m.run = any(%s::uuid[])
 """
 
 
+async def in_memory(runs: int) -> dict[str, Any]:
+    """Room for all of them: what one takes."""
+    async with exchange(**_room(runs, 600.0), lease=PATIENT) as ours:
+        return (await _all_asleep(ours, runs))[0]
+
+
 async def all_in_memory(runs: int, signals: int) -> dict[str, Any]:
     """Room for all of them, and time: then they leave by age, and come back by replay."""
     idle = max(60.0, runs / 400)
-    room = {"max_activations": 2 * runs + WARM, "memory_limit": 1 << 40, "idle_after": idle}
-    async with exchange(**room, lease=PATIENT) as ours:
-        before, disk = await _warm(ours)
-        seconds = await _put_to_sleep(ours, WARM, WARM + runs)
-        after = ours.resident()
-        told = {
-            "runs": runs,
-            "seconds_to_sleep": round(seconds, 1),
-            "resident_before": before,
-            "resident_all_in_memory": after,
-            "peak": ours.peak(),
-            "bytes_a_run_in_memory": round((after - before) / runs),
-            "postgres_bytes_a_run": round((await ours.one(_DISK) - disk) / runs),
-            "waking_in_memory": await _wake_some(ours, signals),
-        }
+    async with exchange(**_room(runs, idle), lease=PATIENT) as ours:
+        told, before = await _all_asleep(ours, runs)
+        told["waking_in_memory"] = await _wake_some(ours, signals)
         await until(lambda: _nobody_held(ours), 3 * idle + 120, every=1.0)
         left = ours.resident()
         told |= {
@@ -62,6 +56,27 @@ async def all_in_memory(runs: int, signals: int) -> dict[str, Any]:
             "waking_by_replay": await _wake_some(ours, signals),
         }
         return told
+
+
+def _room(runs: int, idle: float) -> dict[str, Any]:
+    return {"max_activations": 2 * runs + WARM, "memory_limit": 1 << 40, "idle_after": idle}
+
+
+async def _all_asleep(ours: Exchange, runs: int) -> tuple[dict[str, Any], int]:
+    """What they take while all of them sleep, and the worker's resident bytes before."""
+    before, disk = await _warm(ours)
+    seconds = await _put_to_sleep(ours, WARM, WARM + runs)
+    after = ours.resident()
+    told = {
+        "runs": runs,
+        "seconds_to_sleep": round(seconds, 1),
+        "resident_before": before,
+        "resident_all_in_memory": after,
+        "peak": ours.peak(),
+        "bytes_a_run_in_memory": round((after - before) / runs),
+        "postgres_bytes_a_run": round((await ours.one(_DISK) - disk) / runs),
+    }
+    return told, before
 
 
 async def by_default(runs: int, signals: int) -> dict[str, Any]:

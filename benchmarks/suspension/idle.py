@@ -22,6 +22,7 @@ from trunkline.supervisor.wakes import wake
 WOKEN = 300  # dormant instances, one after the other
 LOOKS = 20
 LETTERS, SENDERS, TOGETHER = 5000, 4, 100  # accepted by how many at once, and how many in a batch
+WAVES = 5  # of so many, before the first reading: by then the worker's heap has the size that it keeps
 YEAR = 365 * 86400.0
 
 _DISK = "select pg_database_size(current_database())"
@@ -61,7 +62,9 @@ async def beside(sizes: list[int]) -> list[dict[str, Any]]:
     told, filled = [], 0
     async with exchange(idle_after=1.0) as ours:
         await _run(ours, [TEMPLATE])
-        await until(lambda: _nobody_held(ours), 30)
+        for wave in range(WAVES):
+            await _accepted(ours, f"warm-{wave}")
+            await until(lambda: _nobody_held(ours), 60)
         for size in sizes:
             began = time.monotonic()
             await fill(ours, filled, size)
@@ -69,8 +72,10 @@ async def beside(sizes: list[int]) -> list[dict[str, Any]]:
             told.append(
                 {"idle": size, "fill_s": round(time.monotonic() - began, 1), "disk": await ours.one(_DISK)}
                 | await _woken(ours, size)
-                | {"looks_ms": await _looks(ours.db), "accepted_per_s": await _accepted(ours, size)}
+                | {"looks_ms": await _looks(ours.db), "accepted_per_s": await _accepted(ours, f"new-{size}")}
             )
+            await until(lambda: _nobody_held(ours), 60)
+            told[-1]["resident"] = ours.resident()  # of the agent worker: what these instances leave in it
     return told
 
 
@@ -112,9 +117,9 @@ async def _looks(db: Database) -> dict[str, float]:
     return found
 
 
-async def _accepted(ours: Exchange, size: int) -> int:
-    """Letters accepted in a second; then their runs are waited for."""
-    letters = [request(TENANT, AGENT, f"new-{size}-{n}", n, None, deadline=None) for n in range(LETTERS)]
+async def _accepted(ours: Exchange, name: str) -> int:
+    """Letters for new instances accepted in a second; then their runs are waited for."""
+    letters = [request(TENANT, AGENT, f"{name}-{n}", n, None, deadline=None) for n in range(LETTERS)]
     batches = [letters[start : start + TOGETHER] for start in range(0, LETTERS, TOGETHER)]
     began = time.monotonic()
     await asyncio.gather(*(_send(ours.db, batches[first::SENDERS]) for first in range(SENDERS)))

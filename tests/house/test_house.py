@@ -1,4 +1,4 @@
-"""The house stands as drawn: sizes, names of packages, what a wheel installs, and pages made from the code."""
+"""The house stands as drawn: sizes, names of packages, what a wheel installs, and pages made from code and results."""
 
 import subprocess
 import sys
@@ -79,4 +79,10 @@ def test_the_reference_pages_are_current() -> None:
     done = subprocess.run(
         [sys.executable, "docs/generate.py", "--check"], cwd=ROOT, check=False, capture_output=True, text=True
     )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_readmes_figures_are_those_of_the_latest_benchmark() -> None:
+    command = [sys.executable, "-m", "benchmarks.bench.table", "--check"]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")

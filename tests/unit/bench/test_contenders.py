@@ -1,0 +1,31 @@
+"""Who takes part where."""
+
+import importlib.util
+
+from benchmarks.bench.contenders import CONTENDERS, WORKLOADS
+from benchmarks.bench.studies import STUDIES
+from benchmarks.bench.targets import DBOS, ONE, RESTATE, TWO
+
+NAMES = [one.name for one in CONTENDERS]
+
+
+def test_each_has_a_name_of_its_own_and_a_program() -> None:
+    assert len(set(NAMES)) == len(NAMES)
+    programs = {f"benchmarks.contenders.{one.program}" for one in CONTENDERS}
+    assert [name for name in programs if importlib.util.find_spec(name) is None] == []
+
+
+def test_each_takes_part_in_workloads_that_there_are_and_in_one_by_default() -> None:
+    for one in CONTENDERS:
+        assert set(one.workloads) <= set(WORKLOADS)
+        assert any(one.workloads.values())
+    assert not set(WORKLOADS) & set(STUDIES)
+
+
+def test_every_workload_has_somebody_of_ours_by_default() -> None:
+    ours = [one for one in CONTENDERS if one.name.startswith("trunkline")]
+    assert {name for one in ours for name, levels in one.workloads.items() if levels} == set(WORKLOADS)
+
+
+def test_targets_speak_of_contenders_that_there_are() -> None:
+    assert {*RESTATE, *DBOS, *ONE, *TWO, "restate-three", "floor", "trunkline-three-llm", "litellm-alone"} <= set(NAMES)
