@@ -7,7 +7,6 @@ A refused append means that another worker has the instance: the activation is d
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -53,9 +52,8 @@ class Activation:
 
     # An instance that sleeps here costs what this and its runs hold: what is empty is shared, or not there.
     __slots__ = (
-        "_lost", "_newest", "agent", "closed", "conversation", "covered", "doing", "due", "early", "head",
+        "_lost", "_newest", "_window", "agent", "closed", "conversation", "covered", "doing", "due", "early", "head",
         "lease", "local", "office", "queue", "refused", "runs", "state", "suspect", "touched", "tray", "unsettled",
-        "window",
     )  # fmt: skip
 
     def __init__(self, lease: Lease, agent: Agent[Any, Any], office: Office, lost: Lost) -> None:
@@ -70,10 +68,10 @@ class Activation:
         self.queue: list[Mail] = []  # requests that wait for the current run's end
         self.early: list[Mail] = []  # signals that came before their run began
         self.tray = Tray()
-        self.window = Window(self, office.settings.max_issued)
+        self._window: Window | None = None
         self.local: dict[tuple[str, str], LocalStep] = {}  # under way here
         self.unsettled = 0  # commits under way
-        self.touched = asyncio.get_running_loop().time()
+        self.touched = self.office.time()
         self.due = math.inf  # the loop's time at which a step is to be looked after
         self.refused: Mapping[int, str] = NONE_REFUSED
         self.suspect = lease.takeovers >= office.settings.takeovers
@@ -171,6 +169,13 @@ class Activation:
             self.start(self.queue.pop(0), turn)
 
     @property
+    def window(self) -> Window:
+        """Made when it is first asked for: an instance without tool and model calls has none."""
+        if self._window is None:
+            self._window = Window(self, self.office.settings.max_issued)
+        return self._window
+
+    @property
     def paused(self) -> bool:
         """Whether no run of this agent begins just now."""
         return self.lease.agent in self.office.pauses
@@ -210,7 +215,7 @@ class Activation:
 
     def look_again(self, live: Live, key: str, wait: float) -> None:
         """Look after the step in ``wait`` seconds, unless it has ended by then."""
-        at = asyncio.get_running_loop().time() + max(wait, 0.0)
+        at = self.office.time() + max(wait, 0.0)
         live.remote.overdue[key] = at
         self.due = min(self.due, at)
 
@@ -270,7 +275,7 @@ class Activation:
         """Hand the turn to the appender; go on without waiting for it."""
         if turn.empty or self.closed:
             return
-        self.touched = asyncio.get_running_loop().time()
+        self.touched = self.office.time()
         append = turn.append(self.lease, self.office.worker, self.head)
         self.head += len(turn.entries)
         self.unsettled += 1
@@ -294,7 +299,8 @@ class Activation:
         if fault is not None:
             self.leave(fault)
             return
-        self.window.refill_soon()
+        if self._window is not None:
+            self._window.refill_soon()
         if self.tray:
             self.office.unread(self)
 

@@ -94,6 +94,7 @@ class Office:
         self._routes = routes
         self.unread: Callable[[Activation], None] = _nobody_reads  # set by whoever reads mail in fair turns
         self._loop = asyncio.get_running_loop()
+        self.time = self._loop.time
 
     @staticmethod
     def seed(run: str) -> str:
