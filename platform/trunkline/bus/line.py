@@ -110,10 +110,15 @@ class Line:
         if self._closed:
             return
         self._established, self._closed = False, True
-        if self.client.is_connected:
-            await self.broker.stop()
-        else:
-            await _close(self.client)
+        client = self.client
+        if client.is_connected:
+            try:
+                await self.broker.stop()
+            except (RuntimeError, errors.Error, OSError) as error:  # RuntimeError: what uvloop says of a lost socket
+                log.info("NATS went away while the connection was closed: %s", error)
+            else:
+                return
+        await _close(client)
 
     async def _attempt(self) -> str | None:
         """Why this attempt failed; ``None`` when it did not."""
@@ -187,7 +192,7 @@ async def _close(client: Client) -> None:
     """Without a server. nats-py waits for ever for the end of a connection whose TLS handshake failed, and raises what
     ended others.
     """
-    with suppress(TimeoutError, OSError):
+    with suppress(TimeoutError, OSError, RuntimeError, errors.Error):
         async with asyncio.timeout(_CLOSE_WITHIN):
             await client.close()
 

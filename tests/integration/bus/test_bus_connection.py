@@ -7,11 +7,12 @@ import ipaddress
 import logging
 import signal
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -317,3 +318,19 @@ async def test_closing_while_nats_is_away_is_quick(nats: EmbeddedNats, connect: 
     bus = await connect()
     nats.kill()
     await asyncio.wait_for(bus.close(), 5)
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_server_that_goes_while_the_connection_is_closed_is_no_error(
+    nats: EmbeddedNats, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """The client still takes itself for connected, and what it does last fails in a way of each loop's own."""
+
+    async def closes() -> None:
+        bus = await Bus.connect(Settings(nats_url=nats.url), name="closing")
+        nats.kill()
+        bus.send("tl.last", b"word")
+        await asyncio.wait_for(bus.close(), PATIENCE)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(closes())
