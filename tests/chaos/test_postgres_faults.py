@@ -17,7 +17,7 @@ from chaos.load import orders_come
 NAMES = ["gateway", "supervisor", "agents.1", "agents.2", "tools.1", "llm.1"]
 SECONDS = 3.0  # that a fault lasts
 
-HANG_UP = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'trunkline'"
+HANG_UP = "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'trunkline%'"
 FULL = """
 create function no_room() returns trigger language plpgsql as $$
 begin raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$;

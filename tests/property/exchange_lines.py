@@ -16,7 +16,7 @@ from trunkline.bus.subjects import Subjects
 from trunkline.domain.errors import Unavailable
 from trunkline.store.database import Connection, Database, Unreachable
 
-UNHEARD = ("ended",)  # hints for clients
+UNHEARD = frozenset({"ended", "alarm"})  # hints for clients, and for the supervisor
 
 
 @dataclass(eq=False)
@@ -36,7 +36,7 @@ class Pool:
         self.messages: list[Message] = []
 
     def put(self, message: Message) -> None:
-        if message.subject.split(".")[2] not in UNHEARD:
+        if UNHEARD.isdisjoint(message.subject.split(".")[1:3]):
             self.messages.append(message)
 
     def discard(self, message: Message) -> None:

@@ -72,7 +72,7 @@ async def _serve(desk: Desk, stop: asyncio.Event, on_ready: Callable[[str], None
         lifespan="off",
         timeout_graceful_shutdown=DRAIN,
     )
-    server = _Server(config, on_ready)
+    server = _Server(config, on_ready, desk.following.close)
     joining = asyncio.create_task(_join(desk))
     await asyncio.wait({joining}, timeout=FIRST_JOIN)
     if joining.done():
@@ -80,7 +80,6 @@ async def _serve(desk: Desk, stop: asyncio.Event, on_ready: Callable[[str], None
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    desk.following.close()
     server.end()
     await serving
     for task in (joining, stopping):
@@ -116,15 +115,22 @@ async def _declare(bus: Bus) -> None:
 class _Server(uvicorn.Server):
     """Leaves signals to the process, and says when it listens."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None], let_go: Callable[[], None]) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
+        self._on_ready, self._let_go = on_ready, let_go
         self._ending = asyncio.Event()
 
     def end(self) -> None:
         """Take no more requests, and finish those that are under way."""
         self.should_exit = True
         self._ending.set()
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Those who listen come again at once: they are let go when this door is closed, and not before."""
+        for server in self.servers:
+            server.close()
+        self._let_go()
+        await super().shutdown(sockets)
 
     async def main_loop(self) -> None:
         """uvicorn's own looks ten times a second whether it should end; its clock ticks once."""

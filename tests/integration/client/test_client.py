@@ -216,9 +216,9 @@ async def test_events_and_results_go_on_when_the_gateway_is_restarted(settings: 
     await asyncio.wait_for(ready.wait(), 20)
     async with Client(f"http://127.0.0.1:{there.port}") as tl:
         run = await tl.start(patient, "well", key="restarted")
+        waiting = asyncio.create_task(run.result(30))  # before the others, so that it is inside when they have answers
         events = run.events()
         seen = [await anext(events), await anext(events)]
-        waiting = asyncio.create_task(run.result(30))
         stop.set()
         await asyncio.wait_for(first, 10)
         await run_service(lambda stop, ready: serve(there, stop, ready))
