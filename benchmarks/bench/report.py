@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bench.contenders import ROOT
@@ -48,6 +49,16 @@ def write(found: Mapping[str, Any], directory: Path, name: str) -> Path:
         path.write_text(json.dumps(whole, indent=2) + "\n")
         path.with_suffix(".svg").write_text(plot(rows))
     return kept
+
+
+def tell_and_keep(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """Rows of one shape: print them, and write them to ``out`` with where they were measured."""
+    shown = Table(*rows[0] if rows else ())
+    for row in rows:
+        shown.add_row(*map(str, row.values()))
+    Console().print(shown)
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps({"machine": machine(), "rows": list(rows)}, indent=2) + "\n")
 
 
 def tables(rows: Sequence[Mapping[str, Any]]) -> Iterator[Table]:

@@ -44,7 +44,7 @@ class Exchange(OneWorker):
         self._following = Following(self.db, self.bus)
 
     async def start(self, agent: str, key: str, work: Any) -> str:
-        return await self.entrance.start(TENANT, agent, key, work)
+        return (await self.entrance.begin(TENANT, agent, key, work)).run
 
     async def run(self, agent: str, key: str, work: Any) -> str:
         """Start a run and wait for its end; its id."""

@@ -10,17 +10,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import json
 import os
-import platform
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from rich.console import Console
-from rich.table import Table
+from benchmarks.bench import report
 
 from trunkline.client.client import Client
 from trunkline.embedded.children import Children
@@ -200,13 +197,7 @@ def main() -> None:
     chosen = parser.parse_args()
     wanted = {name: beside for name, beside in BESIDE.items() if chosen.only in name}
     rows = [asyncio.run(measure(name, beside, chosen.seconds)) for name, beside in wanted.items()]
-    table = Table(*Row.__dataclass_fields__)
-    for row in rows:
-        table.add_row(*map(str, asdict(row).values()))
-    Console().print(table)
-    machine = {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
-    chosen.out.parent.mkdir(exist_ok=True)
-    chosen.out.write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
+    report.tell_and_keep([asdict(row) for row in rows], chosen.out)
 
 
 if __name__ == "__main__":

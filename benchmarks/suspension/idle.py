@@ -87,7 +87,7 @@ async def _run(ours: Exchange, keys: list[str]) -> list[str]:
     """A run each of these instances, one after the other."""
     entrance, begun = Entrance(ours.db, ours.bus), []
     for one in keys:
-        run = await entrance.start(TENANT, AGENT, one, 1)
+        run = (await entrance.begin(TENANT, AGENT, one, 1)).run
         begun.append(run)
         await until(partial(_all_ended, ours, [run]), 30, every=0.002)
     return begun

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,10 +21,8 @@ from typing import Any
 
 import uvloop
 from pydantic import SecretStr
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.bench import cpu
+from benchmarks.bench import cpu, report
 from benchmarks.bench.contenders import ROOT
 from benchmarks.bench.model_server import LOOK_UPS, model_server
 from benchmarks.bench.servers import Servers, fresh
@@ -181,13 +177,7 @@ def main() -> None:
                 plan = Plan(conversations, chosen.answer, number, through == "stand-in", chosen.waves)
                 rows.append(uvloop.run(measure(plan)))
                 print(rows[-1], flush=True)
-    table = Table(*Row.__dataclass_fields__)
-    for row in rows:
-        table.add_row(*map(str, asdict(row).values()))
-    Console().print(table)
-    machine = {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
-    chosen.out.parent.mkdir(exist_ok=True)
-    chosen.out.write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
+    report.tell_and_keep([asdict(row) for row in rows], chosen.out)
 
 
 if __name__ == "__main__":

@@ -61,20 +61,6 @@ class Entrance:
 
     # --- runs -------------------------------------------------------------------------------------------------------
 
-    async def start(
-        self,
-        tenant: str,
-        agent: str,
-        key: str | None,
-        value: Any,
-        *,
-        idempotency_key: str | None = None,
-        deadline: Any = None,
-    ) -> str:
-        """``begin``, and only the run's id of what it returns."""
-        begun = await self.begin(tenant, agent, key, value, idempotency_key=idempotency_key, deadline=deadline)
-        return begun.run
-
     async def begin(
         self,
         tenant: str,

@@ -142,9 +142,10 @@ class Straight:
     async def start(
         self, agent: str, key: str | None, value: Any, idempotency_key: str, deadline: float | str | None = None
     ) -> str:
-        return await self.entrance.start(
+        begun = await self.entrance.begin(
             self.tenant, agent, key, value, idempotency_key=idempotency_key, deadline=deadline
         )
+        return begun.run
 
     async def run(self, run: str) -> dict[str, Any]:
         return asdict(await runs.get(self.db, self.tenant, run))
