@@ -24,8 +24,9 @@ import psycopg
 from trunkline.domain.mail import Accepted, Envelope
 from trunkline.observe import faults, metrics
 from trunkline.store.accept import Batch, Outcome, accept_letters, post
-from trunkline.store.database import Connection, Database, Unreachable
+from trunkline.store.database import Database, Unreachable
 from trunkline.store.failures import passes
+from trunkline.store.own_connection import OwnConnection
 from trunkline.store.post import Letter, encode
 from trunkline.store.statement import SESSION
 
@@ -67,7 +68,7 @@ class Accepting:
         self._waiting: deque[Unit] = deque()
         self._aside: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
-        self._connection: Connection | None = None
+        self._own = OwnConnection(db, _SESSION)
         db.closing.append(self.close)
 
     async def accept(self, envelopes: Sequence[Envelope]) -> list[Accepted]:
@@ -90,7 +91,7 @@ class Accepting:
         await asyncio.gather(*tasks, return_exceptions=True)
         while self._waiting:
             self._waiting.popleft().settle(Unreachable(reason=_CLOSED))
-        await self._disconnect()
+        await self._own.close()
 
     # --- gathering --------------------------------------------------------------------------------------------------
 
@@ -186,33 +187,21 @@ class Accepting:
         return outcomes
 
     async def _sent(self, batch: Batch, *, again: bool) -> list[Outcome]:
-        connection = await self._connected()
+        sent = False
         try:
-            planned = self._db.planned(connection, _SESSION)
+            connection = await self._own.get()
+            sent, planned = True, self._own.planned(connection)
             outcomes = await post(connection, batch, self._db.schema, again=again, planned=planned)
         except (psycopg.Error, OSError) as error:
             if not passes(error) or _locked(error):
                 raise
-            await self._disconnect()
-            raise self._db.gone(error, sent=True) from error
+            await self._own.close()
+            raise self._db.gone(error, sent=sent) from error
         except asyncio.CancelledError:
-            await self._disconnect()
+            await self._own.close()
             raise
         self._db.back()
         return outcomes
-
-    async def _connected(self) -> Connection:
-        if self._connection is None:
-            try:
-                self._connection = await self._db.connect(_SESSION)
-            except (psycopg.Error, OSError) as error:
-                raise self._db.gone(error, sent=False) from error
-        return self._connection
-
-    async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
 
 
 def _locked(error: BaseException) -> bool:

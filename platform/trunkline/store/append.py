@@ -28,6 +28,7 @@ from trunkline.store.changes import Append, ApprovalAsked, BondMade, DeadLetter,
 from trunkline.store.database import Connection, Database, Unreachable
 from trunkline.store.failures import passes, reason, rolled_back
 from trunkline.store.group import Group, Item, Then
+from trunkline.store.own_connection import OwnConnection
 from trunkline.store.sql import append_statement, standing_statement
 from trunkline.store.statement import SESSION, Statement
 
@@ -74,7 +75,7 @@ class Appender:
         self._filled = asyncio.Event()
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._connection: Connection | None = None
+        self._own = OwnConnection(db, SESSION)
 
     @property
     def backlogged(self) -> bool:
@@ -143,7 +144,7 @@ class Appender:
         finally:
             self._closing.set()
             self._fail_all(Unreachable(reason="the appender is closed"))
-            await self._disconnect()
+            await self._own.close()
 
     def _gather(self) -> list[Item]:
         """What one commit can take, in fair turns: appends of one instance only as far as each follows the one before;
@@ -202,7 +203,7 @@ class Appender:
         while True:
             began = time.perf_counter()
             try:
-                connection = await self._connected()
+                connection = await self._own.get()
                 await faults.reach("commit-begun")
                 answer = await self._execute(connection, statement, group)
                 await faults.reach("commit-sent")
@@ -223,7 +224,7 @@ class Appender:
     async def _execute(self, connection: Connection, statement: Statement, group: Group) -> list[tuple[Any, ...]]:
         parameters = [group.parameters[name] for name in statement.names]
         cursor = psycopg.AsyncRawCursor(connection)
-        async with self._db.planned(connection, SESSION):
+        async with self._own.planned(connection):
             await cursor.execute(statement.text, parameters, prepare=True, binary=True)
         return await cursor.fetchall()
 
@@ -235,26 +236,13 @@ class Appender:
     async def _pause(self, error: BaseException, delay: float) -> None:
         self.stats.retries += 1
         if not isinstance(error, psycopg.Error) or not rolled_back(error):
-            if self._connection is not None:
+            if self._own.made:
                 log.warning("a commit failed; it is sent again until it is through", reason=reason(error))
-            await self._disconnect()
+            await self._own.close()
         if self._closing.is_set():
             raise Unreachable(reason=reason(error))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closing.wait(), delay)
-
-    async def _connected(self) -> Connection:
-        if self._connection is None:
-            try:
-                self._connection = await self._db.connect(SESSION)
-            except psycopg.Error as error:
-                raise psycopg.OperationalError(reason(error)) from error
-        return self._connection
-
-    async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
 
     # --- settling ---------------------------------------------------------------------------------------------------
 

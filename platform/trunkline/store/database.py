@@ -28,7 +28,8 @@ from trunkline.observe import logs
 from trunkline.settings import Settings
 from trunkline.store.arrays import register_arrays
 from trunkline.store.failures import passes, reason
-from trunkline.store.lookups import Lookups, check_open
+from trunkline.store.lookups import Lookups
+from trunkline.store.own_connection import check_open
 
 log = logs.get("store")
 logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it repeats at every attempt what is said here once

@@ -8,26 +8,25 @@ was made when the tables were empty stays good.
 from __future__ import annotations
 
 import asyncio
-import select
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from trunkline.store.failures import passes
+from trunkline.store.own_connection import OwnConnection
 from trunkline.store.statement import SESSION, Statement
 
 if TYPE_CHECKING:
-    from trunkline.store.database import Connection, Database
+    from trunkline.store.database import Database
 
 
 class Lookups:
     """One statement at a time; others wait for their turn."""
 
     def __init__(self, db: Database) -> None:
-        self._db = db
+        self._db, self._own = db, OwnConnection(db, SESSION)
         self._turn = asyncio.Lock()
-        self._connection: Connection | None = None
 
     async def rows(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """What the statement answers.
@@ -38,11 +37,12 @@ class Lookups:
         async with self._turn:
             sent = False
             try:
-                connection = await self._connected()
+                await self._own.check()
+                connection = await self._own.get()
                 sent = True
                 cursor = psycopg.AsyncRawCursor(connection)
                 values = [parameters[name] for name in statement.names]
-                async with self._db.planned(connection, SESSION):
+                async with self._own.planned(connection):
                     await cursor.execute(statement.text, values, prepare=True, binary=True)
                 found = await cursor.fetchall()
             except (psycopg.Error, OSError) as error:
@@ -53,25 +53,5 @@ class Lookups:
             self._db.back()
             return found
 
-    async def _connected(self) -> Connection:
-        if self._connection is not None:
-            try:
-                await check_open(self._connection)
-            except psycopg.Error:
-                await self.close()
-        if self._connection is None:
-            self._connection = await self._db.connect(SESSION)
-        return self._connection
-
     async def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
-
-
-async def check_open(connection: Connection) -> None:
-    """Read what the server said while the connection lay idle: when it hung up, that raises, and the pool drops it."""
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    while poll.poll(0):
-        connection.pgconn.consume_input()
+        await self._own.close()
