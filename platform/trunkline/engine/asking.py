@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from sys import intern
 from typing import Any, TypeVar
 
 from trunkline.domain.errors import BadDeclaration, ContextClosed, NotDurable
 from trunkline.domain.journal import RunStarted
-from trunkline.engine.branches import Branch, Closing, Loop
+from trunkline.engine.branch import Branch
+from trunkline.engine.branches import Closing, Loop
 from trunkline.engine.groups import First, Gather, Map, Race, Within, check_members, discard
 from trunkline.engine.ledger import Ledger
 from trunkline.engine.step import Recorded, Step, as_json
@@ -55,7 +57,7 @@ class Asking:
         if branch is None or branch.closing:
             branch = self._refuse()
         loop.spend()
-        kind = str(kind)
+        kind = intern(str(kind))  # an enum's member would be copied for each step
         step_key = branch.next_key(f"{kind}:{name}") if key is None else branch.chosen_key(kind, key)
         step: Recorded[T] = Recorded(loop, step_key, kind, branch, as_json if decode is None else decode)
         step.done = self._ledger.ask(step, name, args, options, payload)

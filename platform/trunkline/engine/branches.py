@@ -6,20 +6,18 @@ awaits a handle that is not done. A handle that gets done tells the groups that 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
-from trunkline.domain.errors import BadDeclaration, NotDurable
+from trunkline.domain.errors import NotDurable
 from trunkline.engine import kin
+from trunkline.engine.branch import Branch
 from trunkline.engine.ledger import Ledger
 from trunkline.engine.step import CANCELLED, Recorded, Step
 
 T = TypeVar("T")
 
 LIMIT = 10_000  # steps, groups and branches between two deliveries
-MAX_KEY = 200  # characters of a key= of the caller's
-MAX_PATH = 1000  # characters of a branch's path
 _PATIENCE = 1000  # awaits of a coroutine that is being closed
 
 
@@ -29,69 +27,6 @@ class Overrun(BaseException):
 
 class Closing(BaseException):
     """Thrown into a branch that goes no further. A BaseException, so that it passes what handles errors."""
-
-
-class Branch(Step[Any]):
-    """One coroutine, and the handle of its return value. ``path`` begins the keys of all steps that it asks for."""
-
-    __slots__ = (
-        "awaits", "closing", "coroutine", "counts", "doomed", "keys", "kin", "parent", "path", "rng", "running",
-        "value",
-    )  # fmt: skip
-
-    loop: Loop
-
-    def __init__(self, loop: Loop, path: str, coroutine: Coroutine[Any, Any, Any], parent: Branch | None) -> None:
-        super().__init__(loop, path.rstrip("/"))
-        self.path = path
-        self.coroutine = coroutine
-        self.parent = parent
-        self.kin: kin.Kin | None = None
-        self.counts: dict[str, int] = {}
-        self.keys: set[str] | None = None  # those that the caller chose with key=
-        self.rng: random.Random | None = None
-        self.awaits: Step[Any] | None = None
-        self.running = False
-        self.closing = False
-        self.doomed = False  # to be closed as soon as it stops running
-        self.value: Any = None
-
-    def next_key(self, base: str) -> str:
-        """``base`` with its occurrence in this branch."""
-        number = self.counts.get(base, 0) + 1
-        self.counts[base] = number
-        return f"{self.path}{base}#{number}"
-
-    def chosen_key(self, kind: str, key: str) -> str:
-        """The key of a step that the caller named.
-
-        Raises:
-            BadDeclaration: it is not usable, or was used before in this branch.
-        """
-        what = f"The step key {key!r:.60}"
-        if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY or "\x00" in key:
-            raise BadDeclaration(what=what, reason="it is not usable", fix=f"Use 1 to {MAX_KEY} characters of text.")
-        chosen = f"{self.path}{kind}@{key}"
-        if self.keys is None:
-            self.keys = set()
-        if chosen in self.keys:
-            raise BadDeclaration(what=what, reason="it was used before", fix="Give each step of a branch its own key.")
-        self.keys.add(chosen)
-        return chosen
-
-    def group_key(self, name: str) -> str:
-        """The key of a group or branch that this one opens.
-
-        Raises:
-            BadDeclaration: they are nested too deeply.
-        """
-        key = self.next_key(name)
-        if len(key) > MAX_PATH:
-            raise BadDeclaration(what=f"ctx.{name}", reason="branches are nested too deeply", fix="Use a loop instead.")
-        return key
-
-    def _value(self) -> Any:
-        return self.value
 
 
 class Group(Step[T]):
@@ -128,19 +63,22 @@ class Group(Step[T]):
 
 
 class Loop:
-    """The queue of one handler's branches. ``room`` is what it may still ask for before the next delivery."""
+    """The queue of one handler's branches. ``asked`` is what it asked for since the last delivery.
 
-    __slots__ = ("agent", "branches", "current", "ledger", "main", "overrun", "place", "ready", "room", "told")
+    What is empty while all of them wait is not there.
+    """
+
+    __slots__ = ("agent", "asked", "branches", "current", "ledger", "main", "overrun", "place", "ready", "told")
 
     def __init__(self, agent: str, ledger: Ledger) -> None:
         self.agent = agent
         self.ledger = ledger
         self.main: Branch | None = None
         self.current: Branch | None = None
-        self.branches: dict[Branch, None] = {}  # those under way besides the main one, oldest first
-        self.ready: list[Branch] = []
-        self.told: list[tuple[Group[Any], Step[Any]]] = []
-        self.room = LIMIT
+        self.branches: dict[Branch, None] | None = None  # those under way besides the main one, oldest first
+        self.ready: list[Branch] | tuple[()] = ()
+        self.told: list[tuple[Group[Any], Step[Any]]] | tuple[()] = ()
+        self.asked = 0
         self.place = 0
         self.overrun = False
 
@@ -149,32 +87,33 @@ class Loop:
     def begin(self, coroutine: Coroutine[Any, Any, Any], path: str = "") -> None:
         """Make ``coroutine`` the main branch; ``run`` starts it."""
         self.main = Branch(self, path, coroutine, None)
-        self.ready.append(self.main)
+        self._goes_on(self.main)
 
     def open(self, path: str, coroutine: Coroutine[Any, Any, Any], parent: Branch | None) -> Branch:
         """A new branch at the end of the queue."""
         branch = Branch(self, path, coroutine, parent)
+        if self.branches is None:
+            self.branches = {}
         self.branches[branch] = None
         self.place += 1
         kin.born(branch, self.place)
-        self.ready.append(branch)
+        self._goes_on(branch)
         return branch
 
     def run(self) -> None:
-        """Go on until every branch waits, the main branch is done, or the room is used up (``overrun``)."""
-        ready, told, main = self.ready, self.told, self.main
-        place = 0
+        """Go on until every branch waits, the main branch is done, or it asked for too much (``overrun``)."""
+        main, place = self.main, 0
         while not self.overrun and not (main is not None and main.done):
-            if told:
+            if self.told:
                 self._tell()
-            elif place < len(ready):
-                branch = ready[place]
+            elif place < len(self.ready):
+                branch = self.ready[place]
                 place += 1
                 if not branch.done:
                     self.resume(branch)
             else:
                 break
-        ready.clear()
+        self.ready = ()
 
     def throw(self, error: BaseException) -> None:
         """Raise ``error`` in the main branch, where it waits now; ``run`` goes on from there."""
@@ -210,21 +149,31 @@ class Loop:
         Raises:
             Overrun: it is too much; ``overrun`` stays set, also when the handler takes the exception.
         """
-        self.room -= amount
-        if self.room < 0:
-            self.overrun = True
+        self.count(amount)
         if self.overrun:
             raise Overrun
 
     def count(self, amount: int) -> None:
         """As ``spend``, where there is no handler to raise it in."""
-        self.room -= amount
-        if self.room < 0:
+        self.asked += amount
+        if self.asked > LIMIT:
             self.overrun = True
+
+    def _goes_on(self, branch: Branch) -> None:
+        if self.ready:
+            self.ready.append(branch)
+        else:
+            self.ready = [branch]
+
+    def _over(self, branch: Branch) -> None:
+        kin.over(branch)
+        if self.branches is not None:
+            self.branches.pop(branch, None)
+            self.branches = self.branches or None
 
     def _returned(self, branch: Branch, value: Any) -> None:
         branch.value = value
-        kin.over(branch, self.branches)
+        self._over(branch)
         self.settle(branch)
 
     def _raised(self, branch: Branch, error: BaseException) -> None:
@@ -232,7 +181,7 @@ class Loop:
         close(branch.coroutine)  # it may stand where it awaited something foreign, too often
         traceback = error.__traceback__
         branch.error = error.with_traceback(traceback.tb_next if traceback else None)  # without our own frame
-        kin.over(branch, self.branches)
+        self._over(branch)
         self.settle(branch)
 
     # --- handles ----------------------------------------------------------------------------------------------------
@@ -256,14 +205,19 @@ class Loop:
         step.waiter = None
         for one in waiter if type(waiter) is list else (waiter,):
             if not isinstance(one, Branch):
-                self.told.append((one, step))
+                self._is_told(one, step)
             elif one.awaits is step:
                 one.awaits = None
-                self.ready.append(one)
+                self._goes_on(one)
+
+    def _is_told(self, group: Group[Any], step: Step[Any]) -> None:
+        if self.told:
+            self.told.append((group, step))
+        else:
+            self.told = [(group, step)]
 
     def _tell(self) -> None:
-        told = self.told[:]
-        self.told.clear()  # the same list: ``run`` looks at it
+        told, self.told = self.told, ()
         for group, step in told:
             if not group.done:
                 group.member_done(step)
@@ -291,20 +245,19 @@ class Loop:
 
     def close_children(self) -> None:
         """Close every branch but the main one."""
-        self._close(set(self.branches))
+        self._close(set(self.branches or ()))
 
     def close_all(self) -> None:
         """Close every branch, the main one last."""
         self.close_children()
         if self.main is not None and not self.main.done:
             self._close_one(self.main)
-        self.ready.clear()
-        self.told.clear()
+        self.ready = self.told = ()
         self.main = None  # it holds this loop
 
     def _close(self, losers: set[Branch]) -> None:
         """Close ``losers`` and the branches that they opened, youngest first; then drop the steps of all of them."""
-        for branch in (closing := kin.closing(losers, self.branches)):
+        for branch in (closing := kin.closing(losers, self.branches or {})):
             self._close_one(branch)
         for step in kin.asked_by(closing):
             self._drop(step)
@@ -317,7 +270,7 @@ class Loop:
         branch.closing = branch.running = True
         close(branch.coroutine)
         branch.running, self.current = False, current
-        kin.over(branch, self.branches)
+        self._over(branch)
         self._cancelled(branch)
 
     def _drop(self, step: Recorded[Any]) -> None:

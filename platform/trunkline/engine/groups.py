@@ -11,7 +11,8 @@ from inspect import iscoroutine
 from typing import Any
 
 from trunkline.domain.errors import BadDeclaration, TimedOut
-from trunkline.engine.branches import Branch, Group, Loop
+from trunkline.engine.branch import Branch
+from trunkline.engine.branches import Group, Loop
 from trunkline.engine.step import Step
 
 

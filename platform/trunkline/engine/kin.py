@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trunkline.engine.branches import Branch
+    from trunkline.engine.branch import Branch
     from trunkline.engine.step import Recorded
 
 
@@ -38,9 +38,8 @@ def born(branch: Branch, place: int) -> None:
         parent.children[branch] = None
 
 
-def over(branch: Branch, under_way: dict[Branch, None]) -> None:
+def over(branch: Branch) -> None:
     """``branch`` has ended, or was closed."""
-    under_way.pop(branch, None)
     parent = branch.parent.kin if branch.parent is not None else None
     if parent is not None and parent.children is not None:
         parent.children.pop(branch, None)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, cast
 
 from trunkline.domain.ids import child_run_id, derived_id
 from trunkline.domain.journal import Entry, SignalReceived, StepCancelled, StepCompleted, StepScheduled
+from trunkline.engine.few import Few
 from trunkline.engine.signals import Signals
 from trunkline.engine.step import OpenStep, Recorded
 
 if TYPE_CHECKING:
-    from trunkline.engine.branches import Branch
+    from trunkline.engine.branch import Branch
 
 IDLE = frozenset({"sleep", "wait", "monitor", "agent"})  # steps that nobody carries out: a run may wait outside memory
 
@@ -23,10 +25,17 @@ class Ledger:
     def __init__(self, run: str, now: float) -> None:
         self.run = run
         self.now = now
-        self.open: dict[str, OpenStep] = {}
+        self.open: MutableMapping[str, OpenStep] = Few()
         self.busy = 0
-        self.commands: list[Entry] = []
+        self.commands: list[Entry] | tuple[()] = ()  # while nothing is to be told, there is no list
         self.signals = Signals()
+
+    def say(self, command: Entry) -> None:
+        """The journal is to tell of this."""
+        if self.commands:
+            self.commands.append(command)
+        else:
+            self.commands = [command]
 
     def ask(self, step: Recorded[Any], name: str, args: Any, options: dict[str, Any] | None, payload: Any) -> bool:
         """Record that the handler asks for ``step``; true when it is complete at once: an emit, a spawn, or an early
@@ -34,7 +43,7 @@ class Ledger:
         """
         kind, key = step.kind, step.key
         scheduled = StepScheduled(self.run, key, kind, name, args, {} if options is None else options)
-        self.commands.append(scheduled)
+        self.say(scheduled)
         if kind == "emit":
             self._complete(step, derived_id("emit", self.run, key), self.now)
             return True
@@ -77,14 +86,14 @@ class Ledger:
     def cancel(self, step: Recorded[Any]) -> None:
         """Record that nobody waits for ``step`` any more."""
         self.take(step.key)
-        self.commands.append(StepCancelled(self.run, step.key))
+        self.say(StepCancelled(self.run, step.key))
 
     def forget_all(self) -> None:
         """Nothing of this is journalled any more."""
         self.open.clear()
         self.busy = 0
-        self.commands.clear()
+        self.commands = ()
 
     def _complete(self, step: Recorded[Any], value: Any, at: float) -> None:
-        self.commands.append(StepCompleted(self.run, step.key, value, at))
+        self.say(StepCompleted(self.run, step.key, value, at))
         step.value = value

@@ -116,8 +116,8 @@ class RunDriver(Asking):
 
     def take_commands(self) -> list[Entry]:
         """What the handler did since this was last called; to be journalled right behind the delivery."""
-        commands, self._ledger.commands = self._ledger.commands, []
-        return commands
+        commands, self._ledger.commands = self._ledger.commands, ()
+        return commands or []
 
     @classmethod
     def replay(cls, entries: Sequence[Entry], body: Body, agent: str, life: Incarnation | None = None) -> RunDriver:
@@ -146,7 +146,7 @@ class RunDriver(Asking):
             if first:
                 yield
             check.apply(entries[first : first + share])
-        self._ledger.commands = check.new()
+        self._ledger.commands = check.new() or ()
 
     @property
     def begun(self) -> bool:
@@ -273,7 +273,7 @@ class RunDriver(Asking):
         if cancel is not None and loop.main is None:
             self._end(raised(self.started.run, cancel))  # it had not begun
             return
-        loop.room = LIMIT
+        loop.asked = 0
         outside = leave()
         try:
             if cancel is not None:
@@ -304,5 +304,5 @@ class RunDriver(Asking):
     def _end(self, entry: Entry) -> None:
         self._loop.close_all()
         self._loop.cancel([open_.handle for open_ in self._ledger.open.values()])
-        self._ledger.commands.append(entry)
+        self._ledger.say(entry)
         self.ended = True

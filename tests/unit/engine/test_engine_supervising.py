@@ -8,7 +8,7 @@ import pytest
 
 from trunkline.domain.errors import BadDeclaration
 from trunkline.domain.ids import child_run_id
-from trunkline.engine.branches import Branch
+from trunkline.engine.branch import Branch
 from trunkline.engine.replay import RunDriver, Step
 from unit.engine.driving import Driven, sleep, tool
 

@@ -1,0 +1,82 @@
+"""A branch: one coroutine, the handle of its return value, and the keys of what it asks for."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Coroutine
+from sys import intern
+from typing import TYPE_CHECKING, Any
+
+from trunkline.domain.errors import BadDeclaration
+from trunkline.engine.few import Few
+from trunkline.engine.step import Step
+
+if TYPE_CHECKING:
+    from trunkline.engine.branches import Loop
+    from trunkline.engine.kin import Kin
+
+MAX_KEY = 200  # characters of a key= of the caller's
+MAX_PATH = 1000  # characters of a branch's path
+
+
+class Branch(Step[Any]):
+    """``path`` begins the keys of all steps that it asks for. What few branches have is made when it is first needed."""
+
+    __slots__ = (
+        "awaits", "closing", "coroutine", "counts", "doomed", "keys", "kin", "parent", "path", "rng", "running",
+        "value",
+    )  # fmt: skip
+
+    loop: Loop
+
+    def __init__(self, loop: Loop, path: str, coroutine: Coroutine[Any, Any, Any], parent: Branch | None) -> None:
+        super().__init__(loop, path.rstrip("/"))
+        self.path = path
+        self.coroutine = coroutine
+        self.parent = parent
+        self.kin: Kin | None = None
+        self.counts: Few[str, int] = Few()
+        self.keys: set[str] | None = None  # those that the caller chose with key=
+        self.rng: random.Random | None = None
+        self.awaits: Step[Any] | None = None
+        self.running = False
+        self.closing = False
+        self.doomed = False  # to be closed as soon as it stops running
+        self.value: Any = None
+
+    def next_key(self, base: str) -> str:
+        """``base`` with its occurrence in this branch. Runs of one agent come by the same keys: they are kept once."""
+        number = self.counts.get(base, 0) + 1
+        self.counts[intern(base)] = number
+        return intern(f"{self.path}{base}#{number}")
+
+    def chosen_key(self, kind: str, key: str) -> str:
+        """The key of a step that the caller named.
+
+        Raises:
+            BadDeclaration: it is not usable, or was used before in this branch.
+        """
+        what = f"The step key {key!r:.60}"
+        if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY or "\x00" in key:
+            raise BadDeclaration(what=what, reason="it is not usable", fix=f"Use 1 to {MAX_KEY} characters of text.")
+        chosen = f"{self.path}{kind}@{key}"
+        if self.keys is None:
+            self.keys = set()
+        if chosen in self.keys:
+            raise BadDeclaration(what=what, reason="it was used before", fix="Give each step of a branch its own key.")
+        self.keys.add(chosen)
+        return chosen
+
+    def group_key(self, name: str) -> str:
+        """The key of a group or branch that this one opens.
+
+        Raises:
+            BadDeclaration: they are nested too deeply.
+        """
+        key = self.next_key(name)
+        if len(key) > MAX_PATH:
+            raise BadDeclaration(what=f"ctx.{name}", reason="branches are nested too deeply", fix="Use a loop instead.")
+        return key
+
+    def _value(self) -> Any:
+        return self.value
