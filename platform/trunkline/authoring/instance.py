@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from trunkline.authoring.schema import Shape
@@ -23,7 +23,7 @@ class InstanceView:
     agent: str
     key: str
     state: Any = None
-    conversation: list[dict[str, Any]] = field(default_factory=list)
+    conversation: Sequence[dict[str, Any]] = ()
 
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]

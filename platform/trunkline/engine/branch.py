@@ -20,7 +20,7 @@ MAX_PATH = 1000  # characters of a branch's path
 
 
 class Branch(Step[Any]):
-    """``path`` begins the keys of all steps that it asks for. What few branches have is made when it is first needed."""
+    """``path`` begins the keys of all steps that it asks for. What few branches need is made when one does."""
 
     __slots__ = (
         "awaits", "closing", "coroutine", "counts", "doomed", "keys", "kin", "parent", "path", "rng", "running",

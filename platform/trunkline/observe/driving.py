@@ -1,7 +1,7 @@
 """Whose code the event loop is in just now: what a watchdog names when the loop no longer turns.
 
-Code that is called (a handler's turn) is noted by ``with doing:``; code that has a task of its own (a local step,
-a tool) by its task. Both are read from another thread, and neither is more than a hint.
+Code that is called (a handler's turn) is noted by ``with`` whoever calls it; code that has a task of its own (a local
+step, a tool) by its task. Both are read from another thread, and neither is more than a hint.
 """
 
 from __future__ import annotations
@@ -25,15 +25,25 @@ class Doing:
     run: str = ""
     step: str = ""
 
+
+class Driving:
+    """Whoever calls others' code says so: ``with`` it, the loop is in that code."""
+
+    __slots__ = ()
+
+    def doing(self) -> Doing:
+        """What that code does just now; asked from another thread, and only when somebody wants to know."""
+        raise NotImplementedError
+
     def __enter__(self) -> None:
-        """The loop is in this code now. It must not be left open across an ``await``."""
-        _driven.append(self)
+        """It must not be left open across an ``await``."""
+        _driving.append(self)
 
     def __exit__(self, *_: object) -> None:
-        _driven.pop()
+        _driving.pop()
 
 
-_driven: list[Doing] = []  # the innermost last
+_driving: list[Driving] = []  # the innermost last
 _tasks: WeakKeyDictionary[asyncio.Task[Any], Callable[[], Doing | None]] = WeakKeyDictionary()
 
 
@@ -45,8 +55,8 @@ def note(task: asyncio.Task[T], doing: Callable[[], Doing | None]) -> asyncio.Ta
 
 def current(loop: asyncio.AbstractEventLoop) -> Doing | None:
     """What ``loop`` is in, as far as it is known. To be called from any thread."""
-    for doing in _driven[-1:]:
-        return doing
+    for innermost in _driving[-1:]:
+        return innermost.doing()
     task = asyncio.current_task(loop)
     said = None if task is None else _tasks.get(task)
     return None if said is None else said()

@@ -14,7 +14,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import Protocol, Self
@@ -105,7 +104,7 @@ class Watchdog:
             self._over.set()
 
     def _tell(self) -> Doing:
-        doing = replace(driving.current(self._loop) or Doing("", ""))
+        doing = driving.current(self._loop) or Doing("", "")
         log.warning("the event loop is blocked", **_fields(doing), stack=_stack(self._watched))
         for listener in listeners:
             _safely(partial(listener.found, doing))

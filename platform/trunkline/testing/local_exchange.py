@@ -113,7 +113,7 @@ class LocalExchange:
         self._live.remove(run)
         self._instances[run.instance] = run.after
         outcome = run.outcome
-        outcome.state, outcome.conversation = run.agent.state.read(run.after.state), run.after.conversation
+        outcome.state, outcome.conversation = run.agent.state.read(run.after.state), list(run.after.conversation)
         if run.asked is not None:
             self._reply(run.asked, run)
         following = next((queued for queued in self._queue if queued.instance == run.instance), None)

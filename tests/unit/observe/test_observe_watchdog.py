@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from trunkline.observe import driving, metrics, watchdog
-from trunkline.observe.driving import Doing
+from trunkline.observe.driving import Doing, Driving
 from trunkline.observe.watchdog import EXIT_STATUS, Watchdog
 
 BLOCKED = """
@@ -105,12 +105,16 @@ async def test_a_block_is_told_once_while_it_lasts_with_whose_code_it_is_and_mea
             over.set()
             raise ValueError("a listener's fault is its own")
 
+    class Blocking(Driving):
+        def doing(self) -> Doing:
+            return doing
+
     doing = Doing("agent", "blocker", "i-1", "r-1")
     listener = Listening()
     watchdog.listeners.append(listener)
     try:
         with Watchdog(60, told_after=0.1), caplog.at_level("WARNING"):
-            with doing:
+            with Blocking():
                 assert told.wait(10), "it is told while the loop stands still"
             assert await asyncio.to_thread(over.wait, 10)
     finally:

@@ -8,7 +8,7 @@ A refused append means that another worker has the instance: the activation is d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -20,9 +20,10 @@ from trunkline.domain.journal import Entry, RunStarted
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.domain.work import Outcome
+from trunkline.engine.few import Few
 from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.observe import logs
-from trunkline.observe.driving import Doing
+from trunkline.observe.driving import Doing, Driving
 from trunkline.store.append import RunChange
 from trunkline.store.leases import Lease
 from trunkline_workers.agent import backlog, commands, incarnations, lateness, mail, outcomes, parking, reissuing
@@ -31,7 +32,7 @@ from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.local_steps import LocalStep
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.outcomes import StepResult
-from trunkline_workers.agent.tray import Tray
+from trunkline_workers.agent.tray import Tray, Waiting, left
 from trunkline_workers.agent.turn import Turn
 
 Lost = Callable[["Activation", BaseException | None, Iterable[int]], None]
@@ -42,7 +43,7 @@ log = logs.get("activation")
 NONE_REFUSED: Mapping[int, str] = MappingProxyType({})
 
 
-class Activation:
+class Activation(Driving):
     """``lost`` is called once, with the error and the mail behind it, when a turn could not be made true; with no error
     when the instance is to be loaded anew.
 
@@ -52,7 +53,7 @@ class Activation:
 
     # An instance that sleeps here costs what this and its runs hold: what is empty is shared, or not there.
     __slots__ = (
-        "_lost", "_newest", "_window", "agent", "closed", "conversation", "covered", "doing", "due", "early", "head",
+        "_lost", "_newest", "_window", "agent", "closed", "conversation", "covered", "driven", "due", "early", "head",
         "lease", "local", "office", "queue", "refused", "runs", "state", "suspect", "touched", "tray", "unsettled",
     )  # fmt: skip
 
@@ -63,22 +64,25 @@ class Activation:
         self.head = lease.head
         self.covered = 0  # the version of the newest snapshot
         self.state: Any = None
-        self.conversation: list[dict[str, Any]] = []
-        self.runs: dict[str, Live] = {}
-        self.queue: list[Mail] = []  # requests that wait for the current run's end
-        self.early: list[Mail] = []  # signals that came before their run began
+        self.conversation: Sequence[dict[str, Any]] = ()  # never changed in itself: runs were given it
+        self.runs: Few[str, Live] = Few()
+        self.queue: Waiting = ()  # requests that wait for the current run's end
+        self.early: Waiting = ()  # signals that came before their run began
         self.tray = Tray()
         self._window: Window | None = None
-        self.local: dict[tuple[str, str], LocalStep] = {}  # under way here
+        self.local: dict[tuple[str, str], LocalStep] | None = None  # those under way here, by run and key
         self.unsettled = 0  # commits under way
         self.touched = self.office.time()
         self.due = math.inf  # the loop's time at which a step is to be looked after
         self.refused: Mapping[int, str] = NONE_REFUSED
         self.suspect = lease.takeovers >= office.settings.takeovers
         self.closed = False
-        self.doing = Doing("agent", agent.name, lease.instance)
+        self.driven = ""  # the run whose handler was called last
         self._lost = lost
         self._newest: Turn | None = None  # what was submitted last, as far as it is not committed
+
+    def doing(self) -> Doing:
+        return Doing("agent", self.agent.name, self.lease.instance, self.driven)
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
@@ -94,6 +98,11 @@ class Activation:
         return next((live for live in self.runs.values() if live.main), None)
 
     # --- runs -------------------------------------------------------------------------------------------------------
+
+    def heard(self, messages: Sequence[dict[str, Any]]) -> None:
+        """A run has ended, or begins anew: what it said belongs to the conversation from now on."""
+        if messages:
+            self.conversation = [*self.conversation, *messages]
 
     def start(self, letter: Mail, turn: Turn) -> Live:
         """Begin the run that a request or an event asks for."""
@@ -115,8 +124,8 @@ class Activation:
         if self.suspect:
             parking.give_up(self, live, turn)
             return live
-        self.doing.run = live.run
-        live.driver = RunDriver(started, self.body(started, self.state, self.conversation), agent=self.agent.name)
+        self.driven = live.run
+        live.driver = RunDriver(live.life, self.body(started, self.state, self.conversation), agent=self.agent.name)
         live.driver.start()
         self.follow(live, turn)
         if live.main:
@@ -127,7 +136,7 @@ class Activation:
         """Apply one delivery to the handler, and everything that it does until it blocks."""
         turn.entries.append(entry)
         live.last_at = max(live.last_at, getattr(entry, "at", 0.0))
-        self.doing.run = live.run
+        self.driven = live.run
         assert live.driver is not None, "a parked run takes no deliveries"
         live.driver.deliver(entry)
         self.follow(live, turn)
@@ -163,10 +172,12 @@ class Activation:
         if self.paused:
             return
         for letter in [one for one in self.queue if one.body.get("handler")]:
-            self.queue.remove(letter)
+            self.queue = left(self.queue, letter)
             self.start(letter, turn)
         while self.queue and self.current() is None:
-            self.start(self.queue.pop(0), turn)
+            letter = self.queue[0]
+            self.queue = left(self.queue, letter)
+            self.start(letter, turn)
 
     @property
     def window(self) -> Window:
@@ -223,25 +234,31 @@ class Activation:
         """Carry out an open local step in this process."""
         assert live.driver is not None, "a parked run carries out no steps"
         open_ = live.driver.open_steps[key]
-        step = self.local[live.run, key] = LocalStep(self, live.run, key, open_.attempt, open_.payload)
+        step = LocalStep(self, live.run, key, open_.attempt, open_.payload)
+        if self.local is None:
+            self.local = {}
+        self.local[live.run, key] = step
         self.office.local_steps.begin(step)
 
     def stop_local(self, run: str, key: str) -> None:
         """Nobody waits for the local step any more."""
-        step = self.local.pop((run, key), None)
+        step = self.local.pop((run, key), None) if self.local is not None else None
         if step is not None:
             step.stop()
+            self.local = self.local or None
 
     def carried_out(self, step: LocalStep, value: Any, error: dict[str, Any] | None) -> None:
         """The outcome of a local step takes the same way as that of a tool."""
+        assert self.local is not None, "a step that was stopped tells nobody"
         del self.local[step.run, step.key]
+        self.local = self.local or None
         result = StepResult(step.run, step.key, step.attempt, self.office.worker, value, error)
         self.act(partial(outcomes.settle, self, result))
 
     def take_held(self, live: Live) -> None:
         """The run goes on after repair: give it the mail that came meanwhile."""
         self.act(partial(backlog.give_waiting, self, live))
-        letters, live.held = live.held, []
+        letters, live.held = live.held, ()
         self.tray.forget(letter.seq for letter in letters)
         self.tray.put(letters)
         self.office.unread(self)
@@ -260,7 +277,7 @@ class Activation:
         """Do ``work`` on a turn, and submit it. A fault in it costs this activation, and no other."""
         turn = turn or Turn()
         try:
-            with self.doing:
+            with self:
                 work(turn)
         except Exception as error:
             log.exception("a turn failed; the activation is dropped", instance=self.lease.instance)
@@ -318,7 +335,7 @@ class Activation:
     def close(self) -> None:
         """Leave memory. Nothing is journalled; contexts that are still in somebody's hands raise from now on."""
         self.closed = True
-        for step in self.local.values():
+        for step in (self.local or {}).values():
             step.stop()
         for live in self.runs.values():
             if live.driver is not None:
@@ -342,10 +359,12 @@ class Activation:
             deadline=nearest(letter.body.get("deadline"), None if timeout is None else now + timeout),
         )
 
-    def body(self, started: RunStarted, state: Any, conversation: list[dict[str, Any]]) -> Callable[[RunDriver], Any]:
+    def body(
+        self, started: RunStarted, state: Any, conversation: Sequence[dict[str, Any]]
+    ) -> Callable[[RunDriver], Any]:
         """What a driver drives: the agent's code on the instance, and with the definition, as of the run's start."""
         lease = self.lease
-        view = InstanceView(lease.tenant, lease.agent, lease.key, state, list(conversation))
+        view = InstanceView(lease.tenant, lease.agent, lease.key, state, conversation)
         model = self.office.definitions.model(lease.agent, started.definition)
         return partial(self.agent.coroutine, view=view, model=model)
 

@@ -70,14 +70,14 @@ def cancelled(activation: Activation, live: Live, entry: StepCancelled, turn: Tu
 def run_completed(activation: Activation, live: Live, entry: RunCompleted, turn: Turn) -> None:
     if entry.state is not None:
         activation.state = entry.state
-    activation.conversation.extend(entry.conversation)
+    activation.heard(entry.conversation)
     end(activation, live, turn, RunStatus.COMPLETED, output=entry.output)
 
 
 def run_failed(activation: Activation, live: Live, entry: RunFailed, turn: Turn) -> None:
     if entry.state is not None:
         activation.state = entry.state
-    activation.conversation.extend(entry.conversation)
+    activation.heard(entry.conversation)
     end(activation, live, turn, RunStatus.FAILED, error=entry.error)
 
 

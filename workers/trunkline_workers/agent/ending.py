@@ -15,6 +15,7 @@ from trunkline.store.append import DeadLetter, RunChange
 from trunkline_workers.agent.discarding import discard
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.remembering import remember
+from trunkline_workers.agent.tray import left
 from trunkline_workers.agent.turn import Turn
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def end(
         turn.more.timers_done.append((live.run, deadlines.STEP))
     change = activation.change(live, turn)
     change.status, change.output, change.error, change.ended = status, output, error, True
-    if live.usage.calls:
+    if live.usage is not None and live.usage.calls:
         change.usage, change.cost_usd = live.usage.body(), live.usage.cost_usd
     unsafe = live.driver.unsafe if live.driver else ""
     _answer_parent(activation, live.started, turn, status, output=output, error=error, unsafe=unsafe)
@@ -56,7 +57,7 @@ def taken_from_queue(activation: Activation, run: str) -> Mail | None:
     """The request for ``run``, if that waits for its turn; it does so no longer."""
     waiting = next((queued for queued in activation.queue if queued.run == run), None)
     if waiting is not None:
-        activation.queue.remove(waiting)
+        activation.queue = left(activation.queue, waiting)
     return waiting
 
 
@@ -111,7 +112,7 @@ def _bury(activation: Activation, live: Live, signals: Sequence[SignalReceived],
 def _discard_early(activation: Activation, run: str, turn: Turn) -> None:
     """Signals that came before the run began, and that it did not live to get: nothing else would take them."""
     for letter in [early for early in activation.early if early.run == run]:
-        activation.early.remove(letter)
+        activation.early = left(activation.early, letter)
         discard(activation, letter, turn, "its run has ended")
 
 

@@ -50,7 +50,7 @@ def begin_anew(activation: Activation, live: Live, entry: RunContinued | RunRest
     """The next incarnation takes the place of the one that ``entry`` ends."""
     if entry.state is not None:
         activation.state = entry.state
-    activation.conversation.extend(entry.conversation)
+    activation.heard(entry.conversation)
     live.life, live.last_at = live.life.next(entry), max(live.last_at, entry.at)
     body = activation.body(live.started, activation.state, activation.conversation)
     driver = live.driver = RunDriver(live.life, body, agent=activation.agent.name)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from trunkline.domain.incarnation import Incarnation
 from trunkline.domain.journal import RunStarted, StepScheduled
-from trunkline.domain.mail import Mail
 from trunkline.domain.status import RunStatus
 from trunkline.domain.usage import Usage
+from trunkline.engine.few import Few
 from trunkline.engine.replay import RunDriver
-from trunkline_workers.agent.tray import Backlog
+from trunkline_workers.agent.tray import Backlog, Waiting
 
 
 @dataclass(slots=True)
@@ -61,9 +62,9 @@ class Live:
     life: Incarnation
     status: RunStatus = RunStatus.RUNNING
     parked: str = ""
-    held: list[Mail] = field(default_factory=list)
-    pending: dict[str, StepScheduled] = field(default_factory=dict)  # steps without an outcome, for their clean-up
-    usage: Usage = field(default_factory=Usage)
+    held: Waiting = ()
+    pending: Few[str, StepScheduled] = field(default_factory=Few)  # steps without an outcome, for their clean-up
+    usage: Usage | None = None  # of model calls, if there were any
     last_at: float = 0.0
     late: bool = False  # its deadline has passed, and it was told
     backlog: Backlog | None = None  # signals that it has no room for
@@ -88,7 +89,14 @@ class Live:
         """Forget an open step, which has its outcome now."""
         if self._remote is not None:
             self._remote.settled(key)
-        return self.pending.pop(key)
+        step: StepScheduled = self.pending.pop(key)
+        return step
+
+    def spend(self, usage: dict[str, Any]) -> None:
+        """Count a model call."""
+        if self.usage is None:
+            self.usage = Usage()
+        self.usage.add(usage)
 
     def forget_attempt(self, key: str) -> None:
         """Forget what is known of an open step's latest attempt: it is over, and the next is looked after from its own

@@ -87,8 +87,9 @@ def _unreadable(activation: Activation, state: Any, objection: str) -> Exception
 
 
 def _known(activation: Activation, run: FoldedRun) -> Live:
-    live = Live(run.started, None, run.life, parked=run.parked, usage=run.usage, late=run.late)
-    live.pending = {key: step.scheduled for key, step in run.open_steps.items()}
+    usage = run.usage if run.usage.calls else None
+    live = Live(run.started, None, run.life, parked=run.parked, usage=usage, late=run.late)
+    live.pending.update((key, step.scheduled) for key, step in run.open_steps.items())
     live.last_at = max([run.life.started.at, *(getattr(entry, "at", 0.0) for entry in run.entries)])
     activation.runs[live.run] = live
     return live
@@ -97,7 +98,7 @@ def _known(activation: Activation, run: FoldedRun) -> Live:
 async def _replayed(activation: Activation, live: Live, run: FoldedRun, heard: list[dict[str, Any]]) -> str:
     """Replay the run. Returns the difference, where it has diverged."""
     body = activation.body(run.started, run.state, heard)
-    activation.doing.run = live.run
+    activation.driven = live.run
     driver = RunDriver(run.life, body, agent=activation.agent.name)
     replaying = driver.catch_up(run.entries, share=SHARE)
     try:
@@ -114,7 +115,7 @@ async def _replayed(activation: Activation, live: Live, run: FoldedRun, heard: l
 
 def _drives(activation: Activation, replaying: Iterator[None]) -> bool:
     """Replay a share. Returns whether there is more."""
-    with activation.doing:
+    with activation:
         return next(replaying, _THROUGH) is not _THROUGH
 
 

@@ -23,6 +23,7 @@ from trunkline_workers.agent.discarding import discard
 from trunkline_workers.agent.ending import end, end_unstarted, taken_from_queue
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.outcomes import StepResult
+from trunkline_workers.agent.tray import joined, left
 from trunkline_workers.agent.turn import Turn
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def request(activation: Activation, letter: Mail, turn: Turn) -> None:
             activation, letter, turn, RunStatus.FAILED, "the instance is busy with another run", type_="InstanceBusy"
         )
         return
-    activation.queue.append(letter)
+    activation.queue = joined(activation.queue, letter)
     lateness.queued(activation, letter, turn)
     if policy is OnBusy.INTERRUPT and current is not None and not current.parked and not paused:
         reason = "interrupted by a newer request"
@@ -62,11 +63,11 @@ def signal(activation: Activation, letter: Mail, turn: Turn) -> None:
         discard(activation, letter, turn, "no run waits for this decision (any more)")
     elif live is None:
         if not letter.run or any(waiting.run == letter.run for waiting in activation.queue):
-            activation.early.append(letter)
+            activation.early = joined(activation.early, letter)
         else:
             discard(activation, letter, turn, "its run has ended")
     elif live.parked:
-        live.held.append(letter)
+        live.held = joined(live.held, letter)
     else:
         backlog.offer(activation, live, letter, turn)
 
@@ -84,7 +85,7 @@ def deliver_early(activation: Activation, live: Live, turn: Turn) -> None:
     for nth, letter in enumerate(mine):
         if live.run not in activation.runs:
             return
-        activation.early.remove(letter)
+        activation.early = left(activation.early, letter)
         if nth < backlog.SHARE:
             backlog.offer(activation, live, letter, turn)
         else:
@@ -98,7 +99,8 @@ def reply(activation: Activation, letter: Mail, turn: Turn) -> None:
     outcome = Outcome.model_validate(letter.body)
     result = StepResult.of(outcome)
     if outcomes.must_wait(activation, result):
-        activation.runs[letter.run].held.append(letter)
+        live = activation.runs[letter.run]
+        live.held = joined(live.held, letter)
         return
     lateness.told_first(activation, outcome, turn)
     if outcomes.awaited(activation, result) is None:
@@ -113,7 +115,7 @@ def timer(activation: Activation, letter: Mail, turn: Turn) -> None:
     """A timer is due: a sleep is over, or a wait got no answer in time."""
     live = activation.runs.get(letter.run)
     if live is not None and live.parked:
-        live.held.append(letter)
+        live.held = joined(live.held, letter)
         return
     turn.more.taken.append(letter.seq)
     if letter.body["step"] == deadlines.STEP:

@@ -76,7 +76,7 @@ def settle(activation: Activation, result: StepResult, turn: Turn) -> None:
     if live.parked:
         reissuing.resume(activation, live, turn, by=result.worker or "a late outcome")
     if result.usage is not None:
-        live.usage.add(result.usage)
+        live.spend(result.usage)
     if result.error is None:
         if step.attempt > 1 and step.scheduled.kind != StepKind.LOCAL:  # another attempt may be under way: call it off
             called_off = partial(activation.office.dispatch.cancel, activation.lease.tenant, live.run, result.step)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trunkline.domain.snapshot import MOST_BYTES, HeldRun, Snapshot
+from trunkline.domain.usage import Usage
 from trunkline.observe import logs, metrics
 from trunkline.store.append import SnapshotMade
 from trunkline_workers.agent.live import Live
@@ -30,10 +31,10 @@ def remember(activation: Activation, turn: Turn, anew: Live | None = None) -> No
     due = max(activation.office.settings.snapshot_after, len(activation.conversation))
     if version - activation.covered < due or any(live is not anew for live in activation.runs.values()):
         return
-    held = None if anew is None else HeldRun(anew.started, anew.life, anew.usage, anew.late)
+    held = None if anew is None else HeldRun(anew.started, anew.life, anew.usage or Usage(), anew.late)
     activation.covered = version
     # Encoded at once: a run that begins later in this turn may change what it is made of.
-    snapshot = Snapshot(version, activation.state, activation.conversation, held)
+    snapshot = Snapshot(version, activation.state, list(activation.conversation), held)
     body = snapshot.encode(activation.lease.instance)
     if len(body) > MOST_BYTES:
         log.warning("too large for a snapshot", instance=activation.lease.instance, size=len(body), limit=MOST_BYTES)
