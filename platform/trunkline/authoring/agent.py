@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trunkline.authoring.agent_ref import AgentRef
-from trunkline.authoring.context import Context, Frame
+from trunkline.authoring.context import Context
 from trunkline.authoring.handlers import Body, Handler, read_handler
+from trunkline.authoring.handling import Frame, Handling
 from trunkline.authoring.instance import InstanceView, StateType, Upcast
 from trunkline.authoring.names import check_event_type, check_path, restart_policy
-from trunkline.authoring.renewing import ContinueAsNew
 from trunkline.authoring.signatures import scope_of_caller
 from trunkline.domain.codec import digest
 from trunkline.domain.errors import BadDeclaration, BadInput
@@ -19,7 +20,7 @@ from trunkline.domain.events import CloudEvent, parse_event
 from trunkline.domain.journal import RunStarted
 from trunkline.domain.specs import AgentSpec, ModelSettings, RestartPolicy, ScheduleSpec, Subscription
 from trunkline.domain.status import OnBusy
-from trunkline.engine.replay import Continuation, RunDriver, RunResult
+from trunkline.engine.replay import RunDriver
 
 if TYPE_CHECKING:
     from trunkline.authoring.app import App
@@ -134,34 +135,29 @@ class Agent(AgentRef[I, O]):
 
         return declare
 
-    async def coroutine(
-        self, driver: RunDriver, view: InstanceView, model: ModelSettings | None = None
-    ) -> RunResult | Continuation:
+    def coroutine(self, driver: RunDriver, view: InstanceView, model: ModelSettings | None = None) -> Handling:
         """One run: the handler that it is for, from the recorded input to the result's JSON, or to its next beginning.
 
         ``model`` is what a model-driven agent's run began with; without it, it is what this code declares.
 
-        Raises:
+        Raises (when it is driven):
             BadInput: the input does not fit, or the run is for a handler that this code does not have.
             BadOutput, NotJson: what the handler returned cannot be recorded.
         """
+        return Handling(partial(self._begin, driver, view, model))
+
+    def _begin(
+        self, driver: RunDriver, view: InstanceView, model: ModelSettings | None
+    ) -> tuple[Frame, Coroutine[Any, Any, Any]]:
         started = driver.started
         handler = self._handler(started)
         event = event_of(started)
-        frame = Frame(view, self.state, event, handler.input)
+        frame = Frame(view, self.state, event, handler)
         driver.final = True
         value = handler.input.decode(_input_of(started, event, handler))
         driver.final = False
         fn = self._body(model) if self._body and model and handler is self._main else handler.fn
-        try:
-            output = handler.output.encode(await fn(Context(driver, frame), value))
-        except ContinueAsNew as anew:
-            return Continuation(anew.input, frame.changed_state(), tuple(frame.said))
-        return RunResult(
-            output=output,
-            state=frame.changed_state(),
-            conversation=tuple(frame.said),
-        )
+        return frame, fn(Context(driver, frame), value)
 
     def _handler(self, started: RunStarted) -> Handler:
         if not started.handler:

@@ -16,11 +16,11 @@ from typing_extensions import TypeVar
 from trunkline.authoring import calls
 from trunkline.authoring.agent_ref import AgentRef
 from trunkline.authoring.children import nothing
-from trunkline.authoring.instance import InstanceView, StateType
+from trunkline.authoring.handling import Frame
 from trunkline.authoring.local_call import LocalCall, LocalFunction, local_name
 from trunkline.authoring.names import check_duration, retry_policy
 from trunkline.authoring.renewing import Renewing
-from trunkline.authoring.schema import Shape, reason_of
+from trunkline.authoring.schema import reason_of
 from trunkline.authoring.signals import APPROVAL, Approval, SignalType
 from trunkline.authoring.signatures import scope_of_caller
 from trunkline.authoring.supervising import Supervising
@@ -45,42 +45,7 @@ Ts = TypeVarTuple("Ts")
 S = TypeVar("S", default=Any)
 
 CANCEL_RUN = "trunkline.cancel"
-
-
-class Frame:
-    """What all views of one run's context share. ``said`` are the messages that the run adds to the conversation.
-
-    The state is read when it is first asked for: most runs never do, and then it cannot have changed.
-    """
-
-    __slots__ = ("_state", "_states", "_touched", "event", "input", "said", "view")
-
-    def __init__(self, view: InstanceView, states: StateType, event: CloudEvent | None, input: Shape[Any]) -> None:  # noqa: A002
-        self.view = view
-        self.input = input
-        self.event = event
-        self.said: list[dict[str, Any]] = []
-        self._states = states
-        self._state: Any = None
-        self._touched = False
-
-    @property
-    def state(self) -> Any:
-        if not self._touched:
-            self.state = self._states.read(self.view.state)
-        return self._state
-
-    @state.setter
-    def state(self, value: Any) -> None:
-        self._state, self._touched = value, True
-
-    def changed_state(self) -> Any:
-        """The JSON of the state if the run changed it, else None.
-
-        Raises:
-            BadOutput, NotJson: it does not fit its type, or has no JSON form.
-        """
-        return self._states.changed(self.view.state, self._state) if self._touched else None
+FOR_EVER: dict[str, Any] = {"timeout": None}  # one for all waits: nobody changes the options of a step
 
 
 class Context(Supervising, Renewing, Generic[S]):
@@ -275,7 +240,7 @@ class Context(Supervising, Renewing, Generic[S]):
 
     def say(self, *messages: dict[str, Any]) -> None:
         """Add messages to the instance's conversation; recorded when the run completes."""
-        self._frame.said.extend(codec.roundtrip(message, what="a message") for message in messages)
+        self._frame.said += tuple(codec.roundtrip(message, what="a message") for message in messages)
 
     @property
     def event(self) -> CloudEvent | None:
@@ -316,8 +281,8 @@ class Context(Supervising, Renewing, Generic[S]):
         return str(self._driver.uuid())
 
     def _wait(self, name: str, args: Any, timeout: Duration | None, decode: Callable[[Any], T]) -> Step[T]:
-        limit = None if timeout is None else seconds(timeout)
-        return self.schedule(StepKind.WAIT, name, args, options={"timeout": limit}, decode=decode)
+        options = FOR_EVER if timeout is None else {"timeout": seconds(timeout)}
+        return self.schedule(StepKind.WAIT, name, args, options=options, decode=decode)
 
 
 def _check_event(attributes: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from trunkline.engine.replay import RunDriver
 
 if TYPE_CHECKING:
-    from trunkline.authoring.context import Frame
+    from trunkline.authoring.handling import Frame
 
 
 class ContinueAsNew(BaseException):
@@ -20,6 +20,8 @@ class ContinueAsNew(BaseException):
 
 class Renewing:
     """``frame`` is what the run's contexts share."""
+
+    __slots__ = ()
 
     _driver: RunDriver
     _frame: Frame
@@ -37,7 +39,7 @@ class Renewing:
             BadDeclaration: it is called in a gather, map, race or within.
         """
         self._driver.check_main("ctx.continue_as_new")
-        raise ContinueAsNew(self._frame.input.encode(input))
+        raise ContinueAsNew(self._frame.handler.input.encode(input))
 
     @property
     def restarts(self) -> int:

@@ -38,6 +38,11 @@ class Shape(Generic[T]):
         self._misfit = misfit
         self._adapter: TypeAdapter[T] = _adapter(annotation, target)
         self._plain = annotation if annotation in _PLAIN else None  # nothing to be checked but the type
+        self.decode = self._decode
+        """The Python value of a JSON value; raises ``BadInput`` or ``BadOutput`` where it does not fit the annotation.
+
+        Each step that waits holds it: so it is one object, and not a method bound anew for each of them.
+        """
 
     def schema(self) -> dict[str, Any]:
         """The JSON schema; empty for ``Any``.
@@ -63,12 +68,7 @@ class Shape(Generic[T]):
             raise self._misfit(target=self.target, reason=reason_of(error)) from None
         return _json(self._adapter, checked, self.target)
 
-    def decode(self, value: Any) -> T:
-        """The Python value of JSON ``value``.
-
-        Raises:
-            BadInput, BadOutput: it does not fit the annotation.
-        """
+    def _decode(self, value: Any) -> T:
         if type(value) is self._plain:
             same: T = value
             return same

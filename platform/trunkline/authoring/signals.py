@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -25,13 +26,10 @@ class SignalType(Generic[T]):
         self.name = check_name("signal", name)
         self._shape: Shape[T] = Shape(type_, target=f"signal {name!r}")
 
-    def decode(self, data: Any) -> T:
-        """The Python value of a signal's JSON.
-
-        Raises:
-            BadInput: it does not fit the type.
-        """
-        return self._shape.decode(data)
+    @property
+    def decode(self) -> Callable[[Any], T]:
+        """What makes the Python value of a signal's JSON; it raises ``BadInput`` where that does not fit the type."""
+        return self._shape.decode
 
     def schema(self) -> dict[str, Any]:
         return self._shape.schema()

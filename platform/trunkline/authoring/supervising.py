@@ -28,6 +28,8 @@ O = TypeVar("O")  # noqa: E741
 class Supervising(Branching):
     """A child is a run of its own: it goes on beside the one that spawned it, and outlives its crashes."""
 
+    __slots__ = ()
+
     def spawn(
         self,
         agent: AgentRef[I, O],
