@@ -349,7 +349,7 @@ class Activation(Driving):
             run=letter.run,
             input=letter.body.get("input"),
             at=now,
-            seed=self.office.seed(letter.run),
+            seed=letter.run,  # the same whoever starts it, and random, because run ids are
             message_id=letter.message_id,
             handler=letter.body.get("handler") or "",
             definition=self.office.definitions.current(self.agent.name),

@@ -70,7 +70,7 @@ def end_unstarted(
         run=letter.run,
         input=body.get("input"),
         at=activation.office.clock.now(),
-        seed=activation.office.seed(letter.run),
+        seed=letter.run,
         message_id=letter.message_id,
         parent=body.get("parent"),
         deadline=body.get("deadline"),

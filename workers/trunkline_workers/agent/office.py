@@ -11,7 +11,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from trunkline.domain.events import CloudEvent
-from trunkline.domain.ids import derived_id
 from trunkline.domain.mail import Envelope
 from trunkline.domain.status import RunStatus
 from trunkline.observe import metrics
@@ -95,11 +94,6 @@ class Office:
         self.unread: Callable[[Activation], None] = _nobody_reads  # set by whoever reads mail in fair turns
         self._loop = asyncio.get_running_loop()
         self.time = self._loop.time
-
-    @staticmethod
-    def seed(run: str) -> str:
-        """The run's seed, the same whoever starts it: random, because run ids are."""
-        return derived_id("seed", run)
 
     def route(self, tenant: str, event: CloudEvent) -> list[Envelope]:
         """The mailbox rows of the agents that subscribe to ``event``; what is wrong with it the router tells."""
