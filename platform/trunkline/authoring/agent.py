@@ -149,12 +149,11 @@ class Agent(AgentRef[I, O]):
     def _begin(
         self, driver: RunDriver, view: InstanceView, model: ModelSettings | None
     ) -> tuple[Frame, Coroutine[Any, Any, Any]]:
-        started = driver.started
-        handler = self._handler(started)
-        event = event_of(started)
+        handler = self._handler(driver.started)
+        event = parse_event(driver.input) if by_event(driver.started) else None
         frame = Frame(view, self.state, event, handler)
         driver.final = True
-        value = handler.input.decode(_input_of(started, event, handler))
+        value = handler.input.decode(_input_of(driver.started, event, handler))
         driver.final = False
         fn = self._body(model) if self._body and model and handler is self._main else handler.fn
         return frame, fn(Context(driver, frame), value)
@@ -202,9 +201,9 @@ class Agent(AgentRef[I, O]):
         ]
 
 
-def event_of(started: RunStarted) -> CloudEvent | None:
-    """The event that woke the run, if one did."""
-    return parse_event(started.input) if started.message_id.startswith("event:") else None
+def by_event(started: RunStarted) -> bool:
+    """Whether an event woke the run: its input is the whole event then."""
+    return started.message_id.startswith("event:")
 
 
 def _input_of(started: RunStarted, event: CloudEvent | None, handler: Handler) -> Any:

@@ -14,7 +14,7 @@ from trunkline.engine.branch import Branch
 from trunkline.engine.branches import Closing, Loop
 from trunkline.engine.groups import First, Gather, Map, Race, Within, check_members, discard
 from trunkline.engine.ledger import Ledger
-from trunkline.engine.step import Recorded, Step, as_json
+from trunkline.engine.step import Recorded, Step, as_json, fresh
 
 T = TypeVar("T")
 
@@ -115,6 +115,11 @@ class Asking:
         if branch is not self._loop.main:
             fix = "Call it in the handler itself, when what is under way there has ended"
             raise BadDeclaration(what=what, reason="it is called in a gather, map, race or within", fix=fix)
+
+    @property
+    def input(self) -> Any:
+        """The run's input, as JSON of the caller's own: to change it does not change the journal."""
+        return fresh(self.started.input)
 
     @property
     def now(self) -> float:

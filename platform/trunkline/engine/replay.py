@@ -27,7 +27,6 @@ The driving rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, KeysView, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 from trunkline.domain import errors
@@ -52,7 +51,7 @@ from trunkline.engine.ending import Continuation, RunResult, continued, raised, 
 from trunkline.engine.ledger import Ledger
 from trunkline.engine.restart import may_not_repeat
 from trunkline.engine.solitude import come_back, leave
-from trunkline.engine.step import OpenStep, Recorded, Step, fresh
+from trunkline.engine.step import OpenStep, Recorded, Step
 
 __all__ = ["Continuation", "OpenStep", "RunDriver", "RunResult", "Step"]
 
@@ -72,13 +71,11 @@ class RunDriver(Asking):
     can only fail again.
     """
 
-    __slots__ = ("_body", "final", "life", "open_steps", "unsafe")
+    __slots__ = ("_body", "_later", "final", "open_steps", "unsafe")
 
     def __init__(self, started: RunStarted | Incarnation, body: Body, *, agent: str) -> None:
-        self.life = Incarnation(started) if isinstance(started, RunStarted) else started
-        # The handler may change the input that it gets, and must not change the journal by it.
-        own = fresh(self.life.started.input)
-        self.started = self.life.started if own is self.life.started.input else replace(self.life.started, input=own)
+        self.started = started if isinstance(started, RunStarted) else started.started
+        self._later = None if isinstance(started, RunStarted) or started.number == 1 else started
         self.agent = agent
         self.ended = self.final = False
         self.unsafe = ""
@@ -88,7 +85,7 @@ class RunDriver(Asking):
         self._ledger = Ledger(self.started.run, self.started.at)
         self.open_steps: Mapping[str, OpenStep] = self._ledger.open
         self._loop = Loop(agent, self._ledger)
-        for signal in self.life.signals:
+        for signal in self._later.signals if self._later is not None else ():
             self._ledger.answer(signal)  # nobody waits yet: it is kept
 
     # --- for the worker ---------------------------------------------------------------------------------------------
@@ -97,8 +94,9 @@ class RunDriver(Asking):
         """Run the handler until it waits or ends."""
         body, self._body = self._body, None  # it holds the instance's state and conversation
         assert body is not None, "a driver is started once"
+        life = self.life
         try:
-            self._loop.begin(self._delayed(body) if self.life.delay else body(self), self.life.prefix)
+            self._loop.begin(self._delayed(body) if life.delay else body(self), life.prefix)
         except Exception as error:  # noqa: BLE001 — it is the handler's
             self._end(raised(self.started.run, error))
         else:
@@ -147,6 +145,11 @@ class RunDriver(Asking):
                 yield
             check.apply(entries[first : first + share])
         self._ledger.commands = check.new() or ()
+
+    @property
+    def life(self) -> Incarnation:
+        """What it drives. Of the first incarnation there is nothing to be kept but its beginning."""
+        return self._later or Incarnation(self.started)
 
     @property
     def begun(self) -> bool:

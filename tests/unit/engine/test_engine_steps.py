@@ -125,10 +125,11 @@ def test_what_a_handler_changes_is_not_changed_in_the_journal() -> None:
     async def handler(driver: RunDriver) -> Any:
         got = await tool(driver)
         got["list"].append("mine")
-        driver.started.input["n"].append("mine")
+        asked = driver.input
+        asked["n"].append("mine")
         signal = await wait(driver, "s")
         signal.append("mine")
-        return [got, driver.started.input, signal]
+        return [got, asked, signal]
 
     given = {"list": [1]}
     run = Driven(handler, RunStarted("run", input={"n": [1]}, at=100.0, seed="seed", message_id="m"))

@@ -34,7 +34,7 @@ def decision(number: int) -> Mail:
 
 def test_a_decision_finds_its_wait_without_a_look_at_the_others() -> None:
     run = Driven(asks_for_many)
-    live = Live(run.driver.started, run.driver, run.driver.life)
+    live = Live(run.driver.started, run.driver)
     run.driver._ledger.open = Unread(run.driver._ledger.open)
     assert mail._asked_for(live, decision(7))
     assert not mail._asked_for(live, decision(70))

@@ -15,7 +15,6 @@ from typing import Any
 
 from trunkline.authoring.agent import Agent, InstanceView
 from trunkline.domain.deadlines import nearest
-from trunkline.domain.incarnation import Incarnation
 from trunkline.domain.journal import Entry, RunStarted
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
@@ -107,7 +106,7 @@ class Activation(Driving):
     def start(self, letter: Mail, turn: Turn) -> Live:
         """Begin the run that a request or an event asks for."""
         started = self._started(letter)
-        live = Live(started, None, Incarnation(started), last_at=started.at)
+        live = Live(started, None, last_at=started.at)
         self.runs[live.run] = live
         lateness.begin(self, started, turn)
         turn.entries.append(started)
@@ -125,7 +124,7 @@ class Activation(Driving):
             parking.give_up(self, live, turn)
             return live
         self.driven = live.run
-        live.driver = RunDriver(live.life, self.body(started, self.state, self.conversation), agent=self.agent.name)
+        live.driver = RunDriver(started, self.body(started, self.state, self.conversation), agent=self.agent.name)
         live.driver.start()
         self.follow(live, turn)
         if live.main:

@@ -38,7 +38,7 @@ def as_recorded(activation: Activation, live: Live, command: Entry) -> Entry:
         return command
     return concluded(
         command,
-        live.life,
+        driver.life,
         activation.agent.spec.restart if _may_restart(live) else NEVER,
         now=activation.now(live),
         signals=driver.leftover_signals(),
@@ -51,9 +51,10 @@ def begin_anew(activation: Activation, live: Live, entry: RunContinued | RunRest
     if entry.state is not None:
         activation.state = entry.state
     activation.heard(entry.conversation)
-    live.life, live.last_at = live.life.next(entry), max(live.last_at, entry.at)
+    assert live.driver is not None, "a parked run begins nothing"
+    life, live.last_at = live.driver.life.next(entry), max(live.last_at, entry.at)
     body = activation.body(live.started, activation.state, activation.conversation)
-    driver = live.driver = RunDriver(live.life, body, agent=activation.agent.name)
+    driver = live.driver = RunDriver(life, body, agent=activation.agent.name)
     activation.change(live, turn).restarted = isinstance(entry, RunRestarted)
     remember(activation, turn, live)
     turn.after.insert(0, partial(faults.point, "run-completed"))

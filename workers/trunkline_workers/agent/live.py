@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from trunkline.domain.incarnation import Incarnation
 from trunkline.domain.journal import RunStarted, StepScheduled
 from trunkline.domain.status import RunStatus
 from trunkline.domain.usage import Usage
@@ -54,12 +53,11 @@ class Remote:
 class Live:
     """``parked`` is the reason while the run waits for repair; ``held`` is mail that it will take afterwards.
 
-    ``started`` is the run's own beginning, ``life`` what its handler lives now.
+    ``started`` is the run's own beginning.
     """
 
     started: RunStarted
     driver: RunDriver | None
-    life: Incarnation
     status: RunStatus = RunStatus.RUNNING
     parked: str = ""
     held: Waiting = ()

@@ -88,7 +88,7 @@ def _unreadable(activation: Activation, state: Any, objection: str) -> Exception
 
 def _known(activation: Activation, run: FoldedRun) -> Live:
     usage = run.usage if run.usage.calls else None
-    live = Live(run.started, None, run.life, parked=run.parked, usage=usage, late=run.late)
+    live = Live(run.started, None, parked=run.parked, usage=usage, late=run.late)
     live.pending.update((key, step.scheduled) for key, step in run.open_steps.items())
     live.last_at = max([run.life.started.at, *(getattr(entry, "at", 0.0) for entry in run.entries)])
     activation.runs[live.run] = live

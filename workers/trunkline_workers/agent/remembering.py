@@ -31,7 +31,7 @@ def remember(activation: Activation, turn: Turn, anew: Live | None = None) -> No
     due = max(activation.office.settings.snapshot_after, len(activation.conversation))
     if version - activation.covered < due or any(live is not anew for live in activation.runs.values()):
         return
-    held = None if anew is None else HeldRun(anew.started, anew.life, anew.usage or Usage(), anew.late)
+    held = _held(anew) if anew is not None else None
     activation.covered = version
     # Encoded at once: a run that begins later in this turn may change what it is made of.
     snapshot = Snapshot(version, activation.state, list(activation.conversation), held)
@@ -41,3 +41,8 @@ def remember(activation: Activation, turn: Turn, anew: Live | None = None) -> No
         return
     turn.snapshot = SnapshotMade(version, body)
     turn.after.append(metrics.snapshots.labels(event="written").inc)
+
+
+def _held(anew: Live) -> HeldRun:
+    assert anew.driver is not None
+    return HeldRun(anew.started, anew.driver.life, anew.usage or Usage(), anew.late)
