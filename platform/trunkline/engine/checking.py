@@ -87,13 +87,18 @@ class Check:
             self._diverge(recorded, now)
         if isinstance(recorded, StepScheduled):
             open_ = self.driver.open_steps.get(recorded.key)
-            if open_ is not None:
+            if open_ is not None and not _says_no_more(recorded, open_.scheduled):
                 open_.scheduled = recorded  # with the options that it was asked for
 
     def _diverge(self, recorded: Entry, now: Entry | None) -> NoReturn:
         text = difference(recorded, now, self.driver.open_steps)
         self.driver.close()
         raise Diverged(run=recorded.run, difference=text)
+
+
+def _says_no_more(recorded: StepScheduled, now: StepScheduled) -> bool:
+    """Then the step keeps what the code asked for, whose texts all runs share; those just read nobody else has."""
+    return recorded.args is None and recorded.options == now.options
 
 
 def _own(recorded: Entry, now: Entry) -> Entry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -84,9 +84,9 @@ class InstanceState:
     conversation: list[dict[str, Any]] = field(default_factory=list)
     runs: dict[str, FoldedRun] = field(default_factory=dict)
 
-    def heard_by(self, run: FoldedRun) -> list[dict[str, Any]]:
+    def heard_by(self, run: FoldedRun) -> Sequence[dict[str, Any]]:
         """The conversation as it was when the run began."""
-        return self.conversation[: run.heard]
+        return self.conversation[: run.heard] if run.heard else ()
 
     @property
     def open_runs(self) -> list[FoldedRun]:

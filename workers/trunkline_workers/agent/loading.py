@@ -51,7 +51,7 @@ async def load(activation: Activation, history: History, poison: str = "") -> No
 
 async def _load(activation: Activation, history: History, poison: str) -> None:
     folded = await history.folded()
-    activation.state, activation.conversation = folded.state, folded.conversation
+    activation.state, activation.conversation = folded.state, folded.conversation or ()
     activation.covered = history.covered
     objection = activation.agent.state.objection(folded.state)
     if objection:
@@ -95,7 +95,7 @@ def _known(activation: Activation, run: FoldedRun) -> Live:
     return live
 
 
-async def _replayed(activation: Activation, live: Live, run: FoldedRun, heard: list[dict[str, Any]]) -> str:
+async def _replayed(activation: Activation, live: Live, run: FoldedRun, heard: Sequence[dict[str, Any]]) -> str:
     """Replay the run. Returns the difference, where it has diverged."""
     body = activation.body(run.started, run.state, heard)
     activation.driven = live.run
@@ -110,6 +110,7 @@ async def _replayed(activation: Activation, live: Live, run: FoldedRun, heard: l
         driver.close()
         raise
     live.driver = driver
+    live.pending.update((key, step.scheduled) for key, step in driver.open_steps.items() if key in live.pending)
     return ""
 
 
