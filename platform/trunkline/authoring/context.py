@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Generic, ParamSpec, TypeVarTuple, cast, overload
 
 from pydantic import ValidationError
@@ -45,7 +46,6 @@ Ts = TypeVarTuple("Ts")
 S = TypeVar("S", default=Any)
 
 CANCEL_RUN = "trunkline.cancel"
-FOR_EVER: dict[str, Any] = {"timeout": None}  # one for all waits: nobody changes the options of a step
 
 
 class Context(Supervising, Renewing, Generic[S]):
@@ -160,7 +160,7 @@ class Context(Supervising, Renewing, Generic[S]):
         Raises:
             BadDuration: it is no duration.
         """
-        return self.schedule(StepKind.SLEEP, "sleep", options={"delay": seconds(duration)}, decode=nothing)
+        return self.schedule(StepKind.SLEEP, "sleep", options=_shared("delay", seconds(duration)), decode=nothing)
 
     def wait_for(self, signal: SignalType[T], /, *, timeout: Duration | None = None) -> Step[T]:
         """The data of the next signal of this kind to the run; one that came early counts.
@@ -281,8 +281,14 @@ class Context(Supervising, Renewing, Generic[S]):
         return str(self._driver.uuid())
 
     def _wait(self, name: str, args: Any, timeout: Duration | None, decode: Callable[[Any], T]) -> Step[T]:
-        options = FOR_EVER if timeout is None else {"timeout": seconds(timeout)}
-        return self.schedule(StepKind.WAIT, name, args, options=options, decode=decode)
+        limit = None if timeout is None else seconds(timeout)
+        return self.schedule(StepKind.WAIT, name, args, options=_shared("timeout", limit), decode=decode)
+
+
+@lru_cache(maxsize=256)
+def _shared(name: str, value: float | None) -> dict[str, Any]:
+    """Options that many steps have in common, and that nobody changes: one for all runs that wait."""
+    return {name: value}
 
 
 def _check_event(attributes: dict[str, Any]) -> None:

@@ -180,10 +180,15 @@ class Activation(Driving):
 
     @property
     def window(self) -> Window:
-        """Made when it is first asked for: an instance without tool and model calls has none."""
+        """Made when it is first asked for: an instance without tool and model calls under way has none."""
         if self._window is None:
             self._window = Window(self, self.office.settings.max_issued)
         return self._window
+
+    def send_all(self) -> None:
+        """The instance goes to another worker: what waits in its window is sent."""
+        if self._window is not None:
+            self._window.flush()
 
     @property
     def paused(self) -> bool:
@@ -315,8 +320,10 @@ class Activation(Driving):
         if fault is not None:
             self.leave(fault)
             return
-        if self._window is not None:
+        if self._window is not None and any(live.calls for live in self.runs.values()):
             self._window.refill_soon()
+        else:
+            self._window = None  # all that went out is back
         if self.tray:
             self.office.unread(self)
 

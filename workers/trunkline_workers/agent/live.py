@@ -37,6 +37,11 @@ class Remote:
         self.doubts: dict[str, str] = {}  # why it is not known what became of an unsafe step
         self.probes: dict[str, int] = {}  # how often that was asked of its tool's probe
 
+    def __bool__(self) -> bool:
+        """Whether anything is known."""
+        known = self.versions or self.issued or self.overdue or self.permits or self.doubts or self.probes
+        return bool(known)
+
     def settled(self, key: str) -> None:
         self.versions.pop(key, None)
         self.issued.pop(key, None)
@@ -74,10 +79,15 @@ class Live:
 
     @property
     def remote(self) -> Remote:
-        """Made when it is first asked for: a run that sleeps has none."""
+        """Made when it is first asked for, and let go with the last step: a run that sleeps has none."""
         if self._remote is None:
             self._remote = Remote()
         return self._remote
+
+    @property
+    def calls(self) -> bool:
+        """Whether steps of it are with others."""
+        return self._remote is not None
 
     def issued_at(self, key: str) -> float | None:
         """The loop's time at which an open step first went out to others, if it did."""
@@ -87,6 +97,7 @@ class Live:
         """Forget an open step, which has its outcome now."""
         if self._remote is not None:
             self._remote.settled(key)
+            self._remote = self._remote or None
         step: StepScheduled = self.pending.pop(key)
         return step
 

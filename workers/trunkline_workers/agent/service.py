@@ -298,7 +298,7 @@ def _compare(declared: Definitions, versions: Mapping[tuple[Kind, str], int]) ->
 def reissue_remote(activation: Activation) -> None:
     """Issue the activation's open tool and model steps again."""
     for live in list(activation.runs.values()):
-        if live.driver is not None and not live.parked:
+        if live.driver is not None and live.calls and not live.parked:
             for step in list(live.driver.open_steps.values()):
                 if step.scheduled.key in live.remote.versions and not activation.window.waits(
                     live.run, step.scheduled.key

@@ -39,7 +39,7 @@ def look_after(activation: Activation, now: float) -> None:
     """Do something about the steps that are overdue at the loop's time ``now``."""
     activation.due = math.inf
     for live in list(activation.runs.values()):
-        for key, at in list(live.remote.overdue.items()):
+        for key, at in list(live.remote.overdue.items()) if live.calls else ():
             if at > now:
                 activation.due = min(activation.due, at)
             elif not live.parked and live.driver is not None:
