@@ -13,9 +13,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from trunkline.authoring.agent import Agent, InstanceView
-from trunkline.domain.deadlines import nearest
-from trunkline.domain.journal import Entry, RunStarted
+from trunkline.authoring.agent import Agent
+from trunkline.domain.journal import Entry
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.domain.work import Outcome
@@ -26,6 +25,7 @@ from trunkline.observe.driving import Doing, Driving
 from trunkline.store.append import RunChange
 from trunkline.store.leases import Lease
 from trunkline_workers.agent import backlog, commands, incarnations, lateness, mail, outcomes, parking, reissuing
+from trunkline_workers.agent.beginning import body_of, entry_of, row_of
 from trunkline_workers.agent.issuing import Window
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.local_steps import LocalStep
@@ -35,7 +35,6 @@ from trunkline_workers.agent.tray import Tray, Waiting, left
 from trunkline_workers.agent.turn import Turn
 
 Lost = Callable[["Activation", BaseException | None, Iterable[int]], None]
-Work = Callable[[Turn], object]
 
 log = logs.get("activation")
 
@@ -105,26 +104,19 @@ class Activation(Driving):
 
     def start(self, letter: Mail, turn: Turn) -> Live:
         """Begin the run that a request or an event asks for."""
-        started = self._started(letter)
+        started = entry_of(self, letter)
         live = Live(started, None, last_at=started.at)
         self.runs[live.run] = live
         lateness.begin(self, started, turn)
         turn.entries.append(started)
         turn.more.taken.append(letter.seq)
-        turn.more.runs[live.run] = RunChange(
-            run=live.run,
-            status=RunStatus.RUNNING,
-            started=True,
-            definition=started.definition,
-            code=started.code,
-            deadline=started.deadline,
-        )
+        turn.more.runs[live.run] = row_of(started)
         turn.after.append(self.office.run_began)
         if self.suspect:
             parking.give_up(self, live, turn)
             return live
         self.driven = live.run
-        live.driver = RunDriver(started, self.body(started, self.state, self.conversation), agent=self.agent.name)
+        live.driver = RunDriver(started, body_of(self, started), agent=self.agent.name)
         live.driver.start()
         self.follow(live, turn)
         if live.main:
@@ -165,6 +157,16 @@ class Activation(Driving):
                 backlog.go_on(self, live, turn)
         elif live.main:
             self.start_next(turn)
+
+    def _mark_waiting(self, live: Live, driver: RunDriver, turn: Turn) -> None:
+        status = RunStatus.WAITING if driver.waiting else RunStatus.RUNNING
+        if status is not live.status:
+            live.status = status
+            self.change(live, turn).status = status
+
+    def change(self, live: Live, turn: Turn) -> RunChange:
+        """The one change to the run's row in this turn."""
+        return turn.more.runs.setdefault(live.run, RunChange(run=live.run, status=live.status))
 
     def start_next(self, turn: Turn) -> None:
         """The current run has ended, or the agent goes on: begin what may begin now of what waits in the queue."""
@@ -277,7 +279,7 @@ class Activation(Driving):
 
     # --- commits ----------------------------------------------------------------------------------------------------
 
-    def act(self, work: Work, *, turn: Turn | None = None, letters: Iterable[int] = ()) -> None:
+    def act(self, work: Callable[[Turn], object], *, turn: Turn | None = None, letters: Iterable[int] = ()) -> None:
         """Do ``work`` on a turn, and submit it. A fault in it costs this activation, and no other."""
         turn = turn or Turn()
         try:
@@ -346,40 +348,3 @@ class Activation(Driving):
         for live in self.runs.values():
             if live.driver is not None:
                 live.driver.close()
-
-    # --- inside -----------------------------------------------------------------------------------------------------
-
-    def _started(self, letter: Mail) -> RunStarted:
-        now, timeout = self.office.clock.now(), self.agent.spec.timeout
-        return RunStarted(
-            run=letter.run,
-            input=letter.body.get("input"),
-            at=now,
-            seed=letter.run,  # the same whoever starts it, and random, because run ids are
-            message_id=letter.message_id,
-            handler=letter.body.get("handler") or "",
-            definition=self.office.definitions.current(self.agent.name),
-            code=self.agent.code,
-            parent=letter.body.get("parent"),
-            restart=letter.body.get("restart") is not False,
-            deadline=nearest(letter.body.get("deadline"), None if timeout is None else now + timeout),
-        )
-
-    def body(
-        self, started: RunStarted, state: Any, conversation: Sequence[dict[str, Any]]
-    ) -> Callable[[RunDriver], Any]:
-        """What a driver drives: the agent's code on the instance, and with the definition, as of the run's start."""
-        lease = self.lease
-        view = InstanceView(lease.tenant, lease.agent, lease.key, state, conversation)
-        model = self.office.definitions.model(lease.agent, started.definition)
-        return partial(self.agent.coroutine, view=view, model=model)
-
-    def _mark_waiting(self, live: Live, driver: RunDriver, turn: Turn) -> None:
-        status = RunStatus.WAITING if driver.waiting else RunStatus.RUNNING
-        if status is not live.status:
-            live.status = status
-            self.change(live, turn).status = status
-
-    def change(self, live: Live, turn: Turn) -> RunChange:
-        """The one change to the run's row in this turn."""
-        return turn.more.runs.setdefault(live.run, RunChange(run=live.run, status=live.status))

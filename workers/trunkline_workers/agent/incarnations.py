@@ -16,6 +16,7 @@ from trunkline.engine.replay import RunDriver
 from trunkline.engine.restart import NEVER, concluded
 from trunkline.observe import faults, logs, metrics
 from trunkline_workers.agent import bonding
+from trunkline_workers.agent.beginning import body_of
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.remembering import remember
 from trunkline_workers.agent.turn import Turn
@@ -53,7 +54,7 @@ def begin_anew(activation: Activation, live: Live, entry: RunContinued | RunRest
     activation.heard(entry.conversation)
     assert live.driver is not None, "a parked run begins nothing"
     life, live.last_at = live.driver.life.next(entry), max(live.last_at, entry.at)
-    body = activation.body(live.started, activation.state, activation.conversation)
+    body = body_of(activation, live.started)
     driver = live.driver = RunDriver(life, body, agent=activation.agent.name)
     activation.change(live, turn).restarted = isinstance(entry, RunRestarted)
     remember(activation, turn, live)

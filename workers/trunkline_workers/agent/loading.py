@@ -19,6 +19,7 @@ from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.observe import logs
 from trunkline.store.history import History
 from trunkline_workers.agent import bonding, parking, reissuing, watching
+from trunkline_workers.agent.beginning import body_on
 from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.parking import DIVERGED
@@ -97,7 +98,7 @@ def _known(activation: Activation, run: FoldedRun) -> Live:
 
 async def _replayed(activation: Activation, live: Live, run: FoldedRun, heard: Sequence[dict[str, Any]]) -> str:
     """Replay the run. Returns the difference, where it has diverged."""
-    body = activation.body(run.started, run.state, heard)
+    body = body_on(activation, run.started, run.state, heard)
     activation.driven = live.run
     driver = RunDriver(run.life, body, agent=activation.agent.name)
     replaying = driver.catch_up(run.entries, share=SHARE)
