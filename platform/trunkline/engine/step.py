@@ -45,9 +45,13 @@ class Step(Generic[T]):
 
     def __next__(self) -> Step[T]:
         """What an ``await`` goes through: the handle itself until it is done, then its value."""
-        if self.done:
-            raise StopIteration(self._outcome())
-        return self
+        if not self.done:
+            return self
+        try:
+            value = self._outcome()
+        except StopIteration as error:  # of somebody's decoder: it must not be taken for a value
+            raise RuntimeError("StopIteration was raised where a value is read") from error
+        raise StopIteration(value)
 
     def __repr__(self) -> str:
         state = "open" if not self.done else "done" if self.error is None else "failed"

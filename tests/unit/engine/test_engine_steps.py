@@ -263,3 +263,15 @@ def test_waiting_means_for_sleeps_and_signals_only() -> None:
     seen.append(run.driver.waiting)
     assert seen == [False, True, False, True, False]
     assert run.driver.ended
+
+
+def test_a_stop_iteration_of_a_decoder_is_no_value() -> None:
+    def decode(_: Any) -> Any:
+        raise StopIteration("not the value")
+
+    async def handler(driver: RunDriver) -> Any:
+        return await driver.schedule("tool", "a", decode=decode)
+
+    run = Driven(handler)
+    run.complete("tool:a#1", 1)
+    assert run.error["type"] == "RuntimeError"
