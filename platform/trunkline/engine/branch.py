@@ -23,17 +23,15 @@ class Branch(Step[Any]):
     """``path`` begins the keys of all steps that it asks for. What few branches need is made when one does."""
 
     __slots__ = (
-        "awaits", "closing", "coroutine", "counts", "doomed", "keys", "kin", "parent", "path", "rng", "running",
-        "value",
+        "awaits", "closing", "coroutine", "counts", "doomed", "keys", "kin", "path", "rng", "running", "value",
     )  # fmt: skip
 
     loop: Loop
 
-    def __init__(self, loop: Loop, path: str, coroutine: Coroutine[Any, Any, Any], parent: Branch | None) -> None:
+    def __init__(self, loop: Loop, path: str, coroutine: Coroutine[Any, Any, Any]) -> None:
         super().__init__(loop, path.rstrip("/"))
         self.path = path
         self.coroutine = coroutine
-        self.parent = parent
         self.kin: Kin | None = None
         self.counts: Few[str, int] = Few()
         self.keys: set[str] | None = None  # those that the caller chose with key=

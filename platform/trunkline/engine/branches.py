@@ -86,17 +86,17 @@ class Loop:
 
     def begin(self, coroutine: Coroutine[Any, Any, Any], path: str = "") -> None:
         """Make ``coroutine`` the main branch; ``run`` starts it."""
-        self.main = Branch(self, path, coroutine, None)
+        self.main = Branch(self, path, coroutine)
         self._goes_on(self.main)
 
     def open(self, path: str, coroutine: Coroutine[Any, Any, Any], parent: Branch | None) -> Branch:
         """A new branch at the end of the queue."""
-        branch = Branch(self, path, coroutine, parent)
+        branch = Branch(self, path, coroutine)
         if self.branches is None:
             self.branches = {}
         self.branches[branch] = None
         self.place += 1
-        kin.born(branch, self.place)
+        kin.born(branch, self.place, parent.kin if parent is not None else None)
         self._goes_on(branch)
         return branch
 

@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 class Kin:
-    """Of one branch: its ``place`` among all that was opened and asked for, its children under way, and its open steps
-    with their places. The main branch has none: it is closed with everything.
+    """Of one branch: its ``place`` among all that was opened and asked for, its parent's kin, its children under way,
+    and its open steps with their places. The main branch has none: it is closed with everything.
     """
 
-    __slots__ = ("asked", "children", "place")
+    __slots__ = ("asked", "children", "parent", "place")
 
-    def __init__(self, place: int) -> None:
+    def __init__(self, place: int, parent: Kin | None) -> None:
         self.place = place
+        self.parent = parent
         self.children: dict[Branch, None] | None = None
         self.asked: dict[Recorded[Any], int] = {}
 
 
-def born(branch: Branch, place: int) -> None:
-    """``branch`` is opened."""
-    branch.kin = Kin(place)
-    parent = branch.parent.kin if branch.parent is not None else None
+def born(branch: Branch, place: int, parent: Kin | None) -> None:
+    """``branch`` is opened, by the one with the kin ``parent``."""
+    branch.kin = Kin(place, parent)
     if parent is not None:
         if parent.children is None:
             parent.children = {}
@@ -40,7 +40,7 @@ def born(branch: Branch, place: int) -> None:
 
 def over(branch: Branch) -> None:
     """``branch`` has ended, or was closed."""
-    parent = branch.parent.kin if branch.parent is not None else None
+    parent = branch.kin.parent if branch.kin is not None else None
     if parent is not None and parent.children is not None:
         parent.children.pop(branch, None)
 
