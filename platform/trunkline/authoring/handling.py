@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from trunkline.authoring.instance import InstanceView, StateType
 from trunkline.authoring.renewing import ContinueAsNew
@@ -81,12 +81,18 @@ class Handling(Coroutine[Any, Any, RunResult | Continuation]):
         if self._begin is not None:
             begin, self._begin = self._begin, None
             self._frame, self._coroutine = _without_end(begin)
-        return self._go_on(self._coroutine.send, value)
+        try:
+            return self._coroutine.send(value)
+        except (StopIteration, ContinueAsNew) as end:
+            self._end(end)
 
     def throw(self, error: Any, /, *more: Any) -> Any:
         if self._begin is not None:
             raise error
-        return self._go_on(self._coroutine.throw, error, *more)
+        try:
+            return self._coroutine.throw(error, *more)
+        except (StopIteration, ContinueAsNew) as end:
+            self._end(end)
 
     def close(self) -> None:
         if self._begin is None:
@@ -98,15 +104,10 @@ class Handling(Coroutine[Any, Any, RunResult | Continuation]):
     def __next__(self) -> Any:
         return self.send(None)
 
-    def _go_on(self, resume: Callable[..., Any], *given: Any) -> Any:
-        conclude: Callable[[Any], RunResult | Continuation]
-        try:
-            return resume(*given)
-        except StopIteration as stop:
-            conclude, end = self._frame.result, stop.value
-        except ContinueAsNew as anew:
-            conclude, end = self._frame.continuation, anew
-        raise StopIteration(_without_end(conclude, end))
+    def _end(self, end: StopIteration | ContinueAsNew) -> NoReturn:
+        if isinstance(end, ContinueAsNew):
+            raise StopIteration(_without_end(self._frame.continuation, end))
+        raise StopIteration(_without_end(self._frame.result, end.value))
 
 
 def _without_end(call: Callable[..., Any], *given: Any) -> Any:

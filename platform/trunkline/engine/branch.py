@@ -8,7 +8,6 @@ from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from trunkline.domain.errors import BadDeclaration
-from trunkline.engine.few import Few
 from trunkline.engine.step import Step
 
 if TYPE_CHECKING:
@@ -23,7 +22,8 @@ class Branch(Step[Any]):
     """``path`` begins the keys of all steps that it asks for. What few branches need is made when one does."""
 
     __slots__ = (
-        "awaits", "closing", "coroutine", "counts", "doomed", "keys", "kin", "path", "rng", "running", "value",
+        "asked", "awaits", "base", "closing", "coroutine", "doomed", "keys", "kin", "others", "path", "rng", "running",
+        "value",
     )  # fmt: skip
 
     loop: Loop
@@ -33,7 +33,9 @@ class Branch(Step[Any]):
         self.path = path
         self.coroutine = coroutine
         self.kin: Kin | None = None
-        self.counts: Few[str, int] = Few()
+        self.base = ""  # of the step that it asked for last, and how often it did
+        self.asked = 0
+        self.others: dict[str, int] | None = None  # how often it asked for others
         self.keys: set[str] | None = None  # those that the caller chose with key=
         self.rng: random.Random | None = None
         self.awaits: Step[Any] | None = None
@@ -44,9 +46,17 @@ class Branch(Step[Any]):
 
     def next_key(self, base: str) -> str:
         """``base`` with its occurrence in this branch. Runs of one agent come by the same keys: they are kept once."""
-        number = self.counts.get(base, 0) + 1
-        self.counts[intern(base)] = number
-        return intern(f"{self.path}{base}#{number}")
+        if base != self.base:
+            self._turn_to(base)
+        self.asked += 1
+        return intern(f"{self.path}{base}#{self.asked}")
+
+    def _turn_to(self, base: str) -> None:
+        if self.base:
+            if self.others is None:
+                self.others = {}
+            self.others[self.base] = self.asked
+        self.base, self.asked = intern(base), self.others.pop(base, 0) if self.others else 0
 
     def chosen_key(self, kind: str, key: str) -> str:
         """The key of a step that the caller named.

@@ -149,7 +149,9 @@ class Loop:
         Raises:
             Overrun: it is too much; ``overrun`` stays set, also when the handler takes the exception.
         """
-        self.count(amount)
+        self.asked += amount
+        if self.asked > LIMIT:
+            self.overrun = True
         if self.overrun:
             raise Overrun
 

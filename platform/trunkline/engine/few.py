@@ -24,9 +24,11 @@ class Few(MutableMapping[K, V]):
         self._many: dict[K, V] | None = None  # all of them, when there are two or more
 
     def __getitem__(self, key: K) -> V:
-        value: V = self.get(key, _MISSING)
-        if value is _MISSING:
+        if self._many is not None:
+            return self._many[key]
+        if key != self._key:
             raise KeyError(key)
+        value: V = self._value
         return value
 
     def __setitem__(self, key: K, value: V) -> None:

@@ -159,7 +159,7 @@ class RunDriver(Asking):
     @property
     def waiting(self) -> bool:
         """Whether only sleeps, signals and the ends of other runs are waited for."""
-        return bool(self._ledger.open) and not self._ledger.busy
+        return not self._ledger.busy and bool(self._ledger.open)
 
     def payload(self, step_key: str) -> Any:
         """What carries out an open step gets: the payload that it was scheduled with, else its ``args``."""
@@ -294,7 +294,7 @@ class RunDriver(Asking):
         elif main is not None and main.done:
             error, main.error = main.error, None  # it holds frames, and they hold this driver
             self._end(self._returned(main.value) if error is None else raised(run, error))
-        elif not self._ledger.open:
+        elif not self._ledger.busy and not self._ledger.open:
             self._end(raised(run, WaitsForItself(agent=self.agent)))
 
     def _returned(self, value: Any) -> Entry:

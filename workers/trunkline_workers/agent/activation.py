@@ -236,10 +236,9 @@ class Activation(Driving):
         live.remote.overdue[key] = at
         self.due = min(self.due, at)
 
-    def run_local(self, live: Live, key: str) -> None:
+    def run_local(self, live: Live, open_: OpenStep) -> None:
         """Carry out an open local step in this process."""
-        assert live.driver is not None, "a parked run carries out no steps"
-        open_ = live.driver.open_steps[key]
+        key = open_.scheduled.key
         step = LocalStep(self, live.run, key, open_.attempt, open_.payload)
         if self.local is None:
             self.local = {}

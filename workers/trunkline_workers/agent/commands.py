@@ -97,7 +97,7 @@ def issue(activation: Activation, live: Live, key: str) -> None:
         return
     faults.point("step-scheduled")
     if step.scheduled.kind == StepKind.LOCAL:
-        activation.run_local(live, key)
+        activation.run_local(live, step)
     elif step.scheduled.kind in (StepKind.TOOL, StepKind.LLM):
         activation.window.issue(live, step)
 
