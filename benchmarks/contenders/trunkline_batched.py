@@ -14,7 +14,8 @@ from nats.aio.msg import Msg
 
 from benchmarks.contenders.load import Asked, asked, drive, versions
 from benchmarks.contenders.trunkline_parts import VERSIONS, settings_of, start
-from trunkline.access.entrance import Entrance, request
+from trunkline.access.entrance import Entrance
+from trunkline.access.letters import request
 from trunkline.bus.connection import Bus
 from trunkline.domain.mail import Envelope
 from trunkline.store.database import Database

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.growth.exchange import Exchange, exchange
 from benchmarks.suspension.exchange import TENANT, until
 
-from trunkline.access.entrance import request
+from trunkline.access.letters import request
 from trunkline.store.accept import accept
 from trunkline.supervisor.wakes import wake
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from benchmarks.suspension.exchange import TENANT, Exchange, exchange, percentiles, until
 
-from trunkline.access.entrance import Entrance, request
+from trunkline.access.entrance import Entrance
+from trunkline.access.letters import request
 from trunkline.store.accept import accept
 from trunkline.supervisor.wakes import wake
 

@@ -13,7 +13,8 @@ from typing import Any
 from benchmarks.suspension.exchange import TENANT, Exchange, exchange, percentiles, until
 from benchmarks.suspension.filling import AGENT, TEMPLATE, fill, key
 
-from trunkline.access.entrance import Entrance, request
+from trunkline.access.entrance import Entrance
+from trunkline.access.letters import request
 from trunkline.store import deployments, mailbox, pauses, reclaim, retention, runs, schedules, timers, workers
 from trunkline.store.accept import accept
 from trunkline.store.database import Database

@@ -27,7 +27,8 @@ from benchmarks.bench.contenders import ROOT
 from benchmarks.bench.model_server import LOOK_UPS, model_server
 from benchmarks.bench.servers import Servers, fresh
 from benchmarks.turns.stand_in import LATENCY
-from trunkline.access.entrance import Entrance, request
+from trunkline.access.entrance import Entrance
+from trunkline.access.letters import request
 from trunkline.bus.connection import Bus
 from trunkline.settings import Settings
 from trunkline.store import migrate, workers

@@ -6,7 +6,8 @@ import asyncio
 
 from chaos.exchange import Exchange, exchange
 from chaos.load import orders_come
-from trunkline.access.entrance import Entrance, request
+from trunkline.access.entrance import Entrance
+from trunkline.access.letters import request
 from trunkline.bus.connection import Bus
 from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind

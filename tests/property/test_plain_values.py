@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
-from trunkline.authoring.schema import Shape
+from trunkline.authoring.schema import Arguments, Shape
 from trunkline.domain import codec
 from trunkline.domain.errors import BadInput, NotJson
 
@@ -50,3 +52,29 @@ def test_a_shape_of_a_plain_type_checks_what_does_not_fit(annotation: type, valu
         return
     assert type(encoded) is annotation
     assert type(shape.decode(encoded)) is annotation
+
+
+def order(sku: str, count: int, sure: bool) -> None: ...
+
+
+def outcome_of(call: Callable[[], Any]) -> str:
+    try:
+        return repr(call())  # in which True is not 1
+    except (BadInput, NotJson) as error:
+        return str(error)
+
+
+@given(
+    st.lists(scalars, max_size=4) | st.tuples(st.text(), st.integers(), st.booleans()),
+    st.dictionaries(st.sampled_from(["sku", "count", "sure", "price"]), scalars)
+    | st.fixed_dictionaries({"sku": st.text(), "count": st.integers(), "sure": st.booleans()}),
+)
+def test_a_glance_at_arguments_tells_what_a_close_look_does(args: list[Any], sent: dict[str, Any]) -> None:
+    parameters = list(inspect.signature(order, eval_str=True).parameters.values())
+    glance, close = (Arguments(parameters, {}, "it") for _ in range(2))
+    assert glance._plain is not None
+    close._plain = None
+    assert outcome_of(lambda: glance.bind(tuple(args), {})) == outcome_of(lambda: close.bind(tuple(args), {}))
+    assert outcome_of(lambda: sorted(glance.check(sent).items())) == outcome_of(
+        lambda: sorted(close.check(sent).items())
+    )

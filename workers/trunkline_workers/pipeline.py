@@ -20,10 +20,8 @@ from trunkline.bus.connection import Bus, CoreMessage, Subscription
 from trunkline.bus.consume import Delivery
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import new_id
-from trunkline.domain.status import Effect
 from trunkline.domain.work import FRESH_SECONDS
-from trunkline.observe import driving, logs, metrics
-from trunkline.observe.driving import Doing
+from trunkline.observe import logs, metrics
 from trunkline.observe.faults import reach
 from trunkline.settings import Settings
 from trunkline.store.database import Database, Unreachable
@@ -36,13 +34,13 @@ from trunkline_workers.finished import Finished
 from trunkline_workers.intake import anew, args_of, bury, decode
 from trunkline_workers.outcomes import body_of, outcome_of
 from trunkline_workers.packing import Packing
+from trunkline_workers.performing import GRACE, perform
 from trunkline_workers.permits import PATIENCE, Permits
 
 log = logs.get("workers")
 
 T = TypeVar("T")
 
-GRACE = 1.0  # seconds for work to end after it was told to
 _FIRST_NAK, _LONGEST_NAK = 0.25, 30.0
 _LONGEST_RETRY = 5.0
 _KEPT = 86400.0  # seconds for which an item is sent anew for an owner that is not there
@@ -205,7 +203,9 @@ class Pipeline:
     async def _carry_out(self, station: Station, execution: Execution) -> Result:
         await reach("item-received")
         await self._permit(execution)
-        result = await self._perform(station, execution)
+        if not execution.item.probe:
+            self._log.note(execution.item)
+        result = await perform(station, execution, self._cancellations)
         await reach("executed")
         return result
 
@@ -235,30 +235,6 @@ class Pipeline:
         if time.monotonic() - asked_at >= within:  # from then on another execution may be let go
             raise self._hand_back(execution, "the permit came too late")
         self._permits.used(item)
-
-    async def _perform(self, station: Station, execution: Execution) -> Result:
-        if not execution.item.probe:
-            self._log.note(execution.item)
-        execution.began_at = time.monotonic()
-        work = execution.work = asyncio.create_task(station.perform(execution))
-        item = execution.item
-        driving.note(work, lambda: Doing(station.kind, station.name, run=item.run, step=item.step))
-        if station.interruptible and execution.item.effect is not Effect.UNSAFE:  # whose outcome must become known
-            self._cancellations.add(execution)
-        try:
-            await _ended(work, execution.item.timeout)
-            if not work.done() and _must_end_itself(station, execution):
-                log.error("outlasts its timeout", kind=station.kind, name=execution.item.name, run=execution.item.run)
-                await asyncio.wait({work})
-            if not work.done():
-                execution.stop(Stop.TIMED_OUT)
-                await _ended(work, GRACE)
-        finally:
-            self._cancellations.discard(execution)
-            if not work.done():
-                _let_stray(station, execution, work)
-            _seconds(station.kind).observe(time.monotonic() - execution.began_at)
-        return _result(execution, work)
 
     async def _publish(self, execution: Execution, result: Result) -> None:
         """Hand the outcome to the broker, however long that takes: the work is done, and may have been paid for."""
@@ -301,66 +277,7 @@ async def _until_taken(send: Callable[[], Awaitable[T]]) -> T:
         delay = min(delay * 2, _LONGEST_RETRY)
 
 
-async def _ended(work: asyncio.Task[Result], seconds: float) -> None:
-    """Wait until ``work`` is done, for so long at most. Every item does; ``asyncio.wait`` takes thrice the time."""
-    loop = asyncio.get_running_loop()
-    over = loop.create_future()
-
-    def release(_: object = None) -> None:
-        if not over.done():
-            over.set_result(None)
-
-    work.add_done_callback(release)
-    timer = loop.call_later(seconds, release)
-    try:
-        await over
-    finally:
-        timer.cancel()
-        work.remove_done_callback(release)
-
-
 @cache
 def _executions(kind: str, became: str) -> Any:
     """Finding a metric by its labels costs more than counting."""
     return metrics.executions.labels(kind=kind, outcome=became)
-
-
-@cache
-def _seconds(kind: str) -> Any:
-    return metrics.execution_seconds.labels(kind=kind)
-
-
-def _result(execution: Execution, work: asyncio.Task[Result]) -> Result:
-    """What the work came to. A result that was there when it was stopped counts."""
-    if work.done() and not work.cancelled():
-        return work.result()
-    if execution.stopped is Stop.DRAINED:
-        raise HandBack("this worker ends")
-    if execution.stopped is Stop.CANCELLED:
-        return Result(error=failure("Cancelled", "nobody waits for it any more", retryable=False))
-    item = execution.item
-    unsafe = item.effect is Effect.UNSAFE
-    message = f"{item.name} gave no result within {item.timeout:g} s"
-    error = failure("TimedOut", message, retryable=not unsafe)
-    return Result(error={**error, "unknown": True} if unsafe else error)
-
-
-def _must_end_itself(station: Station, execution: Execution) -> bool:
-    """A thread cannot be stopped. That of an unsafe call is waited for: while it goes on, nobody may say what became of
-    it, and its probe is not asked here. Its owner has a clock of its own.
-    """
-    return execution.item.effect is Effect.UNSAFE and not station.interruptible and not execution.item.probe
-
-
-def _let_stray(station: Station, execution: Execution, work: asyncio.Task[Result]) -> None:
-    """The work did not end when it was told to. It goes on by itself, and counts against the station."""
-    work.cancel()
-    log.error("does not end", kind=station.kind, name=execution.item.name, run=execution.item.run)
-    station.strays.add(work)
-    work.add_done_callback(partial(_returned, station.strays))
-
-
-def _returned(strays: set[asyncio.Task[Result]], work: asyncio.Task[Result]) -> None:
-    strays.discard(work)
-    with suppress(BaseException):
-        work.result()

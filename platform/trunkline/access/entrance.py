@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from trunkline.access import letters
 from trunkline.bus.connection import Bus
 from trunkline.domain import deadlines
-from trunkline.domain.approvals import PREFIX, parts_of
 from trunkline.domain.codec import digest, dumps
 from trunkline.domain.errors import (
     AlreadyDecided,
@@ -22,9 +22,9 @@ from trunkline.domain.errors import (
     UnknownApproval,
 )
 from trunkline.domain.events import CloudEvent
-from trunkline.domain.ids import check_key, derived_id, new_id
+from trunkline.domain.ids import check_key
 from trunkline.domain.mail import Accepted, Envelope
-from trunkline.domain.status import EnvelopeKind, Resolution, RunStatus
+from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.domain.work import Wake
 from trunkline.engine.routing import route
 from trunkline.observe import faults
@@ -85,7 +85,7 @@ class Entrance:
         """
         if (tenant, agent) not in self._declared:
             await self.known(tenant, agent)
-        letter = request(tenant, agent, key, value, idempotency_key, deadline=await self._moment(deadline))
+        letter = letters.request(tenant, agent, key, value, idempotency_key, deadline=await self._moment(deadline))
         return (await self.accept([letter], idempotency_key))[0]
 
     async def start_in(
@@ -105,7 +105,7 @@ class Entrance:
         Raises:
             as ``start``, and TypeError: it is no connection that can be used.
         """
-        letter = request(tenant, agent, key, value, idempotency_key, deadline=await self._moment(deadline))
+        letter = letters.request(tenant, agent, key, value, idempotency_key, deadline=await self._moment(deadline))
         (accepted,) = await accept_in(connection, [letter], schema=self.db.schema, most=self._most)
         if accepted.conflict:
             raise IdempotencyConflict(key=idempotency_key)
@@ -125,8 +125,9 @@ class Entrance:
             IdempotencyConflict: as ``start``.
         """
         found = await runs.get(self.db, tenant, run)
-        letter = _to_run(found, tenant, EnvelopeKind.SIGNAL, f"{_free(name)}:", {"name": name, "data": data})
-        await self.accept([letter(idempotency_key)], idempotency_key)
+        said = {"name": name, "data": data}
+        letter = letters.to_run(found, EnvelopeKind.SIGNAL, said, idempotency_key, scope=letters.free_name(name))
+        await self.accept([letter], idempotency_key)
         return found
 
     async def signal_instance(
@@ -138,9 +139,7 @@ class Entrance:
             UnknownAgent, BadKey, BadInput, IdempotencyConflict: as above.
         """
         await self.known(tenant, agent)
-        message_id = f"{EnvelopeKind.SIGNAL}::{_free(name)}:{idempotency_key or new_id()}"
-        said = {"name": name, "data": data}
-        letter = Envelope(tenant, agent, check_key(key), message_id, EnvelopeKind.SIGNAL, said, digest=digest(said))
+        letter = letters.to_instance(tenant, agent, key, name, data, idempotency_key=idempotency_key)
         await self.accept([letter], idempotency_key)
 
     async def cancel(self, tenant: str, run: str, reason: str, *, idempotency_key: str | None = None) -> runs.Run:
@@ -150,8 +149,8 @@ class Entrance:
             UnknownRun, RunEnded, IdempotencyConflict: as ``signal_run``.
         """
         found = await runs.get(self.db, tenant, run)
-        letter = _to_run(found, tenant, EnvelopeKind.CANCEL, ":", {"reason": reason})
-        await self.accept([letter(idempotency_key)], idempotency_key)
+        letter = letters.to_run(found, EnvelopeKind.CANCEL, {"reason": reason}, idempotency_key)
+        await self.accept([letter], idempotency_key)
         return found
 
     async def resolve(self, tenant: str, run: str, said: Any, *, idempotency_key: str | None = None) -> runs.Run:
@@ -162,12 +161,12 @@ class Entrance:
             BadInput: it is not understood.
             IdempotencyConflict: as ``start``.
         """
-        checked = _resolution(said)
+        checked = letters.resolution(said)
         found = await runs.get(self.db, tenant, run)
         if found.status != RunStatus.PARKED:
             raise NotParked(run=run, status=found.status)
-        letter = _to_run(found, tenant, EnvelopeKind.RESOLVE, ":", checked)
-        await self.accept([letter(idempotency_key)], idempotency_key)
+        letter = letters.to_run(found, EnvelopeKind.RESOLVE, checked, idempotency_key)
+        await self.accept([letter], idempotency_key)
         return found
 
     # --- decisions, events, dead letters ----------------------------------------------------------------------------
@@ -180,22 +179,12 @@ class Entrance:
             BadInput: it is not understood.
             AlreadyDecided: it was decided otherwise.
         """
-        decision = _decision(said)
+        decision = letters.decision(said)
         try:
             asked = await approvals.get(self.db, tenant, id_)
         except UnknownApproval:
             return await self._decided(tenant, id_, decision)
-        body = {"name": f"{PREFIX}{asked.name}:{asked.digest}", "data": decision}
-        letter = Envelope(
-            tenant,
-            asked.agent,
-            asked.key,
-            approvals.message_id(id_),
-            EnvelopeKind.SIGNAL,
-            body,
-            run=asked.run,
-            digest=digest(decision),
-        )
+        letter = letters.decided(tenant, asked, decision)
         if (await accept(self.db, [letter]))[0].conflict:
             raise AlreadyDecided(id=id_)
         self.wake(letter)
@@ -284,12 +273,12 @@ class Entrance:
         self._declared.add((tenant, agent))
         return known[agent]
 
-    async def accept(self, letters: Sequence[Envelope], idempotency_key: str | None = None) -> list[Accepted]:
+    async def accept(self, posted: Sequence[Envelope], idempotency_key: str | None = None) -> list[Accepted]:
         """Commit, then wake. A repeat finds what was accepted first."""
-        accepted = await self._accepting.accept(letters)
+        accepted = await self._accepting.accept(posted)
         if any(one.conflict for one in accepted):
             raise IdempotencyConflict(key=idempotency_key)
-        for letter in letters:
+        for letter in posted:
             self.wake(letter)
         return accepted
 
@@ -301,57 +290,3 @@ class Entrance:
         if self.bus is not None and self.bus.connected:
             wake = Wake(tenant=tenant, agent=agent, instance=instance)
             self.bus.publish_soon(self.bus.subjects.inbox(tenant, agent), dumps(wake))
-
-
-def request(
-    tenant: str, agent: str, key: str | None, value: Any, idempotency_key: str | None, *, deadline: float | None
-) -> Envelope:
-    """The letter that starts a run. Its address is derived from the idempotency key, if there is one; a repeat is told
-    what the first was told, and keeps its deadline.
-    """
-    run = new_id()
-    own = f"run-{derived_id('keyless', tenant, agent, idempotency_key) if idempotency_key else run}"
-    return Envelope(
-        tenant,
-        agent,
-        check_key(key) if key is not None else own,
-        f"idem:{idempotency_key}" if idempotency_key else f"req:{run}",
-        EnvelopeKind.REQUEST,
-        {"input": value, "handler": "", "parent": None} | ({} if deadline is None else {"deadline": deadline}),
-        run=run,
-        digest=digest(value),
-    )
-
-
-def _to_run(found: runs.Run, tenant: str, kind: EnvelopeKind, scope: str, said: dict[str, Any]) -> Any:
-    """Makes the letter for an idempotency key."""
-
-    def letter(idempotency_key: str | None) -> Envelope:
-        message_id = f"{kind}:{found.id}:{scope}{idempotency_key or new_id()}"
-        return Envelope(tenant, found.agent, found.key, message_id, kind, said, run=found.id, digest=digest(said))
-
-    return letter
-
-
-def _free(name: str) -> str:
-    """A decision about an approval is given under its id, once, and by nobody unnamed."""
-    if parts_of(name) is not None:
-        raise BadInput(target="the signal", reason="an approval is decided with POST /v1/approvals/{id}")
-    return name
-
-
-def _resolution(said: Any) -> dict[str, Any]:
-    outcome = said.get("outcome") if isinstance(said, dict) else None
-    if outcome not in set(Resolution):
-        raise BadInput(target="the resolution", reason='write {"outcome": "happened" | "failed" | "again", …}')
-    if (outcome == Resolution.HAPPENED) != ("value" in said):
-        raise BadInput(target="the resolution", reason='"value" (null, too) goes with "happened", and only with it')
-    texts = {name: str(said[name]) for name in ("step", "reason", "by") if said.get(name)}
-    return {"outcome": outcome, "value": said.get("value"), **texts}
-
-
-def _decision(said: Any) -> dict[str, Any]:
-    approved, by = (said.get("approved"), said.get("by")) if isinstance(said, dict) else (None, None)
-    if not isinstance(approved, bool) or not isinstance(by, str) or not by:
-        raise BadInput(target="the decision", reason='write {"approved": true or false, "by": "who decided"}')
-    return {"approved": approved, "by": by, "comment": said.get("comment")}

@@ -31,7 +31,7 @@ class Following:
         self.db = db
         self.bus = bus
         self._entries: Polling[tuple[str, int], list[Row]] = Polling(self._look_for_entries, every=LOOK_EVERY)
-        self._ends: Polling[str, RunStatus] = Polling(self._look_for_ends, every=LOOK_EVERY)
+        self._ends: Polling[str, runs.Run] = Polling(self._look_for_ends, every=LOOK_EVERY)
 
     def close(self) -> None:
         """Let go of everybody who listens or waits."""
@@ -46,11 +46,10 @@ class Following:
             Unavailable: Postgres is away.
         """
         found = await runs.get(self.db, tenant, run)
-        if found.status.ended or timeout <= 0:
-            return found
-        async with self._heard(tenant, run, self._ends.hint):
-            await self._ends.wait(run, timeout)
-        return await runs.get(self.db, tenant, run)
+        if timeout > 0 and not found.status.ended:
+            async with self._heard(tenant, found.id, self._ends.hint):
+                found = await self._ends.wait(found.id, timeout) or await runs.get(self.db, tenant, run)
+        return await runs.explained(self.db, found)
 
     async def events(self, tenant: str, run: str, after: str = "") -> AsyncIterator[RunEvent]:
         """What happens in a run from its beginning, or from behind the event with the id ``after``, to its end.
@@ -134,7 +133,7 @@ class Following:
         erased = await runs.erased_among(self.db, [run for run, after in keys if (run, after) not in found])
         return found | {(run, after): [_erased(run, after)] for run, after in keys if run in erased}
 
-    async def _look_for_ends(self, keys: Sequence[str]) -> Mapping[str, RunStatus]:
+    async def _look_for_ends(self, keys: Sequence[str]) -> Mapping[str, runs.Run]:
         return await runs.ended_among(self.db, keys)
 
 

@@ -48,16 +48,7 @@ def check_agent(agent: Any, what: str = "ctx.ask") -> None:
 
 def tool_step(ctx: Context[Any], tool: Tool[Any, R], arguments: dict[str, Any]) -> Step[R]:
     """The step of a tool with checked arguments; approvals are not asked for here."""
-    spec = tool.spec
-    options: dict[str, Any] = {
-        "app": spec.app,
-        "effect": str(spec.effect),
-        "timeout": spec.timeout,
-        "retry": spec.retry.model_dump(),
-    }
-    if spec.probe:
-        options["probe"] = True
-    return ctx.schedule(StepKind.TOOL, tool.name, arguments, options=options, decode=tool.decode)
+    return ctx.schedule(StepKind.TOOL, tool.name, arguments, options=dict(tool.options), decode=tool.decode)
 
 
 async def approved(ctx: Context[Any], tool: Tool[Any, R], arguments: dict[str, Any]) -> R:

@@ -60,7 +60,7 @@ class Shape(Generic[T]):
             BadInput, BadOutput: it does not fit the annotation.
             NotJson: it holds something that has no JSON form.
         """
-        if type(value) is self._plain and codec.is_plain(value):
+        if _fits(value, self._plain):
             return value
         try:
             checked = self._adapter.validate_python(value)
@@ -94,6 +94,7 @@ class Arguments:
         self._leading = [parameter.name for parameter in parameters if parameter.kind is positional_only]
         self._notes = {parameter.name: _notes(parameter, descriptions) for parameter in parameters}
         fields = {parameter.name: _field(parameter) for parameter in parameters}
+        self._plain = _plain(parameters)
         make: Any = TypedDict  # (the static form knows literal fields only)
         shape = make("arguments", fields)
         shape.__pydantic_config__ = ConfigDict(extra="forbid", title="Arguments")
@@ -115,6 +116,10 @@ class Arguments:
             BadInput: the arguments do not fit the signature.
             NotJson: one of them has no JSON form.
         """
+        if self._plain is not None and not kwargs:
+            passed = dict(zip(self._plain, args, strict=False))
+            if len(args) == len(passed) and _fit(passed, self._plain):
+                return passed
         try:
             bound = self._signature.bind(*args, **kwargs).arguments
         except TypeError as error:
@@ -134,6 +139,8 @@ class Arguments:
         """
         if not isinstance(arguments, Mapping):
             raise BadInput(target=self._target, reason="the arguments are not a JSON object")
+        if self._plain is not None and _fit(arguments, self._plain):
+            return dict(arguments)
         try:
             return self._adapter.validate_json(codec.dumps(arguments, what=self._target))
         except ValidationError as error:
@@ -174,6 +181,22 @@ def as_object(schema: Mapping[str, Any], field: str) -> tuple[dict[str, Any], bo
     if "$defs" in schema:
         outer["$defs"] = schema["$defs"]
     return outer, True
+
+
+def _plain(parameters: Sequence[inspect.Parameter]) -> dict[str, type] | None:
+    """The types by name, if all may be passed by position and are plain: nothing is to be checked but that."""
+    named = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    plain = all(parameter.kind in named and parameter.annotation in _PLAIN for parameter in parameters)
+    return {parameter.name: parameter.annotation for parameter in parameters} if plain else None
+
+
+def _fit(values: Mapping[str, Any], kinds: Mapping[str, type]) -> bool:
+    """Whether there is one plain value of each of these kinds."""
+    return values.keys() == kinds.keys() and all(_fits(value, kinds[name]) for name, value in values.items())
+
+
+def _fits(value: Any, kind: type | None) -> bool:
+    return type(value) is kind and codec.is_plain(value)
 
 
 def _field(parameter: inspect.Parameter) -> Any:

@@ -28,7 +28,9 @@ _HOW = "Write: @app.tool above async def name(tc: ToolContext, argument: str) ->
 
 
 class Tool(Generic[P, R]):
-    """A declared tool. ``spec`` is what is published of it; handlers use it with ``ctx.call(tool, …)``."""
+    """A declared tool. ``spec`` is what is published of it, ``options`` what the journal keeps with each of its steps;
+    handlers use it with ``ctx.call(tool, …)``.
+    """
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class Tool(Generic[P, R]):
             probe=probe is not None,
             **policy,
         )
+        self.options = _options(self.spec)
         names = [parameter.name for parameter in parameters]
         self._probe = None if probe is None else Probe(probe, tool=self._target, parameters=names, scope=scope)
         update_wrapper(cast("Any", self), fn)
@@ -232,3 +235,13 @@ def _check_context_place(parameters: list[inspect.Parameter], what: str) -> None
             raise BadDeclaration(what=what, reason="ToolContext is not its first parameter", fix=_HOW)
         if parameter.name == "tc" and parameter.annotation is inspect.Parameter.empty:
             raise BadDeclaration(what=what, reason="tc has no annotation", fix="Write tc: ToolContext")
+
+
+def _options(spec: ToolSpec) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "app": spec.app,
+        "effect": str(spec.effect),
+        "timeout": spec.timeout,
+        "retry": spec.retry.model_dump(),
+    }
+    return options | {"probe": True} if spec.probe else options

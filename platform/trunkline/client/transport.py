@@ -148,7 +148,7 @@ class Straight:
         return begun.run
 
     async def run(self, run: str) -> dict[str, Any]:
-        return asdict(await runs.get(self.db, self.tenant, run))
+        return asdict(await self.following.ended(self.tenant, run, 0.0))
 
     async def ended(self, run: str, seconds: float) -> dict[str, Any]:
         return asdict(await self.following.ended(self.tenant, run, seconds))

@@ -67,6 +67,7 @@ async def _serve(desk: Desk, stop: asyncio.Event, on_ready: Callable[[str], None
         layered(desk),
         host=settings.host,
         port=settings.port,
+        http="httptools",
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -25,12 +25,12 @@ from trunkline.domain.errors import AppendRefused, Fenced, TrunklineError
 from trunkline.engine.fairness import FairQueue
 from trunkline.observe import faults, logs, metrics
 from trunkline.store.changes import Append, ApprovalAsked, BondMade, DeadLetter, RunChange, SnapshotMade, TimerSet
-from trunkline.store.database import Connection, Database, Unreachable
+from trunkline.store.database import Database, Unreachable
 from trunkline.store.failures import passes, reason, rolled_back
 from trunkline.store.group import Group, Item, Then
 from trunkline.store.own_connection import OwnConnection
 from trunkline.store.sql import append_statement, standing_statement
-from trunkline.store.statement import SESSION, Statement
+from trunkline.store.statement import SESSION
 
 __all__ = [
     "Append", "AppendStats", "Appender", "ApprovalAsked", "BondMade", "DeadLetter", "RunChange", "SnapshotMade",
@@ -203,13 +203,13 @@ class Appender:
         while True:
             began = time.perf_counter()
             try:
-                connection = await self._own.get()
+                await self._own.get()
                 await faults.reach("commit-begun")
-                answer = await self._execute(connection, statement, group)
+                answer = await self._own.rows(statement, group.parameters)
                 await faults.reach("commit-sent")
                 passed = {row[0] for row in answer if row[0]}
                 if uncertain and len(passed) < len(group.chains) and group.entries:
-                    passed |= {row[0] for row in await self._execute(connection, standing_statement(), group)}
+                    passed |= {row[0] for row in await self._own.rows(standing_statement(), group.parameters)}
             except (psycopg.Error, OSError) as error:
                 if not passes(error):
                     raise
@@ -220,13 +220,6 @@ class Appender:
                 self._count(group, passed, time.perf_counter() - began)
                 self._wake_told(answer)
                 return passed
-
-    async def _execute(self, connection: Connection, statement: Statement, group: Group) -> list[tuple[Any, ...]]:
-        parameters = [group.parameters[name] for name in statement.names]
-        cursor = psycopg.AsyncRawCursor(connection)
-        async with self._own.planned(connection):
-            await cursor.execute(statement.text, parameters, prepare=True, binary=True)
-        return await cursor.fetchall()
 
     def _wake_told(self, answer: Sequence[tuple[Any, ...]]) -> None:
         if self._wake is not None:

@@ -28,6 +28,7 @@ from trunkline.observe import logs
 from trunkline.settings import Settings
 from trunkline.store.arrays import register_arrays
 from trunkline.store.failures import passes, reason
+from trunkline.store.listening import ListeningConnection
 from trunkline.store.lookups import Lookups
 from trunkline.store.own_connection import check_open
 
@@ -170,7 +171,7 @@ class Database:
         ``planned`` has these server settings.
         """
         conninfo = self._conninfo if self._pooled else _with_settings(self._conninfo, settings)
-        connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, **_prepared(not self._pooled))
+        connection = await ListeningConnection.connect(conninfo, autocommit=True, **_prepared(not self._pooled))
         await _configure(connection)
         return connection
 

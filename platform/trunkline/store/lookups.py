@@ -38,13 +38,9 @@ class Lookups:
             sent = False
             try:
                 await self._own.check()
-                connection = await self._own.get()
+                await self._own.get()
                 sent = True
-                cursor = psycopg.AsyncRawCursor(connection)
-                values = [parameters[name] for name in statement.names]
-                async with self._own.planned(connection):
-                    await cursor.execute(statement.text, values, prepare=True, binary=True)
-                found = await cursor.fetchall()
+                found = await self._own.rows(statement, parameters)
             except (psycopg.Error, OSError) as error:
                 await self.close()
                 if not passes(error):

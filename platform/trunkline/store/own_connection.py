@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from trunkline.store.failures import reason
+from trunkline.store.statement import Statement
 
 if TYPE_CHECKING:
     from trunkline.store.database import Connection, Database
@@ -35,6 +36,15 @@ class OwnConnection:
             except psycopg.Error as error:  # whatever it is, it says nothing of what was to be sent
                 raise psycopg.OperationalError(reason(error)) from error
         return self._connection
+
+    async def rows(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """What the statement answers (``psycopg.Error`` or ``OSError`` when it does not)."""
+        connection = await self.get()
+        cursor = psycopg.AsyncRawCursor(connection)
+        values = [parameters[name] for name in statement.names]
+        async with self.planned(connection):
+            await cursor.execute(statement.text, values, prepare=True, binary=True)
+        return await cursor.fetchall()
 
     def planned(self, connection: Connection) -> AbstractAsyncContextManager[Any]:
         """Around one statement on what ``get`` gave."""

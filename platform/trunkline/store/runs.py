@@ -42,9 +42,10 @@ class Run:
     ended_at: float | None
     deadline: float | None
     restarts: int
-    waits_because: str  # an agent is paused: its own, so that it does not begin, or that of a run that it asked
+    waits_because: str = ""  # an agent is paused: its own, so that it does not begin, or that of a run that it asked
 
 
+_WAITING = (RunStatus.ACCEPTED, RunStatus.RUNNING, RunStatus.WAITING)
 ERASED = {"type": "Erased", "message": "the instance was erased", "retryable": False}
 
 # However deep it stands among the runs that were asked on its behalf, and as far as a look at a page of runs may go.
@@ -63,18 +64,21 @@ _ROW = """
 select id::text, tenant, instance::text, agent, key, status, handler, definition, code, {values}, error, usage,
        cost_usd::float8, parked_reason, parked_detail, coalesce(next_actions, '[]'), coalesce(parent_run::text, ''),
        extract(epoch from created_at)::float8, extract(epoch from started_at)::float8,
-       extract(epoch from ended_at)::float8, extract(epoch from deadline)::float8, restarts,
-       coalesce((select 'its agent is paused: ' || p.reason from pauses p
-                 where runs.status = 'accepted' and p.tenant = runs.tenant and p.agent = runs.agent),
-                ({asked}), '')
+       extract(epoch from ended_at)::float8, extract(epoch from deadline)::float8, restarts
 """
-_WHOLE = _ROW.format(values="input, output", asked=_ASKED) + "from runs\n"
+_BECAUSE = f"""
+coalesce((select 'its agent is paused: ' || p.reason from pauses p
+          where runs.status = 'accepted' and p.tenant = runs.tenant and p.agent = runs.agent), ({_ASKED}), '')
+"""  # noqa: S608 — a constant of ours
+_WHOLE = _ROW.format(values="input, output") + "from runs\n"
+_EXPLAINED = _ROW.format(values="input, output") + f", {_BECAUSE} from runs\n"
+_WHY = _BECAUSE.join(["select ", " from runs where id = %s"])
 _NEWEST = pages.NEWEST.format(table="runs")
-_LISTED = _ROW.format(values="null, null", asked=_ASKED) + f", {pages.MARK} from runs\n"
+_LISTED = _ROW.format(values="null, null") + f", {_BECAUSE}, {pages.MARK} from runs\n"
 
 
 async def get(db: Database, tenant: str, run: str) -> Run:
-    """One run, whole.
+    """One run, whole, without ``waits_because``.
 
     Raises:
         UnknownRun: the tenant has no such run, or ``run`` is not a run's id at all.
@@ -87,6 +91,16 @@ async def get(db: Database, tenant: str, run: str) -> Run:
     if row is None:
         raise UnknownRun(run=run)
     return _run(row)
+
+
+async def explained(db: Database, run: Run) -> Run:
+    """``run`` with ``waits_because``, which takes Postgres longer to plan than all of ``get``."""
+    if run.status not in _WAITING:
+        return run
+    async with db.connection() as connection:
+        cursor = await connection.execute(_WHY, [run.id])
+        row = await cursor.fetchone()
+    return replace(run, waits_because=row[0] if row else "")
 
 
 async def list_runs(
@@ -125,15 +139,13 @@ where instance = %s and status in ('accepted', 'running', 'waiting', 'parked')
 """
 
 
-async def ended_among(db: Database, runs: Sequence[str]) -> dict[str, RunStatus]:
-    """Those of ``runs`` that have ended, and how."""
+async def ended_among(db: Database, runs: Sequence[str]) -> dict[str, Run]:
+    """Those of ``runs`` that have ended, whole."""
     if not runs:
         return {}
     async with db.connection() as connection:
-        cursor = await connection.execute(
-            "select id::text, status from runs where id = any(%s) and ended_at is not null", [Ids(runs)]
-        )
-        return {run: RunStatus(status) for run, status in await cursor.fetchall()}
+        cursor = await connection.execute(_WHOLE + "where id = any(%s) and ended_at is not null", [Ids(runs)])
+        return {row[0]: _run(row) for row in await cursor.fetchall()}
 
 
 async def erased_among(db: Database, runs: Sequence[str]) -> set[str]:
@@ -149,7 +161,7 @@ async def open_of(db: Database, instance: str) -> list[Run]:
     """The instance's runs that have not ended, oldest first."""
     async with db.connection() as connection:
         cursor = await connection.execute(
-            _WHOLE + "where instance = %s and status in ('accepted', 'running', 'waiting', 'parked')"
+            _EXPLAINED + "where instance = %s and status in ('accepted', 'running', 'waiting', 'parked')"
             " order by runs.created_at, runs.id",
             [instance],
         )

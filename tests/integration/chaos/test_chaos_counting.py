@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trunkline.access.entrance import request
+from trunkline.access.letters import request
 from trunkline.chaos.counting import count
 from trunkline.domain.effects import Begun
 from trunkline.domain.ids import new_id

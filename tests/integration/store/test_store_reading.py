@@ -49,7 +49,9 @@ async def test_runs_are_filtered(db: Database, appender: Appender) -> None:
     assert len((await runs.list_runs(db, TENANT, agent=AGENT))[0]) == 2
     assert (await runs.list_runs(db, TENANT, agent="none"))[0] == []
     assert (await runs.list_runs(db, "another"))[0] == []
-    assert await runs.ended_among(db, [letter.run, new_id()]) == {letter.run: RunStatus.FAILED}
+    whole = await runs.get(db, TENANT, letter.run)
+    assert whole.status is RunStatus.FAILED
+    assert await runs.ended_among(db, [letter.run, new_id()]) == {letter.run: whole}
     assert await runs.open_of(db, lease.instance) == []
 
 

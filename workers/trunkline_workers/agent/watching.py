@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,7 @@ def watch(activation: Activation, live: Live, step: OpenStep) -> None:
         wait = step.started.begin_by + timeout + GRACE - activation.office.clock.real()
     else:
         wait = (timeout + QUEUE_WAIT) * min(2.0 ** (step.attempt - 1), MOST_PATIENT)
-    live.remote.issued.setdefault(step.scheduled.key, asyncio.get_running_loop().time())
+    live.remote.issued.setdefault(step.scheduled.key, activation.office.time())
     activation.look_again(live, step.scheduled.key, wait)
 
 
