@@ -132,8 +132,8 @@ async def test_an_outage_while_a_lease_is_taken_leaves_nothing_lying(
             raise Unreachable(reason="it was away for a moment")
         return await real(*arguments)
 
+    monkeypatch.setattr(room, name, once)
     async with Worker(exchange.settings):
-        monkeypatch.setattr(room, name, once)
         await exchange.until_held("patient", "outage")
         await exchange.post("patient", "outage", SIGNAL, GO, run=run)
         assert (await exchange.until(run, "completed")).output == "well on 2"
