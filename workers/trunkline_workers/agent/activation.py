@@ -315,9 +315,15 @@ class Activation:
             return False
         return all(live.driver is None or live.parked or live.driver.waiting for live in self.runs.values())
 
+    def flush(self) -> None:
+        """Send out the calls that wait for their turn: another worker takes all that is open to be out."""
+        if self._window is not None:
+            self._window.flush()
+
     def close(self) -> None:
         """Leave memory. Nothing is journalled; contexts that are still in somebody's hands raise from now on."""
         self.closed = True
+        self._window = None  # it points back here, and garbage in rings stays for long
         for step in self.local.values():
             step.stop()
         for live in self.runs.values():

@@ -300,7 +300,7 @@ class Registry:
         if not activations:
             return
         for activation in activations:
-            activation.window.flush()
+            activation.flush()
             activation.close()
             self._held.pop(activation.lease.instance, None)
         given = [(one.lease.instance, one.lease.epoch) for one in activations]
@@ -331,7 +331,7 @@ class Registry:
         if activation.closed:
             return
         if not isinstance(error, Fenced | Unreachable):
-            activation.window.flush()
+            activation.flush()
         activation.close()
         lease = activation.lease
         self._held.pop(lease.instance, None)
