@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
@@ -28,7 +29,7 @@ async def resting(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     monkeypatch.setattr(pace, "LONGEST", 3600.0)
     monkeypatch.setattr(pace, "SHARE", 1e9)
     async with AsyncExitStack() as stack:
-        exchange = await Exchange.open(settings.model_copy(update={"ack_wait": 1.0}), stack)
+        exchange = await Exchange.open(settings.model_copy(update={"ack_wait": 60.0}), stack)
         exchange.router.pace.behind = lambda: True
         await exchange.subscribe("orders", FOR_ONE)
         await exchange.publish(event(0))
@@ -65,7 +66,8 @@ async def test_a_router_with_time_takes_what_another_leaves(resting: Exchange, e
         await resting.publish(event(number))
     await eventually(lambda: _only_in_hand(resting))
     assert len(await resting.mail()) >= COUNT - pace.MOST
-    await resting.router.stop()  # at once, and what it had in hand is another's
+    async with asyncio.timeout(10):  # it would wait for a batch at hand for a third of ack_wait
+        await resting.router.stop()
     await eventually(resting.settled)
     await other.stop()
     assert len(await resting.mail()) == COUNT
