@@ -18,7 +18,7 @@ MANY = 300
 
 
 class Server(asyncio.Protocol):
-    """Listens as uvicorn does (it is the protocol of each connection, too), and notes in which turn of the loop each connection was taken in."""
+    """Listens as uvicorn does, is the protocol of each connection, and notes the turn in which it was taken in."""
 
     def __init__(self) -> None:
         self.turn = 0
