@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.overload.exchange import Exchange, until
 
 LOOK_EVERY = 0.5  # seconds
+TOLD_EVERY = 5.0  # seconds of the memory curve
 DRAINED_WITHIN = 900.0  # seconds
 
 _MARK = "select coalesce(max(created_at), 'epoch')::text from runs"
@@ -58,6 +59,7 @@ async def phase(ours: Exchange, way: str, rate: float, seconds: float, name: str
         "drained_after_s": round(drained - offering, 1),
         "offered_per_s": round(rate, 1),
         "memory_mb": {one: _curve(seen) for one, seen in memory.items()},
+        "memory_mb_every_5_s": {one: _sampled(seen) for one, seen in memory.items()},
     }
 
 
@@ -107,6 +109,10 @@ async def _watch(ours: Exchange, memory: dict[str, list[int]]) -> None:
         for name, size in ours.resident().items():
             memory[name].append(size)
         await asyncio.sleep(LOOK_EVERY)
+
+
+def _sampled(seen: list[int]) -> list[int]:
+    return [round(size / 2**20) for size in seen[:: round(TOLD_EVERY / LOOK_EVERY)]]
 
 
 def _curve(seen: list[int]) -> list[int]:
