@@ -21,7 +21,7 @@ def curve(told: Mapping[str, Any]) -> str:
         body += _panel(told[way], _WAYS[way], place * _PANEL)
     panels = len(ways)
     for way in (one for one in ways if one in told.get("steady", {})):
-        body += _memory(told["steady"][way]["memory_mb_every_5_s"], _WAYS[way], panels * _PANEL)
+        body += _memory(told["steady"][way]["memory_mb_over_time"], _WAYS[way], panels * _PANEL)
         panels += 1
     height = panels * _PANEL + 10
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}">'
@@ -51,22 +51,22 @@ def _panel(phases: Sequence[Mapping[str, Any]], title: str, top: int) -> Iterato
         yield f'<text x="{x}" y="{top + _HEIGHT + 18}" text-anchor="middle">{one["times"]:g}×</text>'
 
 
-def _memory(seen: Mapping[str, Sequence[int]], title: str, top: int) -> Iterator[str]:
+def _memory(looks: Sequence[Mapping[str, float]], title: str, top: int) -> Iterator[str]:
     """Megabytes of our processes while twice of what can be done was offered, and until all was done."""
     across, down = _WIDTH - _LEFT - 130, _HEIGHT - _TOP
-    drawn = {name: seen[name] for name in _PROCESSES if name in seen}
-    most, looks = max(map(max, drawn.values())), max(map(len, drawn.values())) - 1 or 1
-    head = f"{escape(title)}: resident MB over {5 * looks} s at twice, and until all was done"
+    names = [name for name in _PROCESSES if all(name in look for look in looks)]
+    longest, most = looks[-1]["s"], max(look[name] for look in looks for name in names)
+    head = f"{escape(title)}: resident MB over {longest:.0f} s at twice, and until all was done"
     yield f'<text class="head" x="8" y="{top + 22}">{head}</text>'
-    for name, sizes in drawn.items():
-        places = [
-            (f"{_LEFT + across * look / looks:.1f}", f"{top + _TOP + down * (1 - size / most):.1f}")
-            for look, size in enumerate(sizes)
+    for place, name in enumerate(names):
+        points = [
+            f"{_LEFT + across * look['s'] / longest:.1f},{top + _TOP + down * (1 - look[name] / most):.1f}"
+            for look in looks
         ]
-        points = " ".join(map(",".join, places))
-        yield f'<polyline stroke="{_PROCESSES[name]}" stroke-width="2" points="{points}"/>'
-        x, y = places[-1]
-        yield f'<text x="{float(x) + 6:.1f}" y="{float(y) + 4:.1f}">{name} {sizes[-1]} MB</text>'
+        yield f'<polyline stroke="{_PROCESSES[name]}" stroke-width="2" points="{" ".join(points)}"/>'
+        y = top + _TOP + 60 + 18 * place
+        colour = f'style="fill: {_PROCESSES[name]}"'
+        yield f'<text {colour} x="{_LEFT + across + 6}" y="{y}">{name} {looks[-1][name]:.0f} MB</text>'
 
 
 def _rate(one: Mapping[str, Any], name: str) -> float:
