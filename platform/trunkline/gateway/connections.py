@@ -1,7 +1,7 @@
 """New connections are taken in many at a time.
 
 uvloop takes in one of them in each turn of its loop. A turn in which thousands of requests are answered is long, so
-whoever only just connects would wait for many seconds, even if it is to be refused. (asyncio's own loop takes in all.)
+whoever only just connects would wait for many seconds, even if it is to be refused. asyncio's own loops take in all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class Connections:
     def __init__(self, listening: Iterable[socket], protocol: Callable[[], asyncio.Protocol]) -> None:
         self._loop = asyncio.get_running_loop()
         self._protocol = protocol
-        self._sockets = [one.dup() for one in listening]
+        of_itself = isinstance(self._loop, asyncio.BaseEventLoop)
+        self._sockets = [] if of_itself else [one.dup() for one in listening]
         self._tasks: set[asyncio.Task[None]] = set()
         for one in self._sockets:
             one.setblocking(False)
