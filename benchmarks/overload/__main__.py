@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.overload.curve import curve
-from benchmarks.overload.exchange import exchange
+from benchmarks.overload.exchange import Exchange, exchange
 from benchmarks.overload.phases import phase
 from rich.console import Console
 
@@ -39,7 +39,17 @@ async def measure(chosen: argparse.Namespace) -> dict[str, Any]:
                 busy = round(os.getloadavg()[0], 1)
                 told[way].append({"times": times, "saturation_per_s": most, "load_average": busy, **done})
                 _tell(told[way][-1])
+            if chosen.steady:
+                told["steady"] = told.get("steady", {}) | {way: await steady(ours, way, chosen.steady)}
     return told
+
+
+async def steady(ours: Exchange, way: str, seconds: float) -> dict[str, Any]:
+    """Twice of what can be done, for minutes: what grows then has no bound."""
+    found = await phase(ours, "http", 0, SATURATED, "before-steady")
+    done = await phase(ours, way, 2 * found["completed_per_s"], seconds, "steady")
+    _tell(done)
+    return {"saturation_per_s": found["completed_per_s"], "load_average": round(os.getloadavg()[0], 1), **done}
 
 
 def _tell(found: dict[str, Any]) -> None:
@@ -49,7 +59,8 @@ def _tell(found: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="that each phase offers")
-    parser.add_argument("--times", type=float, nargs="+", default=[0.5, 1.0, 2.0, 5.0])
+    parser.add_argument("--times", type=float, nargs="*", default=[0.5, 1.0, 2.0, 5.0])
+    parser.add_argument("--steady", type=float, default=0.0, help="seconds at twice, to see what memory does")
     parser.add_argument("--backlog", type=int, default=500, help="TRUNKLINE_MAX_BACKLOG; by default it is 10,000")
     parser.add_argument("--ways", nargs="+", choices=["http", "nats"], default=["http", "nats"])
     parser.add_argument("--result", type=Path, default=RESULT)

@@ -1,4 +1,4 @@
-"""The phases as a picture: what was completed, accepted and shed a second, by what was offered."""
+"""The phases as a picture: what was completed, accepted and shed a second, by what was offered; memory over time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 _WIDTH, _HEIGHT, _LEFT, _TOP, _PANEL = 760, 250, 70, 40, 300  # pixels
 _STYLE = "text { font: 12px sans-serif; fill: #24292f } .head { font-weight: bold } polyline { fill: none }"
 _LINES = {"completed": "#1f6feb", "accepted": "#2da44e", "shed": "#d29922"}
+_PROCESSES = {"agents": "#1f6feb", "gateway": "#2da44e", "supervisor": "#d29922"}
 _WAYS = {"http": "POST …/runs", "nats": "events"}
 
 
@@ -18,7 +19,11 @@ def curve(told: Mapping[str, Any]) -> str:
     ways = [way for way in _WAYS if way in told]
     for place, way in enumerate(ways):
         body += _panel(told[way], _WAYS[way], place * _PANEL)
-    height = len(ways) * _PANEL + 10
+    panels = len(ways)
+    for way in (one for one in ways if one in told.get("steady", {})):
+        body += _memory(told["steady"][way]["memory_mb_over_time"], _WAYS[way], panels * _PANEL)
+        panels += 1
+    height = panels * _PANEL + 10
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}">'
     return "\n".join(
         [head, f"<style>{_STYLE}</style>", '<rect width="100%" height="100%" fill="white"/>', *body, "</svg>", ""]
@@ -44,6 +49,24 @@ def _panel(phases: Sequence[Mapping[str, Any]], title: str, top: int) -> Iterato
     for one in phases:
         x = at(one["times"], 0).split(",")[0]
         yield f'<text x="{x}" y="{top + _HEIGHT + 18}" text-anchor="middle">{one["times"]:g}×</text>'
+
+
+def _memory(looks: Sequence[Mapping[str, float]], title: str, top: int) -> Iterator[str]:
+    """Megabytes of our processes while twice of what can be done was offered, and until all was done."""
+    across, down = _WIDTH - _LEFT - 130, _HEIGHT - _TOP
+    names = [name for name in _PROCESSES if all(name in look for look in looks)]
+    longest, most = looks[-1]["s"], max(look[name] for look in looks for name in names)
+    head = f"{escape(title)}: resident MB over {longest:.0f} s at twice, and until all was done"
+    yield f'<text class="head" x="8" y="{top + 22}">{head}</text>'
+    for place, name in enumerate(names):
+        points = [
+            f"{_LEFT + across * look['s'] / longest:.1f},{top + _TOP + down * (1 - look[name] / most):.1f}"
+            for look in looks
+        ]
+        yield f'<polyline stroke="{_PROCESSES[name]}" stroke-width="2" points="{" ".join(points)}"/>'
+        y = top + _TOP + 60 + 18 * place
+        colour = f'style="fill: {_PROCESSES[name]}"'
+        yield f'<text {colour} x="{_LEFT + across + 6}" y="{y}">{name} {looks[-1][name]:.0f} MB</text>'
 
 
 def _rate(one: Mapping[str, Any], name: str) -> float:

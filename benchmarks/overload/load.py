@@ -106,19 +106,21 @@ async def saturate(send: Send, seconds: float, postgres: str) -> Heard:
     until = time.perf_counter() + seconds
     ended = begun = 0
     connection = await psycopg.AsyncConnection[tuple[int]].connect(postgres, autocommit=True)
-    before = await _ended(connection)
+    row = await (await connection.execute("select clock_timestamp()::text")).fetchone()
+    since = str(row[0]) if row else ""
     while (now := time.perf_counter()) < until:
         for _ in range(IN_FLIGHT - (begun - ended)):
             sending.add(asyncio.create_task(send(begun, now, heard)))
             begun += 1
         await asyncio.sleep(LOOK_EVERY)
-        ended = await _ended(connection) - before
+        refused = sum(heard.answered.values()) - len(heard.runs)
+        ended = await _ended(connection, since) + refused
     await asyncio.wait(sending, timeout=PATIENCE)
     return heard
 
 
-async def _ended(connection: psycopg.AsyncConnection[tuple[int]]) -> int:
-    row = await (await connection.execute("select count(*) from runs where ended_at is not null")).fetchone()
+async def _ended(connection: psycopg.AsyncConnection[tuple[int]], since: str) -> int:
+    row = await (await connection.execute("select count(*) from runs where ended_at > %s", [since])).fetchone()
     assert row is not None
     return row[0]
 

@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.overload.exchange import Exchange, until
 
 LOOK_EVERY = 0.5  # seconds
+TOLD_EVERY = 5.0  # seconds of the memory curve
 DRAINED_WITHIN = 900.0  # seconds
 
 _MARK = "select coalesce(max(created_at), 'epoch')::text from runs"
@@ -39,7 +40,8 @@ async def phase(ours: Exchange, way: str, rate: float, seconds: float, name: str
     """
     mark = await ours.one(_MARK)
     memory: dict[str, list[int]] = defaultdict(list)
-    watching = asyncio.create_task(_watch(ours, memory))
+    curve: list[dict[str, float]] = []
+    watching = asyncio.create_task(_watch(ours, memory, curve))
     began, begun_at = time.monotonic(), await ours.one(_NOW)
     heard = await _offered(ours, way, rate, seconds, name)
     ended_at = await ours.one(_NOW)
@@ -58,6 +60,7 @@ async def phase(ours: Exchange, way: str, rate: float, seconds: float, name: str
         "drained_after_s": round(drained - offering, 1),
         "offered_per_s": round(rate, 1),
         "memory_mb": {one: _curve(seen) for one, seen in memory.items()},
+        "memory_mb_over_time": curve,
     }
 
 
@@ -102,10 +105,15 @@ async def _said(ours: Exchange, mark: str, heard: dict[str, Any]) -> dict[str, A
     }
 
 
-async def _watch(ours: Exchange, memory: dict[str, list[int]]) -> None:
+async def _watch(ours: Exchange, memory: dict[str, list[int]], curve: list[dict[str, float]]) -> None:
+    """``curve`` has the seconds since the beginning, and MB by process."""
+    began = time.monotonic()
     while True:
-        for name, size in ours.resident().items():
+        resident, at = ours.resident(), time.monotonic() - began
+        for name, size in resident.items():
             memory[name].append(size)
+        if at >= len(curve) * TOLD_EVERY:
+            curve.append({"s": round(at, 1), **{name: round(size / 2**20, 1) for name, size in resident.items()}})
         await asyncio.sleep(LOOK_EVERY)
 
 

@@ -138,7 +138,6 @@ class Consumption:
         self.spec = spec
         self.in_flight = 0
         self._bus, self._handler, self._capacity = bus, handler, max(1, capacity)
-        self._least = max(1, self._capacity // 4)  # a request for fewer waits for the others to run out
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{bus.subjects.stream_name(spec.stream)}.{spec.durable}"
         self._loop = asyncio.get_running_loop()
         self._inbox: Inbox | None = None
@@ -183,6 +182,11 @@ class Consumption:
 
     def resume(self) -> None:
         self._paused = False
+        self._pull()
+
+    def limit(self, capacity: int) -> None:
+        """From now on at most so many messages in the handler's hands. What was asked for before may still come."""
+        self._capacity = max(1, capacity)
         self._pull()
 
     def renew(self) -> None:
@@ -253,7 +257,8 @@ class Consumption:
         if inbox is None or self._paused or self._repair is not None:
             return
         room = self._capacity - self.in_flight - inbox.asked
-        if room >= self._least or (room > 0 and not inbox.asked):
+        # A request for few waits for the others to run out.
+        if room >= max(1, self._capacity // 4) or (room > 0 and not inbox.asked):
             inbox.ask(room)
 
     # --- repair -----------------------------------------------------------------------------------------------------

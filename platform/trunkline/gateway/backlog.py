@@ -2,7 +2,8 @@
 
 What waits in INBOX is what no worker has room for. It costs rows and no memory, and all of it is done in the end; but
 accepting ever more would take time from doing it, and everybody would wait longer. Signals and decisions are for what
-has begun, and are taken all the same. The numbers are looked up while somebody asks for runs, and not otherwise.
+has begun, and are taken all the same. The numbers are looked up while somebody asks for runs, and on until none of them
+refuses anybody: whoever comes after a quiet time is not sent away for what was before it.
 """
 
 from __future__ import annotations
@@ -51,9 +52,15 @@ class Backlog:
             metrics.shed.labels(reason="backlog").inc()
             raise AgentBusy(agent=agent)
 
+    @property
+    def _full(self) -> bool:
+        """Whether somebody would be refused just now."""
+        return any(waiting >= self._most for waiting in self._waiting.values())
+
     async def _watch(self, bus: Bus) -> NoReturn:
         while True:
-            await self._asked.wait()
+            if not self._full:
+                await self._asked.wait()
             self._asked.clear()
             try:
                 self._waiting = await stored.subjects(bus, "INBOX")

@@ -181,10 +181,11 @@ async def begin(request: Request, agent: str, key: str | None, wait: float, idem
         TrunklineError: it is not accepted.
     """
     desk = desk_of(request)
-    tenant, body = desk.tenant(request), await desk.body(request)
+    tenant = desk.tenant(request)
+    desk.backlog.check(tenant, agent)  # before the body is read: sending away has to be cheap
+    body = await desk.body(request)
     if not isinstance(body, dict) or "input" not in body:
         raise BadInput(target=f"agent {agent!r}", reason='the body is not {"input": …}')
-    desk.backlog.check(tenant, agent)
     begun = await desk.entrance.begin(
         tenant, agent, key, body["input"], idempotency_key=idempotency_key, deadline=body.get("deadline")
     )

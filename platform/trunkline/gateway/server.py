@@ -7,12 +7,14 @@ import ipaddress
 from collections.abc import Callable
 from contextlib import suppress
 from socket import socket
+from typing import Any
 
 import uvicorn
 
 from trunkline.bus.connection import Bus
 from trunkline.domain.errors import NotConfigured, Unavailable
 from trunkline.gateway.app import layered
+from trunkline.gateway.connections import BACKLOG, Connections
 from trunkline.gateway.desk import Desk
 from trunkline.observe import logs
 from trunkline.settings import Settings
@@ -72,6 +74,7 @@ async def _serve(desk: Desk, stop: asyncio.Event, on_ready: Callable[[str], None
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=DRAIN,
+        backlog=BACKLOG,
     )
     server = _Server(config, on_ready, desk.following.close)
     joining = asyncio.create_task(_join(desk))
@@ -128,6 +131,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Those who listen come again at once: they are let go when this door is closed, and not before."""
+        self._connections.close()
         for server in self.servers:
             server.close()
         self._let_go()
@@ -145,8 +149,16 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        listening = [one for server in self.servers for one in server.sockets]
+        self._connections = Connections(listening, self._protocol)
+        host, port = listening[0].getsockname()[:2]
         self._on_ready(f"http://{host}:{port}")
+
+    def _protocol(self) -> asyncio.Protocol:
+        """As uvicorn makes one for each connection."""
+        kind: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        return made
 
 
 def _is_loopback(host: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,10 +11,12 @@ import pytest
 from integration.agents.conftest import Exchange, Worker
 from integration.agents.hands import Hands, hands
 from trunkline.domain.status import EnvelopeKind
+from trunkline.engine.replay import RunDriver
 from trunkline.observe import metrics
 from trunkline.settings import Settings
 from trunkline.store import leases
 from trunkline.store.audit import audit
+from trunkline_workers.agent.activation import Activation
 
 __all__ = ["hands"]
 
@@ -36,6 +40,19 @@ class Evicted:
 @pytest.fixture
 def evicted() -> Evicted:
     return Evicted()
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Nothing is freed but by its last reference."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def in_memory(*types: type) -> int:
+    return sum(isinstance(one, types) for one in gc.get_objects())
 
 
 def changed(exchange: Exchange, **settings: Any) -> Settings:
@@ -149,3 +166,19 @@ async def test_idle_instances_leave_by_age_and_are_woken_by_replay(exchange: Exc
         assert await held(exchange) == 0
         assert await wake_up(exchange, asleep) == [f"{key} on 2" for key in keys]
     assert evicted["age"] >= 300
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_what_has_left_memory_waits_for_no_garbage_collection(exchange: Exchange, hands: Hands) -> None:
+    """A worker looks for rings of garbage seldom, because it holds so much: what leaves must not be one."""
+    before = in_memory(Activation, RunDriver)
+    async with Worker(changed(exchange, idle_after=0.2)):
+        asleep = await put_to_sleep(exchange, *[f"k{n}" for n in range(20)])
+        for n in range(20):
+            ended = await exchange.request("child", f"c{n}", n)
+        await exchange.until(ended, "completed")
+        asked = await exchange.request("finder", "f", 1)
+        await hands.answer(await hands.item(), "done")
+        await exchange.until(asked, "completed")
+        await until_gone(exchange, *asleep)
+        await exchange.eventually(lambda: in_memory(Activation, RunDriver) == before, every=0.2)

@@ -169,6 +169,26 @@ async def test_an_awaitable_is_worked_on_beside_the_next_message(bus: Bus) -> No
     assert sorted(heard.bodies) == [b"bad", b"good", b"next"]
 
 
+async def test_how_many_may_be_in_hand_can_be_changed(bus: Bus) -> None:
+    heard = Heard(then=None)
+    consumption = await bus.consume(work(bus), heard, capacity=10)
+    await put(bus, *[b"%d" % number for number in range(30)])
+    await heard.count(10)
+    consumption.limit(2)
+    for delivery in heard.deliveries[:8]:
+        delivery.ack()
+    more = asyncio.create_task(heard.count(11))
+    await bus.drain()
+    assert (consumption.in_flight, len(heard.bodies)) == (2, 10)
+    for delivery in heard.deliveries[8:]:
+        delivery.ack()
+    await more
+    await heard.count(12)
+    assert consumption.in_flight == 2
+    consumption.limit(18)
+    await heard.count(28)
+
+
 async def test_stopping_hands_back_what_was_asked_for_and_keeps_what_is_in_hand(bus: Bus, eventually: Any) -> None:
     kept = Heard(then=None)
     leaving = await bus.consume(work(bus, ack_wait=60.0), kept, capacity=3)

@@ -51,7 +51,9 @@ def gateway(settings: Settings, run_service: Any) -> Any:
 
 @asynccontextmanager
 async def half_sent(url: str, body: bytes, **headers: str) -> AsyncIterator[Any]:
-    """A start whose body has not come whole yet; calling what this gives sends the rest, and returns the answer."""
+    """A start whose body has not come whole yet; calling what this gives sends the rest (or
+    only some of it), and returns the answer.
+    """
     host, port = url.removeprefix("http://").rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))
     head = f"POST {RUNS} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n"
@@ -59,9 +61,9 @@ async def half_sent(url: str, body: bytes, **headers: str) -> AsyncIterator[Any]
     writer.write(head.encode() + b"\r\n" + body[:1])
     await writer.drain()
 
-    async def rest() -> bytes:
-        writer.write(body[1:])
-        return await reader.readuntil(b"}}")
+    async def rest(more: bytes = body[1:], until: bytes = b"}}") -> bytes:
+        writer.write(more)
+        return await reader.readuntil(until)
 
     yield rest
     writer.close()
@@ -158,6 +160,8 @@ async def test_when_too_much_waits_for_workers_no_run_begins_and_all_else_is_tak
         assert (answer.status_code, answer.json()["type"]) == (503, "urn:trunkline:agent-busy")
         assert answer.headers["retry-after"] == "1"
         assert len(accepted) >= 3
+        async with half_sent(url, b'{"input": "well"}') as rest:  # what is refused need not be read
+            assert b" 503 " in await asyncio.wait_for(rest(b"", b"\r\n"), 10)
         assert (await http.post(f"/v1/runs/{accepted[0]}/signals/go", json="on")).status_code == 202
         assert len((await http.get("/v1/runs?limit=500")).json()["items"]) == len(accepted)
 

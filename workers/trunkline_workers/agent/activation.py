@@ -188,7 +188,7 @@ class Activation(Driving):
         return self._window
 
     def send_all(self) -> None:
-        """The instance goes to another worker: what waits in its window is sent."""
+        """Send out the calls that wait for their turn: another worker takes all that is open to be out."""
         if self._window is not None:
             self._window.flush()
 
@@ -342,6 +342,7 @@ class Activation(Driving):
     def close(self) -> None:
         """Leave memory. Nothing is journalled; contexts that are still in somebody's hands raise from now on."""
         self.closed = True
+        self._window = None  # it points back here, and garbage in rings stays for long
         for step in (self.local or {}).values():
             step.stop()
         for live in self.runs.values():

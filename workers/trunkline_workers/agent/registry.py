@@ -37,6 +37,7 @@ log = logs.get("registry")
 
 BATCH = 256
 MOST_WANTED = 2048  # instances that wait for their lease; further wakes stay on the bus meanwhile
+ENOUGH = 2 * BATCH  # … at which whoever brings more of them is to give way
 SWEEP = 0.25  # seconds
 SOON = 0.01  # seconds until it is looked again whether those that are here leave time for others
 AGAIN_AFTER = 1.0  # seconds from a turn that could not be recorded to the next try
@@ -94,6 +95,13 @@ class Registry:
     def full(self) -> bool:
         """Whether wakes for further instances are to go to others, or to wait."""
         return self._crowded or len(self._wanted) >= MOST_WANTED
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is enough to be taken up for now. Those that wait for their paused agent do not count."""
+        if self._crowded or len(self._wanted) < ENOUGH:
+            return self._crowded
+        return sum(wake.agent not in self._office.pauses for wake in self._wanted.values()) >= ENOUGH
 
     def every(self, act: Callable[[Activation], None]) -> None:
         """Do something to every activation."""

@@ -106,6 +106,7 @@ class AgentWorker:
         self._parts += self.registry.start()
         stack.push_async_callback(self.registry.stop)
         self._router.near = self._near
+        self._router.pace.behind = self._behind
         await self._listen(stack)
         await self._free()
 
@@ -251,6 +252,10 @@ class AgentWorker:
             return False
         self.registry.look(wake)
         return True
+
+    def _behind(self) -> bool:
+        """Whether the router of this process is to give way."""
+        return self.registry.behind
 
     def _rest(self) -> None:
         """This worker is full, and most of what waits is not for it: it looks at the next ones in a while. (Handing

@@ -23,13 +23,13 @@ from trunkline.store.database import Database
 from trunkline.store.dead_letters import add
 from trunkline.store.failures import reason, refuses
 from trunkline_workers.router.holding import Holding
+from trunkline_workers.router.pace import Pace
 from trunkline_workers.router.reading import Reading, read
 from trunkline_workers.router.routes import Routes
 
 log = logs.get("router")
 
 DURABLE = "router"
-CAPACITY = 2048
 BATCH = 512
 
 
@@ -38,13 +38,15 @@ class Router:
 
     ``near`` is offered each wake first, and says whether it took it: a worker that can run the instance itself spares
     the bus two messages and their acknowledgements. Events are shared out among all routers, and so are the instances.
+    ``pace`` is how it gives way to what has begun there.
     """
 
     def __init__(self, db: Database, bus: Bus, settings: Settings) -> None:
         self.routes = Routes(db)
         self.near: Callable[[Wake], bool] = lambda _: False
+        self.pace = Pace()
         self._db, self._bus, self._settings = db, bus, settings
-        self._gathering = Gathering("router", self._route, most=BATCH, ack_wait=settings.ack_wait)
+        self._gathering = Gathering("router", self._work, most=BATCH, ack_wait=settings.ack_wait)
         self._consumption: Consumption | None = None
         self._holding = Holding()
 
@@ -59,19 +61,26 @@ class Router:
         self._consumption = await self._bus.consume(
             Consumer(stream="EVENTS", durable=DURABLE, ack_wait=self._settings.ack_wait, max_deliver=-1),
             self._gathering.put,
-            capacity=CAPACITY,
+            capacity=self.pace.room(),
         )
 
     async def stop(self) -> None:
         """Take no more; finish the batch at hand, and hand back the rest."""
+        self.pace.end()
         if self._consumption is not None:
             await self._consumption.stop()
         await self._gathering.stop()
         await self.routes.stop()
 
-    async def _route(self, batch: Sequence[Delivery]) -> None:
+    async def _work(self, batch: Sequence[Delivery]) -> None:
+        begun = time.monotonic()
+        await self._route(batch, begun)
+        if self._consumption is not None:
+            self._consumption.limit(self.pace.room())
+        await self.pace.rest(time.monotonic() - begun)
+
+    async def _route(self, batch: Sequence[Delivery], arrived: float) -> None:
         """Decode, find the subscribers, commit, acknowledge, wake."""
-        arrived = time.monotonic()
         readings = [read(delivery, self._settings.max_payload) for delivery in batch]
         await faults.reach("event-received")
         await self._know_of(readings, arrived)
