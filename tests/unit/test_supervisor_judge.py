@@ -140,7 +140,7 @@ def _stalled(begun: float, seconds: float, *, phase: float = 0.0) -> list[float]
 
 
 def _declared(looks: list[float], beats: list[float]) -> bool:
-    """Whether a worker that beats on both lines in turn is ever dead to an observer who, at the same time, goes first."""
+    """Whether a worker that beats on both lines in turn is ever dead to an observer, who goes first at any time."""
     judge, marks, turn = Judge(LEASE), {"w": 0}, 0
     for at, who in sorted([(at, 0) for at in looks] + [(at, 1) for at in beats]):
         if who == 0:
