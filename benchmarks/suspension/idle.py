@@ -15,7 +15,7 @@ from benchmarks.suspension.filling import AGENT, TEMPLATE, fill, key
 
 from trunkline.access.entrance import Entrance
 from trunkline.access.letters import request
-from trunkline.store import deployments, mailbox, pauses, reclaim, retention, runs, schedules, timers, workers
+from trunkline.store import at_hand, mailbox, pauses, reclaim, retention, runs, schedules, timers, workers
 from trunkline.store.accept import accept
 from trunkline.store.database import Database
 from trunkline.supervisor.wakes import wake
@@ -53,7 +53,7 @@ PERIODIC: dict[str, Callable[[Database], Awaitable[object]]] = {
     "runs parked for want of code": lambda db: runs.diverged(db, TENANT, {AGENT: "code"}, limit=1000),
     "paused agents": lambda db: pauses.paused(db, TENANT),
     "mail of a resumed agent": lambda db: pauses.waiting(db, TENANT, AGENT),
-    "current definitions": lambda db: deployments.current_of(db, TENANT, [AGENT]),
+    "what others decide": lambda db: at_hand.look(db, TENANT, [AGENT]),
     "stalest worker": lambda db: workers.silent(db, 1.0),
 }
 

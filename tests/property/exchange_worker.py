@@ -23,6 +23,7 @@ from trunkline_workers.agent.colleagues import Colleagues
 from trunkline_workers.agent.conflicts import Conflicts
 from trunkline_workers.agent.definitions import Definitions
 from trunkline_workers.agent.dispatch import Dispatch
+from trunkline_workers.agent.hearing import Hearing
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.pauses import Pauses
 from trunkline_workers.agent.permits import Permits
@@ -81,6 +82,8 @@ class Worker:
         self.registry = WatchedRegistry(line, wire, office, app.agents)  # type: ignore[arg-type]
         self.registry.faults = world.watch.faults
         self._permits = Permits(wire, line, self.registry, self.worker_id, world.settings.lease)  # type: ignore[arg-type]
+        # Who has an item in hand here dies with it: no earlier execution is alive when somebody else asks.
+        self._permits._hearing = Hearing(wire, 0.0)  # type: ignore[arg-type]
         self._replies = Replies(line, self.registry, dispatch, world.settings.ack_wait)
         self._parts = [self.appender.start(), *self.registry.start()]
 

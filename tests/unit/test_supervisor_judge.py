@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -128,6 +128,49 @@ def test_a_heartbeat_of_a_stranger_changes_nothing() -> None:
     observer = Observer()
     observer.beating.add("stranger")
     assert not any(observer.ticks(3 * LEASE))
+
+
+REST = 0.3 * LEASE  # between two beats, and between two looks, while nobody holds anything
+
+
+def _stalled(begun: float, seconds: float, *, phase: float = 0.0) -> list[float]:
+    """When something is done that is to be done again and again, by who holds nothing and stands still for a while."""
+    planned = (REST * number + phase for number in range(1, 30))
+    return sorted({begun + seconds if begun <= at < begun + seconds else at for at in planned})
+
+
+def _declared(looks: list[float], beats: list[float]) -> bool:
+    """Whether a worker that beats on both lines in turn is ever dead to an observer, who goes first at any time."""
+    judge, marks, turn = Judge(LEASE), {"w": 0}, 0
+    for at, who in sorted([(at, 0) for at in looks] + [(at, 1) for at in beats]):
+        if who == 0:
+            judge.nats.proven(at, at)
+            judge.read(marks, at, at)
+            if judge.dead():
+                return True
+        elif (turn := turn + 1) % 2:
+            judge.heard("w", at)
+        else:
+            marks = {"w": turn}
+    return False
+
+
+MOMENTS, PHASES = st.floats(0.0, 6.0), st.floats(0.0, REST)
+
+
+@given(begun=MOMENTS, seconds=st.floats(0.0, 3.0), phase=PHASES)
+@example(begun=3.6, seconds=0.95, phase=0.29)
+def test_at_rest_a_machine_that_stands_still_kills_nobody(begun: float, seconds: float, phase: float) -> None:
+    assert not _declared(_stalled(begun, seconds, phase=phase), _stalled(begun, seconds))
+
+
+@given(begun=MOMENTS, seconds=st.floats(0.0, 0.65 * LEASE), phase=PHASES)
+def test_at_rest_a_worker_may_stand_still_for_most_of_a_lease(begun: float, seconds: float, phase: float) -> None:
+    assert not _declared(_stalled(0.0, 0.0, phase=phase), _stalled(begun, seconds))
+
+
+def test_at_rest_a_worker_that_stands_still_for_long_is_found() -> None:
+    assert _declared(_stalled(0.0, 0.0), _stalled(3.0, 2.0))
 
 
 WORKERS = ("a", "b")

@@ -7,17 +7,18 @@ come back under the same id; whatever started the process starts it again.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import socket
 import time
+from contextlib import suppress
 from typing import Literal
 
 from trunkline.bus.connection import Bus
 from trunkline.domain.codec import dumps
 from trunkline.domain.ids import WorkerId, new_worker_id
 from trunkline.domain.work import Heartbeat
-from trunkline.observe import logs, metrics
+from trunkline.engine.rhythm import until_next
+from trunkline.observe import logs, metrics, watchdog
 from trunkline.observe.health import HealthServer
 from trunkline.settings import Settings
 from trunkline.store import workers
@@ -25,16 +26,22 @@ from trunkline.store.database import Database, Unreachable
 
 log = logs.get("membership")
 
+AT_REST = 1.5  # heartbeats between two beats of who holds nothing: it has nothing to stall over …
+OF_A_LEASE = 0.3  # … and stays heard thrice in a lease, however long a heartbeat is
+
 
 class Membership:
-    """``progress``, ``held`` and ``announces`` are kept up by the worker; they go out with the next beat."""
+    """``progress``, ``held`` and ``announces`` are kept up by the worker; they go out with the next beat. When it comes
+    to hold something after it held nothing, that is due at once, or a heartbeat after the last one.
+    """
 
     def __init__(
         self, kind: Literal["agents", "tools", "llm", "sensors"], app: str, settings: Settings, bus: Bus, db: Database
     ) -> None:
         self.worker_id: WorkerId = new_worker_id()
         self.progress = 0
-        self.held = 0
+        self._held, self._holds = 0, asyncio.Event()
+        self._at_rest = max(settings.heartbeat, min(AT_REST * settings.heartbeat, OF_A_LEASE * settings.lease))
         self.announces: workers.Announced = {}
         self.draining = False
         self.dead = asyncio.Event()
@@ -50,6 +57,21 @@ class Membership:
         )
         self._postgres_away = ""
 
+    @property
+    def held(self) -> int:
+        """What is in this worker's hands: instances, or items."""
+        return self._held
+
+    @held.setter
+    def held(self, held: int) -> None:
+        before, self._held = self._held, held
+        if held and not before:
+            self._holds.set()
+            watchdog.in_hand.hold(self)
+        elif before and not held:
+            self._holds.clear()
+            watchdog.in_hand.let_go(self)
+
     async def start(self) -> None:
         """Join in Postgres, then beat until ``stop``."""
         self._told = self.announces
@@ -60,6 +82,7 @@ class Membership:
 
     async def stop(self) -> None:
         """Stop beating and say goodbye: what this worker held is free at once."""
+        watchdog.in_hand.let_go(self)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -85,18 +108,30 @@ class Membership:
         )
 
     async def _beat_on(self) -> None:
-        """Whoever holds something beats on both lines each time; whoever holds nothing in turn, which costs half."""
+        """Whoever holds something beats on both lines each time; whoever holds nothing in turn, and less often."""
         try:
-            for turn in itertools.count():
-                if self.held or turn % 2 == 0:
+            while True:
+                turn = round(time.monotonic() / self._at_rest) % 2  # the same for everybody on this machine
+                if self.held or turn == 0:
                     self._beat_nats()
-                if self.held or turn % 2 or not self._bus.connected:
+                if self.held or turn == 1 or not self._bus.connected:
                     self._beat_postgres()
-                await asyncio.sleep(self._settings.heartbeat)
+                await self._pause()
         finally:
             if self._beating is not None:
                 self._beating.cancel()
                 await asyncio.gather(self._beating, return_exceptions=True)
+
+    async def _pause(self) -> None:
+        """Wait until the next beat is due."""
+        heartbeat, began = self._settings.heartbeat, time.monotonic()
+        if not self._held:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(until_next(self._at_rest, began)):
+                    await self._holds.wait()
+                await asyncio.sleep(max(began + heartbeat - time.monotonic(), 0))
+        else:
+            await asyncio.sleep(heartbeat)
 
     def _beat_nats(self) -> None:
         if self._bus.connected:

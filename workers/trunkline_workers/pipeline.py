@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import cache, partial
 from typing import Any, Protocol, TypeVar
 
+from trunkline.bus.attending import Attending
 from trunkline.bus.connection import Bus, CoreMessage, Subscription
 from trunkline.bus.consume import Delivery
 from trunkline.domain.errors import Unavailable
@@ -71,6 +72,7 @@ class Pipeline:
         self._log = ExecutionsLog(settings.executions_log, member.worker_id)
         self._absence = Absence(settings.ack_wait)
         self._echo: Subscription | None = None
+        self._attending = Attending(settings.ack_wait / 3, self._keep_alive)
         self._keeping_alive: asyncio.Task[None] | None = None
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -84,7 +86,7 @@ class Pipeline:
         await self._cancellations.start()
         own_beats = self._bus.subjects.heartbeat(self._member.worker_id)
         self._echo = await self._bus.subscribe(own_beats, self._heard_itself)
-        self._keeping_alive = asyncio.create_task(self._keep_alive(), name="keep items alive")
+        self._keeping_alive = asyncio.create_task(self._attending.run(), name="keep items alive")
 
     def handler(self, station: Station) -> Callable[[Delivery], Awaitable[None]]:
         """What ``Bus.consume`` calls with the items of ``station``."""
@@ -117,11 +119,10 @@ class Pipeline:
         """A heartbeat of its own came back: the line carries both ways, and this process is at work."""
         self._absence.tick()
 
-    async def _keep_alive(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.ack_wait / 3)
-            for delivery in list(self._held):
-                delivery.in_progress()
+    def _keep_alive(self) -> bool:
+        for delivery in self._held:
+            delivery.in_progress()
+        return bool(self._held)
 
     # --- the way of one item ----------------------------------------------------------------------------------------
 
@@ -129,6 +130,7 @@ class Pipeline:
         task = asyncio.current_task()
         assert task is not None
         self._held[delivery] = task
+        self._attending.begin()
         self._member.held = len(self._held)
         if delivery.attempts > 1:
             metrics.redelivered.labels(kind=station.kind).inc()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from trunkline.bus.parsing import headers_of
 from trunkline.bus.pulling import Inbox
 from trunkline.domain.errors import Unavailable
+from trunkline.engine.rhythm import until_next
 
 if TYPE_CHECKING:
     from trunkline.bus.connection import Bus
@@ -293,6 +295,6 @@ class Consumption:
 
     async def _keep_watch(self) -> None:
         while True:
-            await asyncio.sleep(WATCH_EVERY)
+            await asyncio.sleep(until_next(WATCH_EVERY, time.monotonic()))
             if self._inbox is not None and self._bus.connected and self._inbox.silent:
                 self._begin_repair("the server fell silent")

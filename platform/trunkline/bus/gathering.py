@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
+from trunkline.bus.attending import Attending
 from trunkline.bus.consume import Delivery
 from trunkline.domain.errors import Unavailable
 
@@ -33,7 +34,8 @@ class Gathering:
         self, name: str, work: Callable[[Sequence[Delivery]], Awaitable[None]], *, most: int, ack_wait: float
     ) -> None:
         self._name, self._work, self._most = name, work, most
-        self._alive_every = ack_wait / 3
+        self._patience = ack_wait / 3
+        self._attending = Attending(ack_wait / 3, self._keep_alive)
         self._waiting: list[Delivery] = []
         self._batch: list[Delivery] = []
         self._arrived = asyncio.Event()
@@ -46,16 +48,17 @@ class Gathering:
         """Take a delivery; the handler to give to ``Bus.consume``."""
         self._waiting.append(delivery)
         self._arrived.set()
+        self._attending.begin()
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._keep_alive())]
+        self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._attending.run())]
 
     async def stop(self) -> None:
         """Finish the batch at hand if that takes no longer than a third of ``ack_wait``, and hand back all else."""
         self._hand_back(self._waiting)
         self._waiting = []
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), self._alive_every)
+            await asyncio.wait_for(self._idle.wait(), self._patience)
         self._stopped = True
         for task in self._tasks:
             task.cancel()
@@ -88,11 +91,10 @@ class Gathering:
             else:
                 return
 
-    async def _keep_alive(self) -> None:
-        while True:
-            await asyncio.sleep(self._alive_every)
-            for delivery in (*self._batch, *self._waiting):
-                delivery.in_progress()
+    def _keep_alive(self) -> bool:
+        for delivery in (*self._batch, *self._waiting):
+            delivery.in_progress()
+        return bool(self._batch or self._waiting)
 
     def _hand_back(self, deliveries: Sequence[Delivery], delay: float = 0.0) -> None:
         for delivery in deliveries:

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from trunkline.bus.attending import Attending
 from trunkline.bus.outbox import Headers, Outbox
 from trunkline.bus.wire import WireClient
 from trunkline.domain.codec import loads
@@ -67,13 +68,14 @@ class Publisher:
         self._none_left.set()
         self._loop = asyncio.get_running_loop()
         self._head = len(self._prefix)
+        self._attending = Attending(_SWEEP_EVERY, self._sweep)
         self._sweeper: asyncio.Task[None] | None = None
         self._closed = False
         self.stats = PublishStats(under_way=lambda: len(self._under_way))
 
     async def start(self) -> None:
         await self._client.listen(self._prefix + "*", self._answered)
-        self._sweeper = asyncio.create_task(self._sweep(), name="bus publisher")
+        self._sweeper = asyncio.create_task(self._attending.run(), name="bus publisher")
 
     async def close(self) -> None:
         """End; what is under way fails with ``Unavailable``."""
@@ -138,6 +140,7 @@ class Publisher:
         message = _UnderWay(subject, data, headers, answer)
         self._under_way[token] = message
         self._none_left.clear()
+        self._attending.begin()
         if self._connected():
             self._send(token, message)
         return token
@@ -207,11 +210,10 @@ class Publisher:
 
     # --- silence ----------------------------------------------------------------------------------------------------
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(_SWEEP_EVERY)
-            if self._connected():
-                self._look(time.monotonic())
+    def _sweep(self) -> bool:
+        if self._connected():
+            self._look(time.monotonic())
+        return bool(self._under_way)
 
     def _look(self, now: float) -> None:
         for token, message in list(self._under_way.items()):

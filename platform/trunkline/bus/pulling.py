@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EXPIRES = 20.0  # seconds that a request stays open
-IDLE = 2.0  # seconds between the server's signs of life while one is open
-SILENCE = 3 * IDLE
+IDLE = 3.0  # seconds between the server's signs of life while one is open
+SILENCE = 2 * IDLE + 0.5  # two of them stayed away
 _NANO = 1_000_000_000
 _HEARTBEAT, _EXPIRED = "100", "408"
 

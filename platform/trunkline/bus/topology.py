@@ -70,6 +70,7 @@ class Topology:
 
     def __init__(self, settings: Settings, ask: Ask) -> None:
         self._ask = ask
+        self._ours = f"{settings.namespace}.>"
         self._wanted = streams(settings)
         self._created: dict[Stream, str] = {}
 
@@ -128,6 +129,19 @@ class Topology:
         """
         found = await self._found(stream)
         return found is None or found["created"] != self._created.get(stream)
+
+    async def intact(self) -> bool:
+        """Whether all streams are plainly those that ``declare`` saw, at the price of two requests. If not,
+        ``replaced`` says of each.
+
+        Raises:
+            Unavailable: JetStream is away.
+        """
+        answer = await self._call("STREAM.LIST", {"subject": self._ours})
+        found = {each["config"]["name"]: each["created"] for each in answer.get("streams") or ()}
+        seen = {self._wanted[stream]["name"]: made for stream, made in self._created.items() if stream != Stream.DEAD}
+        same = all(found.get(name) == made for name, made in seen.items())
+        return same and not await self.replaced(Stream.DEAD)  # which takes subjects of the server's own
 
     async def _found(self, stream: Stream) -> Config | None:
         answer = await self._call(f"STREAM.INFO.{self._wanted[stream]['name']}", None)

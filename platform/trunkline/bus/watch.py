@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -13,7 +12,8 @@ from trunkline.domain.errors import TopologyDrift, Unavailable
 
 log = logging.getLogger(__name__)
 
-WATCH_EVERY = 2.0  # seconds between two looks that nothing gave cause to
+WATCH_EVERY = 10.0  # seconds between two looks that nothing gave cause to
+AGAIN_AFTER = 2.0  # seconds from a look that came to nothing to the next
 BURST = 0.1  # seconds in which causes count as one
 ISSUED = frozenset({Stream.WORK, Stream.REPLY})  # what lies there somebody waits for, and can issue again
 
@@ -21,8 +21,8 @@ Wiped = Callable[[], Awaitable[None]]
 
 
 class Watch:
-    """Looks every ``WATCH_EVERY`` seconds at one stream, or at all when there is cause. ``renew`` is called when some
-    were made again, and then all of ``wiped`` if what was lost there somebody waits for.
+    """Looks every ``WATCH_EVERY`` seconds, and closely when there is cause. ``renew`` is called when some streams were
+    made again, and then all of ``wiped`` if what was lost there somebody waits for.
     """
 
     def __init__(self, topology: Topology, connected: Callable[[], bool], renew: Callable[[], None]) -> None:
@@ -30,6 +30,7 @@ class Watch:
         self._topology, self._connected, self._renew = topology, connected, renew
         self._lost: set[Stream] = set()  # until all that follows from it is done
         self._suspicion = asyncio.Event()
+        self._unsure = False  # a close look is due, and did not go through yet
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -48,12 +49,15 @@ class Watch:
 
     async def _keep_looking(self) -> None:
         """For ever: whatever goes wrong with one look, NATS may be wiped after it."""
-        for stream in itertools.cycle(Stream):
+        while True:
             suspicious = await self._pause()
             if not self._connected():
                 continue
             try:
-                await self._look(list(Stream) if suspicious else [stream])
+                if suspicious or self._unsure or not await self._topology.intact():
+                    self._unsure = True
+                    await self._look()
+                    self._unsure = False
             except Unavailable as error:
                 log.warning("the streams cannot be watched: %s", error)
             except Exception:
@@ -62,7 +66,7 @@ class Watch:
     async def _pause(self) -> bool:
         """Wait for the next look; true when something gave cause to look at everything."""
         try:
-            async with asyncio.timeout(WATCH_EVERY):
+            async with asyncio.timeout(AGAIN_AFTER if self._unsure else WATCH_EVERY):
                 await self._suspicion.wait()
         except TimeoutError:
             return False
@@ -70,8 +74,8 @@ class Watch:
         await asyncio.sleep(BURST)
         return True
 
-    async def _look(self, streams: list[Stream]) -> None:
-        self._lost.update([each for each in streams if await self._topology.replaced(each)])
+    async def _look(self) -> None:
+        self._lost.update([each for each in Stream if await self._topology.replaced(each)])
         if self._lost:
             await self._restore()
 

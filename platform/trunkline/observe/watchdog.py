@@ -3,7 +3,7 @@ process when it does not end. A blocked process is deaf, and what it holds goes 
 
 A thread of its own looks whether the loop still turns, and counts its looks instead of seconds: a process that was
 stopped for a while (SIGSTOP, a sleeping laptop) is not taken for a blocked one. A loop that plainly rests is seldom
-asked to turn: that would wake it, in every process, for nothing.
+asked to turn, and seldom looked at while nothing is in hand that could block it: both would wake a process for nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from trunkline.observe.driving import Doing
 log = logs.get("watchdog")
 
 LOOKS = 6  # until patience is over
-SELDOM = 6  # looks, after which a loop that rests is asked all the same
+AT_REST = 3  # times as long it is to the next look at a loop that rests, with nothing in hand
+SELDOM = 6  # looks, after which one that rests is asked all the same: what blocks it may have no frame to be seen
 TOLD_AFTER = 0.5  # seconds without a turn after which a block is told
 FRAMES = 10
 EXIT_STATUS = 70  # EX_SOFTWARE of sysexits.h
@@ -40,7 +41,34 @@ class Listener(Protocol):
         """It turns again."""
 
 
+class InHand:
+    """Who holds something that could block the loop, in this process. When somebody comes to, the next look is at once,
+    and those that follow are close.
+    """
+
+    def __init__(self) -> None:
+        self._holders: set[object] = set()
+        self._any = threading.Event()
+
+    def __bool__(self) -> bool:
+        return self._any.is_set()
+
+    def hold(self, who: object) -> None:
+        self._holders.add(who)
+        self._any.set()
+
+    def let_go(self, who: object) -> None:
+        self._holders.discard(who)
+        if not self._holders:
+            self._any.clear()
+
+    def wait(self, seconds: float) -> None:
+        """Until somebody holds something, or for so long."""
+        self._any.wait(seconds)
+
+
 listeners: list[Listener] = []
+in_hand = InHand()
 
 
 class Watchdog:
@@ -81,20 +109,28 @@ class Watchdog:
         told: Doing | None = None
         bite_at, tell_at = (round(one / self._every) for one in (self._patience, self._told_after))
         self._ask()
-        while not self._over.wait(self._every):
+        while self._goes_on(rested > 0):
             if self._turned.is_set():
                 if told is not None:
                     _ended(told, silent * self._every)
                 silent, told = 0, None
-                rested = rested + 1 if self._rests() else 0
-                if rested % SELDOM == 0:
+                rested = rested % SELDOM + 1 if self._rests() else 0
+                if rested in (0, SELDOM):
                     self._ask()
                 continue
+            rested = 0
             silent += 1
             if silent == tell_at:
                 told = self._tell()
             if silent == bite_at:
                 self._bite(_stack(self._watched))
+
+    def _goes_on(self, rested: bool) -> bool:
+        """Whether there is to be another look, when it is time for it."""
+        if rested and not in_hand:
+            in_hand.wait(self._every * AT_REST)
+            return not self._over.is_set()
+        return not self._over.wait(self._every)
 
     def _ask(self) -> None:
         self._turned.clear()

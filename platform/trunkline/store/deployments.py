@@ -73,11 +73,6 @@ select n.name, n.version, n.previous from noted n left join pointed p using (nam
 where n.version is distinct from p.version order by n.name
 """
 
-_CURRENT = """
-select distinct on (name) name, version from deployments
-where tenant = %s and kind = 'agent' and name = any(%s) order by name, seq desc
-"""
-
 _VERSIONS = """
 with pointed as (
     select distinct on (name, version) name, version, cause, created_at, previous, seq from deployments
@@ -132,12 +127,6 @@ async def roll_back(db: Database, tenant: str, versions: Mapping[str, int]) -> l
             if (agent, version) not in known:
                 raise UnknownVersion(agent=agent, version=version)
         return await point(connection, tenant, "agent", versions, "rollback")
-
-
-async def current_of(db: Database, tenant: str, agents: list[str]) -> dict[str, int]:
-    """The current version of each of ``agents``."""
-    async with db.connection() as connection:
-        return dict(await (await connection.execute(_CURRENT, [tenant, Texts(agents)])).fetchall())
 
 
 async def versions(db: Database, tenant: str, agent: str | None = None, *, limit: int = 1000) -> list[Version]:

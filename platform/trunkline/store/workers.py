@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from trunkline.domain.codec import dumps
 from trunkline.domain.work import Heartbeat
@@ -59,13 +59,23 @@ beaten as (
     from unhurried where id = %(worker)s and dead_at is null and left_at is null
 ),
 renewed as ({RENEW} returning epoch)
-select id, extract(epoch from beat_at)::float8, exists(select from renewed)
+select id, extract(epoch from beat_at)::float8, held, exists(select from renewed)
 from workers where dead_at is null and left_at is null
 """  # noqa: S608 — a constant of ours
 
 Announced = Mapping[
     str, Mapping[str, Any]
 ]  # by agent: {"code", "state", "definition"}, what its runs begin with and can read
+
+
+class Look(NamedTuple):
+    """Everybody at work as it was at one moment: ``beats`` (seconds since the epoch by Postgres's clock), and how much
+    they ``held`` together. ``renewed`` says whether the leadership that was to be renewed could be.
+    """
+
+    beats: dict[str, float]
+    held: int
+    renewed: bool
 
 
 async def join(db: Database, beat: Heartbeat, announces: Announced | None = None) -> None:
@@ -92,18 +102,16 @@ async def beat(
     return cursor.rowcount == 1
 
 
-async def beat_and_look(
-    db: Database, worker: str, *, progress: int, lead: Lead | None = None
-) -> tuple[dict[str, float], bool]:
-    """The beat of a process that holds nothing, and when each that is at work has beaten last (seconds since the epoch
-    by Postgres's clock), as it was before. If ``worker`` is not among them it was declared dead (or left). It renews
-    ``lead``, too, and says whether that could be done.
+async def beat_and_look(db: Database, worker: str, *, progress: int, lead: Lead | None = None) -> Look:
+    """The beat of a process that holds nothing, and when each that is at work has beaten last, as it was before. If
+    ``worker`` is not among them it was declared dead (or left). It renews ``lead``, too.
     """
     named = (lead or NOBODY)._asdict()
     async with db.connection() as connection:
         cursor = await connection.execute(_BEAT_AND_LOOK, {"progress": progress, "worker": worker, **named})
         rows = await cursor.fetchall()
-    return {one: beat for one, beat, _ in rows}, any(renewed for _, _, renewed in rows[:1])
+    beats = {one: beat for one, beat, *_ in rows}
+    return Look(beats, sum(held for _, _, held, _ in rows), any(renewed for *_, renewed in rows[:1]))
 
 
 async def leave(db: Database, worker: str) -> None:

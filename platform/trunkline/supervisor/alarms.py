@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from typing import NoReturn
 
 from trunkline.bus.connection import Bus, CoreMessage
 from trunkline.domain.errors import NotAMessage
 from trunkline.domain.work import AlarmSet
+from trunkline.engine.rhythm import until_next
 from trunkline.observe import faults, metrics
 from trunkline.settings import Settings
 from trunkline.store import timers
@@ -43,7 +45,8 @@ class Alarms:
                     await self.fire()
                     await rest(TOGETHER)
                 else:
-                    await rest_unless(self._now, min(wait or math.inf, self._settings.alarm_every))
+                    most = until_next(self._settings.alarm_every, time.monotonic())
+                    await rest_unless(self._now, min(wait or math.inf, most))
         finally:
             await subscription.unsubscribe()
             self._forget_word()

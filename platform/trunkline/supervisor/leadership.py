@@ -23,6 +23,7 @@ from trunkline.supervisor.supervise import rest
 log = logs.get("supervisor")
 
 NAME = "supervisor"
+LATELY = 0.4  # of the lease: there is time for another look, and for trying here after it
 
 
 class Renewing(Protocol):
@@ -30,6 +31,9 @@ class Renewing(Protocol):
 
     lead: Lead | None
     renewed_at: float
+
+    async def unrenewed(self) -> None:
+        """Wait until that is half a lease ago."""
 
 
 class Leadership:
@@ -46,7 +50,7 @@ class Leadership:
 
     @property
     def leading(self) -> bool:
-        return self.epoch is not None and time.monotonic() < self._until
+        return self.epoch is not None and time.monotonic() < self._end
 
     async def hold(self, lead: Callable[[], Awaitable[None]]) -> NoReturn:
         """Stand by; while this process leads, run ``lead()`` (which is cancelled when the lease is lost)."""
@@ -75,12 +79,12 @@ class Leadership:
 
     async def _renew_while(self, task: asyncio.Future[None]) -> None:
         while self.leading and self.epoch is not None and not task.done():
-            await rest(self._ttl / 4)
+            await self._until_due(task)
             asked = time.monotonic()
             if self._renewed_beside(asked):
                 continue
             with suppress(Unavailable, TimeoutError):
-                async with asyncio.timeout(max(self._until - asked, 0.0)):
+                async with asyncio.timeout(max(self._end - asked, 0.0)):
                     if not await leaders.renew(self._db, self._name, self._owner, self.epoch, self._ttl):
                         self.epoch = None
                     self._until = asked + self._ttl
@@ -90,12 +94,26 @@ class Leadership:
         if self._beside is not None:
             self._beside.lead = lead
 
+    @property
+    def _end(self) -> float:
+        """When the lease ends, by who has renewed it last."""
+        return self._until if self._beside is None else max(self._until, self._beside.renewed_at + self._ttl)
+
+    async def _until_due(self, task: asyncio.Future[None]) -> None:
+        """Wait until the lease is to be renewed here, or ``task`` has ended."""
+        if self._beside is None or not self._renewed_beside(time.monotonic()):
+            return await rest(self._ttl / 4)
+        await rest(0)
+        unrenewed = asyncio.ensure_future(self._beside.unrenewed())
+        try:
+            await asyncio.wait({task, unrenewed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            unrenewed.cancel()
+        return None
+
     def _renewed_beside(self, now: float) -> bool:
-        """Whether that was done so lately that there is time for another look, and for trying here after it."""
-        if self._beside is None or now - self._beside.renewed_at > self._ttl / 3:
-            return False
-        self._until = self._beside.renewed_at + self._ttl
-        return True
+        """Whether that was done lately."""
+        return self._beside is not None and now - self._beside.renewed_at < LATELY * self._ttl
 
     async def _step_down(self, task: asyncio.Future[None]) -> None:
         task.cancel()

@@ -7,6 +7,7 @@ reply subject are committed first: a step whose outcome is known is not carried 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -14,6 +15,7 @@ from typing import NoReturn
 
 from trunkline.bus.connection import Bus
 from trunkline.domain.errors import Unavailable
+from trunkline.engine.rhythm import until_next
 from trunkline.observe import faults, logs, metrics
 from trunkline.settings import Settings
 from trunkline.store import reclaim, workers
@@ -40,7 +42,7 @@ class Reclaim:
         while True:
             self.now.clear()
             await self.look()
-            await rest_unless(self.now, self._settings.reconcile_every)
+            await rest_unless(self.now, until_next(self._settings.reconcile_every, time.monotonic()))
 
     async def look(self) -> None:
         """Free what departed workers hold, whoever they are.

@@ -20,7 +20,7 @@ from trunkline.settings import Settings
 from trunkline.store import bonds, mailbox, reclaim
 from trunkline.store.database import Database
 from trunkline.supervisor.patience import Patience
-from trunkline.supervisor.supervise import rest
+from trunkline.supervisor.supervise import rest_until_next
 from trunkline.supervisor.wakes import Address, wake
 
 log = logs.get("supervisor")
@@ -47,7 +47,7 @@ class Reconcile:
     async def run(self) -> NoReturn:
         while True:
             await self.look()
-            await rest(self._settings.reconcile_every)
+            await rest_until_next(self._settings.reconcile_every)
 
     async def look(self) -> int:
         """Wake all that is found waiting and whose turn it is. Returns how many.

@@ -21,7 +21,7 @@ from trunkline.store.changes import DeadLetter
 from trunkline.store.database import Database
 from trunkline.store.dead_letters import add, readable
 from trunkline.store.replies import post_outcomes
-from trunkline.supervisor.supervise import rest
+from trunkline.supervisor.supervise import rest_until_next
 from trunkline.supervisor.wakes import wake
 
 log = logs.get("supervisor")
@@ -43,7 +43,7 @@ class Replies:
     async def run(self) -> NoReturn:
         while True:
             await self.look()
-            await rest(self._settings.reconcile_every)
+            await rest_until_next(self._settings.reconcile_every)
 
     async def look(self) -> None:
         """Read what lies on departed workers' subjects, and delete their consumers."""

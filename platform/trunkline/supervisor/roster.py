@@ -7,6 +7,7 @@ was seen, so a worker that has beaten since is not declared.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import NoReturn
@@ -15,6 +16,7 @@ from trunkline.bus.connection import Bus, CoreMessage
 from trunkline.domain.codec import dumps
 from trunkline.domain.errors import NotAMessage
 from trunkline.domain.work import Heartbeat
+from trunkline.engine.rhythm import until_next
 from trunkline.observe import faults, logs, metrics
 from trunkline.settings import Settings
 from trunkline.store import workers
@@ -25,7 +27,8 @@ from trunkline.supervisor.supervise import rest
 
 log = logs.get("supervisor")
 
-LOOKS = 5  # a lease, when nobody is silent
+LOOK_EVERY = 0.2  # leases, when nobody is silent …
+AT_REST = 0.3  # … and nobody holds anything: a death costs nobody's work then, and the judge's sight stays unbroken
 SOONEST = 0.02  # seconds between two looks when somebody is
 MOST_PROBES = 1000
 
@@ -40,6 +43,7 @@ class Roster:
         self._presence, self._died = presence, died
         self._judge = Judge(settings.lease)
         self._probes: dict[int, float] = {}
+        self._at_work = -math.inf  # monotonic: when it last showed that somebody holds something
 
     async def run(self) -> NoReturn:
         self._judge = Judge(self._settings.lease)
@@ -54,7 +58,10 @@ class Roster:
 
     def _until_next(self) -> float:
         """Seconds: soon enough to be there when somebody has been silent for a lease."""
-        return min(max(self._judge.due() - time.monotonic(), SOONEST), self._settings.lease / LOOKS)
+        now, lease = time.monotonic(), self._settings.lease
+        at_work = now - self._at_work < lease
+        most = LOOK_EVERY * lease if at_work else until_next(AT_REST * lease, now)
+        return min(max(self._judge.due() - now, SOONEST), most)
 
     def _probe(self) -> None:
         if not self._bus.connected:
@@ -78,11 +85,15 @@ class Roster:
             self._judge.nats.proven(self._probes[beat.progress], now)
             self._probes = {number: at for number, at in self._probes.items() if number > beat.progress}
         self._judge.heard(beat.worker, now)
+        if beat.held:
+            self._at_work = now
 
     async def _look(self) -> None:
         begun = time.monotonic()
         marks = await self._presence.look()
         self._judge.read(marks, begun, time.monotonic())
+        if self._presence.held:
+            self._at_work = begun
         metrics.workers.set(len(marks))
         for worker in self._judge.dead():
             if await workers.declare_dead(self._db, worker, marks[worker]):

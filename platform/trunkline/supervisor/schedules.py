@@ -6,10 +6,12 @@ Between two looks it is known when the next one is due; what is declared meanwhi
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
 from trunkline.bus.connection import Bus
+from trunkline.engine.rhythm import until_next
 from trunkline.observe import metrics
 from trunkline.settings import Settings
 from trunkline.store import schedules
@@ -38,7 +40,8 @@ class Schedules:
             wait = await schedules.next_due(self._db, ahead=self._ahead())
             if wait == 0:
                 await self.fire()
-            await rest(TOGETHER if wait == 0 else min(wait or math.inf, self._settings.alarm_every))
+            most = until_next(self._settings.alarm_every, time.monotonic())
+            await rest(TOGETHER if wait == 0 else min(wait or math.inf, most))
 
     async def fire(self) -> None:
         """Fire everything that is due now, a batch at a time."""

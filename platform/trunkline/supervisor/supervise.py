@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from trunkline.domain.errors import Unavailable
+from trunkline.engine.rhythm import until_next
 from trunkline.observe import logs, metrics
 
 log = logs.get("supervisor")
@@ -51,6 +52,11 @@ async def rest(seconds: float) -> None:
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
     await asyncio.sleep(seconds)
+
+
+async def rest_until_next(period: float) -> None:
+    """``rest``, until it is time for what happens every ``period`` seconds."""
+    await rest(until_next(period, time.monotonic()))
 
 
 async def rest_unless(event: asyncio.Event, seconds: float) -> None:

@@ -19,6 +19,13 @@ from trunkline.embedded.nats import EmbeddedNats
 from trunkline.settings import Settings
 
 
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The streams are looked at several times a second."""
+    monkeypatch.setattr("trunkline.bus.watch.WATCH_EVERY", 0.2)
+    monkeypatch.setattr("trunkline.bus.watch.AGAIN_AFTER", 0.1)
+
+
 async def test_declaring_again_changes_nothing(bus: Bus, bus_settings: Settings) -> None:
     before = await bus.incarnation()
     other = await Bus.connect(bus_settings, name="other")
@@ -100,15 +107,15 @@ async def test_a_stream_that_was_deleted_is_made_again(bus: Bus) -> None:
 
 
 async def test_a_look_that_fails_is_not_the_last(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
-    wiped, failed, replaced = _count(bus), asyncio.Event(), Topology.replaced
+    wiped, failed, intact = _count(bus), asyncio.Event(), Topology.intact
 
-    async def fail_once(self: Topology, stream: Stream) -> bool:
+    async def fail_once(self: Topology) -> bool:
         if not failed.is_set():
             failed.set()
             raise ValueError("an answer that nobody expected")
-        return await replaced(self, stream)
+        return await intact(self)
 
-    monkeypatch.setattr(Topology, "replaced", fail_once)
+    monkeypatch.setattr(Topology, "intact", fail_once)
     await asyncio.wait_for(failed.wait(), PATIENCE)
     await bus.request(f"$JS.API.STREAM.DELETE.{bus.subjects.stream_name('REPLY')}", b"", 5)
     await asyncio.wait_for(wiped.get(), PATIENCE)
@@ -136,6 +143,28 @@ async def test_a_loss_beside_a_stream_that_differs_is_told(bus: Bus) -> None:
     await bus.request(f"$JS.API.STREAM.UPDATE.{name}", dumps({**config, "max_age": 3600 * 10**9}), 5)
     await _delete(bus, "WORK")
     await asyncio.wait_for(wiped.get(), PATIENCE)
+
+
+async def test_a_look_costs_two_requests_while_all_is_well(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    call, often = Topology._call, asyncio.Event()
+
+    async def counted(self: Topology, name: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        asked.append(name)
+        if len(asked) == 6:
+            often.set()
+        return await call(self, name, body)
+
+    monkeypatch.setattr(Topology, "_call", counted)
+    await asyncio.wait_for(often.wait(), PATIENCE)
+    assert asked[:6] == ["STREAM.LIST", f"STREAM.INFO.{bus.subjects.stream_name('DEAD')}"] * 3
+
+
+async def test_when_several_are_lost_together_it_is_told_whichever_is_missed_first(bus: Bus) -> None:
+    wiped = _count(bus)
+    await asyncio.gather(*(_delete(bus, stream) for stream in ("EVENTS", "INBOX", "WORK")))
+    await asyncio.wait_for(wiped.get(), PATIENCE)
+    assert await bus.check() == []
 
 
 async def test_a_loss_is_told_when_nats_fell_silent_while_it_was_mended(

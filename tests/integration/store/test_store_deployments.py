@@ -9,7 +9,7 @@ import pytest
 
 from trunkline.domain.errors import NotDeployable, UnknownVersion
 from trunkline.domain.specs import AgentSpec, ModelSettings, ToolSpec
-from trunkline.store import definitions, deployments
+from trunkline.store import at_hand, definitions, deployments
 from trunkline.store.database import Database
 from trunkline.store.deployments import Moved
 
@@ -31,7 +31,7 @@ async def start(db: Database, spec: AgentSpec) -> int:
 
 async def instructions(db: Database) -> str:
     found = (await definitions.current(db, TENANT, "agent"))["triage"]
-    versions = await deployments.current_of(db, TENANT, ["triage"])
+    versions = (await at_hand.look(db, TENANT, ["triage", "nobody"])).current
     assert versions == {"triage": found.version}
     assert found.agent.model is not None
     return found.agent.model.instructions

@@ -9,7 +9,7 @@ import pytest
 from integration.store.making import AGENT, TENANT, envelope
 from trunkline.domain.ids import new_id
 from trunkline.domain.status import RunStatus
-from trunkline.store import bonds, deployments, mailbox, pauses, reclaim, retention, runs, schedules, timers, workers
+from trunkline.store import at_hand, bonds, mailbox, pauses, reclaim, retention, runs, schedules, timers, workers
 from trunkline.store.accept import accept
 from trunkline.store.database import Database
 
@@ -94,7 +94,7 @@ LOOKS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "runs parked for want of code": lambda db: runs.diverged(db, TENANT, {AGENT: "code"}),
     "paused agents": lambda db: pauses.paused(db, TENANT),
     "mail of a resumed agent": lambda db: pauses.waiting(db, TENANT, AGENT),
-    "current definitions": lambda db: deployments.current_of(db, TENANT, [AGENT]),
+    "what others decide": lambda db: at_hand.look(db, TENANT, [AGENT]),
 }
 
 

@@ -76,7 +76,69 @@ def test_what_is_blocked_by_no_code_of_pythons_ends_too() -> None:
 
 def test_a_loop_that_rests_is_seldom_asked_to_turn() -> None:
     done = subprocess.run([sys.executable, "-c", ASKED], capture_output=True, text=True, timeout=60, check=True)
-    assert 1 < int(done.stdout) < 30, "of about sixty looks"
+    assert 1 < int(done.stdout) < 10, "of about twenty looks"
+
+
+TOLD_IN_TIME = """
+import asyncio, threading, uvloop
+from trunkline.observe import watchdog
+
+told, resting = threading.Event(), threading.Event()
+goes_on = watchdog.Watchdog._goes_on
+
+def noted(self, rested):
+    if rested:
+        resting.set()
+    return goes_on(self, rested)
+
+class Listening:
+    def found(self, doing):
+        told.set()
+
+    def ended(self, doing, seconds): ...
+
+async def hold_and_block():
+    watchdog.AT_REST = 1_000_000
+    watchdog.Watchdog._goes_on = noted
+    watchdog.listeners.append(Listening())
+    with watchdog.Watchdog(100, told_after=0.1):
+        await asyncio.to_thread(resting.wait)
+        watchdog.in_hand.hold("somebody")
+        return told.wait(30)
+
+print(uvloop.run(hold_and_block()))
+"""
+
+
+def test_who_comes_to_hold_something_is_watched_closely_from_that_moment_on() -> None:
+    code = [sys.executable, "-c", TOLD_IN_TIME]
+    done = subprocess.run(code, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["True"], "it was at rest, and would have looked again in hours"
+
+
+def test_while_anything_is_in_hand_it_looks_closely_and_else_seldom_at_a_loop_that_rests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seldom: list[float] = []
+    closely: list[float] = []
+    in_hand = watchdog.InHand()
+    monkeypatch.setattr(in_hand, "wait", seldom.append)
+    monkeypatch.setattr(watchdog, "in_hand", in_hand)
+    one = Watchdog(60, lambda _: None, told_after=0.6)
+    monkeypatch.setattr(one._over, "wait", lambda seconds: closely.append(seconds) is not None)
+    assert one._goes_on(False)
+    assert one._goes_on(True)
+    in_hand.hold("a")
+    in_hand.hold("b")
+    in_hand.let_go("a")
+    assert one._goes_on(True)
+    in_hand.let_go("b")
+    in_hand.let_go("c")
+    assert one._goes_on(True)
+    assert closely == pytest.approx([0.2, 0.2])
+    assert seldom == pytest.approx([0.2 * watchdog.AT_REST] * 2)
+    one._over.set()
+    assert not one._goes_on(True)
 
 
 async def test_it_bites_once_and_a_loop_that_turns_is_left_alone() -> None:

@@ -7,13 +7,15 @@ from typing import Any, cast
 
 import pytest
 
-from trunkline.domain.specs import Subscription
 from trunkline.settings import Settings
+from trunkline.store import at_hand as store_at_hand
 from trunkline.store import pauses, workers
-from trunkline_workers import keeping
+from trunkline.store.at_hand import AtHand
+from trunkline.store.database import Unreachable
+from trunkline_workers.agent import at_hand
+from trunkline_workers.agent.definitions import Definitions
 from trunkline_workers.agent.pauses import Pauses
 from trunkline_workers.membership import Membership
-from trunkline_workers.router import routes
 from trunkline_workers.router.routes import Routes
 
 PATIENCE = 5.0
@@ -45,49 +47,55 @@ async def test_a_worker_that_could_not_beat_still_learns_of_its_death(monkeypatc
     await member.stop()
 
 
-async def test_a_router_that_could_not_read_subscriptions_reads_them_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    readings = 0
-    read = asyncio.Event()
+async def test_what_others_decide_is_read_on_after_errors_and_what_is_wrong_with_one_part_keeps_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = ("default", "orders", "order.placed", "", "")
+    readings = iter(
+        [
+            AtHand([], {}, ["orders"]),
+            PermissionError("permission denied for table pauses"),
+            Unreachable(reason="it is away"),
+            AtHand([("a row", "of a later version")], {}, []),  # type: ignore[list-item]
+            AtHand([row], {}, []),
+        ]
+    )
+    last, resumed = asyncio.Event(), asyncio.Event()
 
-    async def subscriptions(_: object) -> dict[str, list[Subscription]]:
-        nonlocal readings
-        readings += 1
-        if readings == 2:
-            raise ValueError("a row of a later version")
-        if readings == 3:
-            read.set()
-        return {"default": [Subscription(agent="orders", event_type="order.placed")]} if readings > 2 else {}
-
-    monkeypatch.setattr(routes, "subscriptions", subscriptions)
-    monkeypatch.setattr(keeping, "REFRESH", 0.01)
-    known = Routes(cast("Any", None))
-    await known.start()
-    await asyncio.wait_for(read.wait(), PATIENCE)
-    await known.stop()
-    assert known.known("default", "order.placed")
-
-
-async def test_a_worker_that_could_not_read_pauses_hears_of_the_resumption(monkeypatch: pytest.MonkeyPatch) -> None:
-    readings = 0
-    resumed = asyncio.Event()
-
-    async def paused(*_: object) -> dict[str, object]:
-        nonlocal readings
-        readings += 1
-        if readings == 2:
-            raise PermissionError("permission denied for table pauses")
-        return {"orders": None} if readings == 1 else {}
+    async def look(*_: object) -> AtHand:
+        found = next(readings, None)
+        if found is None:
+            last.set()
+            await asyncio.Event().wait()
+        if isinstance(found, Exception):
+            raise found
+        assert isinstance(found, AtHand)
+        return found
 
     async def waiting(*_: object) -> list[str]:
         return []
 
-    monkeypatch.setattr(pauses, "paused", paused)
+    monkeypatch.setattr(store_at_hand, "look", look)
     monkeypatch.setattr(pauses, "waiting", waiting)
-    monkeypatch.setattr(keeping, "REFRESH", 0.01)
-    known = Pauses(cast("Any", None), "default")
-    known.resumed = lambda *_: resumed.set()
+    monkeypatch.setattr(at_hand, "REFRESH", 0.01)
+    db = cast("Any", None)
+    routes, paused = Routes(db), Pauses(db, "default")
+    paused.resumed = lambda *_: (resumed.set(), seen.append(routes.known("default", "order.placed")))
+    seen: list[bool] = []
+    known = at_hand.AtHand(db, "default", routes, Definitions(db, "default", ()), paused)
     await known.start()
-    assert "orders" in known
+    assert "orders" in paused
     await asyncio.wait_for(resumed.wait(), PATIENCE)
+    assert seen == [False], "the subscriptions that came with the resumption could not be read"
+    await asyncio.wait_for(last.wait(), PATIENCE)
     await known.stop()
-    assert "orders" not in known
+    assert "orders" not in paused
+    assert routes.known("default", "order.placed")
+
+
+async def test_a_reading_of_subscriptions_that_was_overtaken_changes_nothing() -> None:
+    routes = Routes(cast("Any", None))
+    await routes.take([("default", "orders", "order.placed", "", "")], 2.0)
+    await routes.take([], 1.0)
+    assert routes.known("default", "order.placed")
+    assert routes.loaded_at == 2.0

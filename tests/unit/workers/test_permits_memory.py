@@ -8,15 +8,12 @@ from typing import Any
 import pytest
 
 from trunkline.domain.codec import dumps
-from trunkline.domain.work import Heartbeat, PermitAnswer, PermitRequest
+from trunkline.domain.work import PermitAnswer, PermitRequest
 from trunkline.store import leases
 from trunkline_workers.absence import Absence
 from trunkline_workers.agent.permits import Permits
 
 INSTANCE, LEASE = "00000000-0000-4000-8000-000000000001", 1.25
-BEAT = Heartbeat(
-    worker="me", kind="agents", app="shop", tenant="default", host="here", pid=1, started_at=1.0, progress=0, held=0
-)
 
 
 class Office:
@@ -25,7 +22,7 @@ class Office:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, epoch: int, owner: str | None) -> None:
         self.now, self.forwarded = 100.0, 0
         activation = SimpleNamespace(runs={}, lease=SimpleNamespace(epoch=epoch))
-        registry: Any = SimpleNamespace(find=lambda _: activation)
+        registry: Any = SimpleNamespace(find=lambda _: activation, empty=False)
         bus: Any = SimpleNamespace(request=self._request, subjects=SimpleNamespace(worker_permit=lambda owner: owner))
         self.permits = Permits(bus, SimpleNamespace(), registry, "me", LEASE)  # type: ignore[arg-type]
         self.permits._absence = Absence(LEASE, clock=lambda: self.now)
@@ -42,7 +39,7 @@ class Office:
         return dumps(PermitAnswer(answer="go"))
 
     async def beat(self) -> None:
-        await self.permits.on_heartbeat(SimpleNamespace(data=dumps(BEAT)))  # type: ignore[arg-type]
+        await self.permits.on_own_heartbeat(SimpleNamespace())  # type: ignore[arg-type]
 
     async def ask(self, epoch: int) -> str:
         request = PermitRequest(

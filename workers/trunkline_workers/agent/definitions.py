@@ -1,6 +1,6 @@
 """What the agents of this worker are declared as: the current version for new runs, any other for runs in flight.
 
-A version never changes, so it is read once. Which one is current is looked up again and again: a deployment is taken up
+A version never changes, so it is read once. Which one is current is told again and again: a deployment is taken up
 without a restart.
 """
 
@@ -14,20 +14,20 @@ from pydantic import ValidationError
 from trunkline.authoring.agent import Agent
 from trunkline.domain.specs import ModelSettings
 from trunkline.observe import logs
-from trunkline.store import definitions, deployments
+from trunkline.store import definitions
 from trunkline.store.database import Database
-from trunkline_workers.keeping import Kept
 
 log = logs.get("definitions")
 
 
-class Definitions(Kept):
+class Definitions:
     """``agents`` are those that this worker runs; ``told`` hears of changes."""
 
     def __init__(
         self, db: Database, tenant: str, agents: Collection[str], told: Callable[[], object] = lambda: None
     ) -> None:
-        self._db, self._tenant, self._agents = db, tenant, list(agents)
+        self._db, self._tenant = db, tenant
+        self.agents = list(agents)
         self._current: dict[str, int] = {}
         self._models: dict[tuple[str, int], ModelSettings | None] = {}
         self._told = told
@@ -60,13 +60,12 @@ class Definitions(Kept):
         for found in await definitions.exactly(self._db, self._tenant, missing):
             self._models[found.name, found.version] = _model(found)
 
-    async def refresh(self) -> None:
-        """Look which versions are current. A change holds once the version itself is at hand.
+    async def take(self, current: Mapping[str, int]) -> None:
+        """These versions are current, by agent. A change holds once the version itself is at hand.
 
         Raises:
             Unreachable: Postgres is away; what was known stays.
         """
-        current = await deployments.current_of(self._db, self._tenant, self._agents)
         await self.fetch(current.items())
         for agent, version in current.items():
             before = self._current.get(agent)

@@ -16,7 +16,7 @@ from trunkline.domain.errors import NotAMessage, Unavailable
 from trunkline.domain.ids import is_id
 from trunkline.domain.journal import StepStarted
 from trunkline.domain.status import Effect
-from trunkline.domain.work import Heartbeat, PermitAnswer, PermitRequest
+from trunkline.domain.work import PermitAnswer, PermitRequest
 from trunkline.engine.replay import OpenStep
 from trunkline.observe import faults
 from trunkline.store import leases
@@ -24,6 +24,7 @@ from trunkline.store.database import Database
 from trunkline_workers.absence import Absence
 from trunkline_workers.agent import watching
 from trunkline_workers.agent.activation import Activation
+from trunkline_workers.agent.hearing import Hearing
 from trunkline_workers.agent.live import Live, Permit
 from trunkline_workers.agent.registry import Registry
 from trunkline_workers.agent.turn import Turn
@@ -35,24 +36,18 @@ _NO_REQUEST = dumps(PermitAnswer(answer="refused", reason="not a permit request"
 
 
 class Permits:
-    """Answers for one worker. It listens to heartbeats, to know whether an earlier execution may still be alive."""
+    """Answers for one worker. Of those that it let begin it wants to hear, to know whether they may still be alive."""
 
     def __init__(self, bus: Bus, db: Database, registry: Registry, worker: str, lease: float) -> None:
-        self._bus, self._db, self._registry, self._worker, self._lease = bus, db, registry, worker, lease
-        self._heard: dict[str, float] = {}
+        self._bus, self._db, self._registry, self._worker = bus, db, registry, worker
+        self._hearing = Hearing(bus, lease)
         self._absence = Absence(lease)
 
-    async def on_heartbeat(self, message: CoreMessage) -> None:
-        """Remember who is alive. Our own heartbeats come back, too: so we know of our silence."""
+    async def on_own_heartbeat(self, _: CoreMessage) -> None:
+        """It came back: so we know of our silence."""
         self._absence.tick()
-        try:
-            beat = Heartbeat.read(message.data)
-        except NotAMessage:
-            return  # whoever sent it is silent as far as we know
-        now = time.monotonic()
-        self._heard[beat.worker] = now
-        if len(self._heard) > 10_000:
-            self._heard = {worker: at for worker, at in self._heard.items() if now - at < self._lease}
+        if self._registry.empty:
+            await self._hearing.forget()
 
     async def on_request(self, message: CoreMessage) -> bytes:
         """Answer, or have the owner answer."""
@@ -102,13 +97,14 @@ class Permits:
         if step.scheduled.options.get("effect") == Effect.UNSAFE:
             return await self._permit_unsafe(activation, live, step, request)
         live.remote.permits[request.step] = Permit(request.attempt, request.execution, request.worker)
+        await self._hearing.attend(request.worker)
         return PermitAnswer(answer="go")
 
     def _contested(self, step: OpenStep, given: Permit) -> PermitAnswer | None:
         """Another execution was let go: an unsafe step never begins twice, any other when that worker fell silent."""
         if step.scheduled.options.get("effect") == Effect.UNSAFE:
             return PermitAnswer(answer="refused", reason="it has begun already")
-        if time.monotonic() - self._heard.get(given.worker, float("-inf")) < self._lease:
+        if not self._hearing.silent(given.worker):
             return PermitAnswer(answer="later", reason="it runs already")
         return None
 

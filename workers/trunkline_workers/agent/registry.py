@@ -64,6 +64,7 @@ class Registry:
         self._crowded = False  # as many instances are at work as fit, and none of them sleeps
         self._lost = self._lose  # one for all activations
         self._work = asyncio.Event()
+        self._occupied = asyncio.Event()  # instances are here, or were at the last sweep
         self._tasks: list[asyncio.Task[None]] = []
         self.closed = False
 
@@ -90,6 +91,11 @@ class Registry:
 
     def find(self, instance: str) -> Activation | None:
         return self._held.get(instance)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no instance is here."""
+        return not self._held
 
     @property
     def full(self) -> bool:
@@ -140,8 +146,9 @@ class Registry:
             await self._patiently(self._read_mail)
 
     async def _sweep(self) -> None:
+        """Nothing is to be told or looked after while nobody is here; of the first that comes it is told at once."""
         while True:
-            await asyncio.sleep(SWEEP)
+            await self._occupied.wait()
             self._office.held(len(self._held))
             now = asyncio.get_running_loop().time()
             for overdue in [one for one in self._held.values() if one.due <= now]:
@@ -149,6 +156,10 @@ class Registry:
             await self._patiently(self._relieve)
             if self._crowded:
                 self._work.set()
+            await asyncio.sleep(SWEEP)
+            if self.empty and not self._crowded:
+                self._occupied.clear()
+                self._office.held(0)
 
     async def _patiently(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Postgres may be away: what was to be done is done when it is back."""
@@ -224,6 +235,7 @@ class Registry:
             await self._load(activation, past)
             if not activation.closed:
                 self._held[lease.instance] = activation
+                self._occupied.set()
                 self._stirred.add(lease.instance)
 
     async def _prepare(self, taken: Sequence[Lease], histories: Mapping[str, History | JournalCorrupt]) -> None:

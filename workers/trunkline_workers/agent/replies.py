@@ -6,11 +6,11 @@ back: it goes to whoever has the instance next.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import NoReturn
 
+from trunkline.bus.attending import Attending
 from trunkline.bus.consume import Delivery
 from trunkline.domain.errors import NotAMessage
 from trunkline.domain.work import Outcome
@@ -45,19 +45,22 @@ class Replies:
     """Handles every delivery of this worker's reply subject. ``ack_wait`` (seconds) is that of its consumer."""
 
     def __init__(self, db: Database, registry: Registry, dispatch: Dispatch, ack_wait: float) -> None:
-        self._db, self._registry, self._dispatch, self._ack_wait = db, registry, dispatch, ack_wait
+        self._db, self._registry, self._dispatch = db, registry, dispatch
+        self._attending = Attending(ack_wait / 3, self._look_after)
         self._held: dict[_Parcel, None] = {}
 
     async def keep(self) -> NoReturn:
         """Look after what is not recorded yet."""
-        while True:
-            await asyncio.sleep(self._ack_wait / 3)
-            for parcel in list(self._held):
-                if parcel.lost:
-                    del self._held[parcel]
-                    parcel.delivery.nak()
-                else:
-                    parcel.delivery.in_progress()
+        await self._attending.run()
+
+    def _look_after(self) -> bool:
+        for parcel in list(self._held):
+            if parcel.lost:
+                del self._held[parcel]
+                parcel.delivery.nak()
+            else:
+                parcel.delivery.in_progress()
+        return bool(self._held)
 
     def on_delivery(self, delivery: Delivery) -> Awaitable[None] | None:
         """Hand each outcome to its activation; what has to be awaited posts those whose instances somebody else
@@ -72,6 +75,7 @@ class Replies:
         faults.point("outcome-received")
         parcel = _Parcel(delivery, len(outcomes))
         self._held[parcel] = None
+        self._attending.begin()
         left = [(n, one) for n, one in enumerate(outcomes) if one.value_ref or not self._hand(parcel, n, one)]
         return self._bring(parcel, left) if left else None
 

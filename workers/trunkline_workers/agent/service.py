@@ -19,6 +19,7 @@ from trunkline.store.append import Appender
 from trunkline.store.deployments import Kind
 from trunkline_workers.agent import watching
 from trunkline_workers.agent.activation import Activation
+from trunkline_workers.agent.at_hand import AtHand
 from trunkline_workers.agent.bonds import Bonds
 from trunkline_workers.agent.colleagues import Colleagues
 from trunkline_workers.agent.conflicts import Conflicts
@@ -148,11 +149,14 @@ class AgentWorker:
     async def _office(self, stack: AsyncExitStack) -> Office:
         agents, tools = self._app.specs()
         versions = await definitions.publish(self.db, self._settings.tenant, agents, tools, ahead=self._clock.ahead)
-        await self.definitions.start()
-        stack.push_async_callback(self.definitions.stop)
+        self._router = Router(self.db, self.bus, self._settings)
+        pauses = Pauses(self.db, self._settings.tenant)
+        at_hand = AtHand(self.db, self._settings.tenant, self._router.routes, self.definitions, pauses)
+        await at_hand.start()
+        stack.push_async_callback(at_hand.stop)
+        pauses.resumed = self._on_resumed
         _compare(self.definitions, versions)
         colleagues = Colleagues(self.db, self._settings.tenant, self.membership.worker_id)
-        self._router = Router(self.db, self.bus, self._settings)
         await self._router.start()
         stack.push_async_callback(self._router.stop)
         self._dispatch = Dispatch(self.bus, self.db, self._settings, self.membership.worker_id)
@@ -161,10 +165,6 @@ class AgentWorker:
         appender = Appender(self.db, wake=self._dispatch.wake)
         self._parts.append(appender.start())
         stack.push_async_callback(appender.close)
-        pauses = Pauses(self.db, self._settings.tenant)
-        await pauses.start()
-        stack.push_async_callback(pauses.stop)
-        pauses.resumed = self._on_resumed
         conflicts = Conflicts(self.db)
         stack.callback(conflicts.stop)
         office = Office(
@@ -208,7 +208,7 @@ class AgentWorker:
     async def _listen(self, stack: AsyncExitStack) -> None:
         settings, subjects, worker = self._settings, self.bus.subjects, self.membership.worker_id
         permits = Permits(self.bus, self.db, self.registry, worker, settings.lease)
-        await self.bus.subscribe(subjects.heartbeat("*"), permits.on_heartbeat)
+        await self.bus.subscribe(subjects.heartbeat(worker), permits.on_own_heartbeat)
         await self.bus.subscribe(subjects.worker_permit(worker), permits.on_request)
         await self.bus.subscribe(subjects.worker_wake(worker), self._on_wake)
         replies = Replies(self.db, self.registry, self._dispatch, settings.ack_wait)

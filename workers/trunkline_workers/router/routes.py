@@ -1,34 +1,26 @@
-"""Who is woken by which event, for all tenants: the subscriptions of Postgres, kept at hand."""
+"""Who is woken by which event, for all tenants: the subscriptions of Postgres, as they were read last."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 
-from trunkline.domain.errors import BadEvent, Unavailable
+from trunkline.domain.errors import BadEvent
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.mail import Envelope
 from trunkline.domain.specs import Subscription
 from trunkline.engine.routing import route
+from trunkline.store import at_hand
 from trunkline.store.database import Database
-from trunkline.store.definitions import subscriptions
-from trunkline_workers.keeping import Kept
 
 
-class Routes(Kept):
-    """``loaded_at`` is when they were read last (monotonic)."""
+class Routes:
+    """``loaded_at`` is when they were read last (monotonic). Whoever has them keeps them up."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._by_type: dict[tuple[str, str], list[Subscription]] = {}
         self.loaded_at = float("-inf")
-
-    async def start(self) -> None:
-        """Read once, then keep up. While Postgres is away nothing is known."""
-        with suppress(Unavailable):
-            await self.refresh()
-        self.keep_up()
 
     async def refresh(self) -> None:
         """Read all subscriptions.
@@ -37,8 +29,18 @@ class Routes(Kept):
             Unreachable: Postgres is away; what was known stays.
         """
         begun = time.monotonic()
-        self._by_type = _indexed(await subscriptions(self._db))
-        self.loaded_at = begun
+        found = await at_hand.look(self._db, "", ())
+        await self.take(found.subscriptions, begun)
+
+    async def take(self, subscriptions: Iterable[Sequence[str]], read_at: float) -> None:
+        """These are all, each as (tenant, agent, event type, key, handler); their reading began at ``read_at``."""
+        if read_at < self.loaded_at:
+            return  # a later one came first
+        by_type: dict[tuple[str, str], list[Subscription]] = {}
+        for tenant, agent, event_type, key, handler in subscriptions:
+            subscription = Subscription(agent=agent, event_type=event_type, key=key, handler=handler)
+            by_type.setdefault((tenant, event_type), []).append(subscription)
+        self._by_type, self.loaded_at = by_type, read_at
 
     def known(self, tenant: str, event_type: str) -> bool:
         """Whether anybody subscribes to this type."""
@@ -60,11 +62,3 @@ class Routes(Kept):
     def route(self, tenant: str, event: CloudEvent) -> list[Envelope]:
         """The letters alone."""
         return self.address(tenant, event)[0]
-
-
-def _indexed(found: Mapping[str, Sequence[Subscription]]) -> dict[tuple[str, str], list[Subscription]]:
-    by_type: dict[tuple[str, str], list[Subscription]] = {}
-    for tenant, subscribed in found.items():
-        for subscription in subscribed:
-            by_type.setdefault((tenant, subscription.event_type), []).append(subscription)
-    return by_type

@@ -56,7 +56,6 @@ class Router:
         Raises:
             Unavailable: NATS is away.
         """
-        await self.routes.start()
         self._gathering.start()
         self._consumption = await self._bus.consume(
             Consumer(stream="EVENTS", durable=DURABLE, ack_wait=self._settings.ack_wait, max_deliver=-1),
@@ -70,7 +69,6 @@ class Router:
         if self._consumption is not None:
             await self._consumption.stop()
         await self._gathering.stop()
-        await self.routes.stop()
 
     async def _work(self, batch: Sequence[Delivery]) -> None:
         begun = time.monotonic()
