@@ -64,8 +64,8 @@ class Settings(BaseSettings):
     heartbeat: float = Field(
         0.2,
         gt=0,
-        description="Seconds between two heartbeats of a worker, over NATS and through Postgres; one that holds "
-        "nothing beats on both in turn, half as long again apart.",
+        description="Seconds between two heartbeats of a worker, over NATS and through Postgres; while it holds "
+        "nothing it beats on both in turn, half as long again apart.",
     )
     lease: float = Field(1.0, gt=0, description="Seconds of silence, on both, after which a worker is declared dead.")
     reconcile_every: float = Field(2.0, gt=0, description="Seconds between two looks for untaken mail and still runs.")

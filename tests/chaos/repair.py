@@ -8,7 +8,7 @@ from chaos.exchange import Exchange
 from trunkline.domain.ids import derived_id
 
 _UNKNOWN = """
-select r.id::text, r.input->>'number', s.body->>'key', (s.body->>'attempt')::int
+select r.id::text, coalesce(r.input->>'number', r.input->'data'->>'number'), s.body->>'key', (s.body->>'attempt')::int
 from runs r join journal s on s.instance = r.instance and s.run = r.id and s.type = 'StepStarted'
 where r.status = 'parked' and r.parked_reason = 'outcome-unknown' and not exists (
     select from journal e where e.instance = s.instance and e.run = s.run and e.body->>'key' = s.body->>'key'
