@@ -93,6 +93,8 @@ class Handling(Coroutine[Any, Any, RunResult | Continuation]):
             return self._coroutine.throw(error, *more)
         except (StopIteration, ContinueAsNew) as end:
             self._end(end)
+        finally:
+            del error, more  # what is raised holds this frame: it would keep itself, and all of the run, in memory
 
     def close(self) -> None:
         if self._begin is None:
