@@ -1,9 +1,13 @@
-"""When a worker has enough to take up: whoever brings more gives way, and what only waits does not count."""
+"""When a worker has enough to take up: whoever brings more gives way, and what only waits does not count. And when it
+makes room for more.
+"""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from trunkline.domain.ids import instance_id
 from trunkline.domain.work import Wake
@@ -11,8 +15,17 @@ from trunkline.settings import Settings
 from trunkline_workers.agent.registry import ENOUGH, MOST_WANTED, Registry
 
 
-def registry() -> Registry:
-    office: Any = SimpleNamespace(settings=Settings(), pauses={"paused"}, unread=None)
+class Idle:
+    """As much of an activation as is looked at."""
+
+    idle, closed, touched = True, False, float("inf")
+
+    def __init__(self, instance: str) -> None:
+        self.lease = SimpleNamespace(instance=instance)
+
+
+def registry(**settings: Any) -> Registry:
+    office: Any = SimpleNamespace(settings=Settings(**settings), pauses={"paused"}, unread=None)
     agents: Any = {"busy": None, "paused": None}
     nothing: Any = None
     return Registry(nothing, nothing, office, agents)
@@ -40,3 +53,22 @@ async def test_those_that_wait_for_their_agent_to_go_on_keep_nobody_back() -> No
     assert not mine.behind
     want(mine, "busy", ENOUGH)
     assert mine.behind
+
+
+@pytest.mark.parametrize(("wanted", "leave"), [(0, 0), (1, 10)])
+async def test_a_full_worker_makes_room_before_it_takes_others_up(
+    monkeypatch: pytest.MonkeyPatch, wanted: int, leave: int
+) -> None:
+    """Who is taken up waits for no others to leave: a tenth is free, as long as somebody is wanted."""
+    mine = registry(max_activations=100, memory_limit=1 << 50)
+    held: dict[str, Any] = {str(number): Idle(str(number)) for number in range(100)}
+    mine._held.update(held)
+    left: list[str] = []
+
+    async def release(activations: Any) -> None:
+        left.extend(one.lease.instance for one in activations)
+
+    monkeypatch.setattr(mine, "_release", release)
+    want(mine, "busy", wanted)
+    await mine._relieve()
+    assert len(left) == leave

@@ -30,7 +30,7 @@ from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.reading import Reading
-from trunkline_workers.agent.sleepers import Shortage, Sleepers
+from trunkline_workers.agent.sleepers import AT_ONCE, Shortage, Sleepers
 from trunkline_workers.agent.turn import Unfinished
 
 log = logs.get("registry")
@@ -295,8 +295,12 @@ class Registry:
     # --- letting go -------------------------------------------------------------------------------------------------
 
     async def _relieve(self) -> None:
-        """Idle instances leave memory: those of age, and while it is short the longest untouched."""
+        """Idle instances leave memory: those of age, and while it is short the longest untouched. While others are
+        wanted there is always some room, so that these need not wait until it is made.
+        """
         await self._put_to_sleep(self._sleepers.aged(SWEEP), "age")
+        if self._wanted:
+            await self._put_to_sleep(self._sleepers.crowding(self._office.settings.max_activations // AT_ONCE), "full")
         if not self._shortage.acute():
             self._strained = False
             return
