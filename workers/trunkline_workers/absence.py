@@ -30,6 +30,11 @@ class Absence:
         self._look()
         return received_at <= self._returned + self._ack_wait
 
+    def since(self, moment: float) -> bool:
+        """Whether this process was away at some time after ``moment`` (monotonic)."""
+        self._look()
+        return self._returned >= moment
+
     def _look(self) -> float:
         now = self._clock()
         if now - self._ticked > self._ack_wait * 2 / 3:

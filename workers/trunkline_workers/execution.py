@@ -31,9 +31,15 @@ class Result:
     usage: dict[str, Any] | None = None
 
 
+def _at_once() -> None:
+    """Nobody minds."""
+
+
 @dataclass(slots=True, eq=False)
 class Execution:
-    """Filled in on the way through the pipeline. ``id`` is of this one execution; a permit binds to it."""
+    """Filled in on the way through the pipeline. ``id`` is of this one execution; a permit binds to it. ``begin`` is
+    called just before what cannot be taken back, and raises ``HandBack`` when it must not begin any more.
+    """
 
     delivery: Delivery
     item: WorkItem
@@ -42,6 +48,7 @@ class Execution:
     began_at: float = 0.0  # monotonic; 0 until it begins
     work: asyncio.Task[Result] | None = None
     stopped: Stop | None = None
+    begin: Callable[[], None] = _at_once
     received_at: float = field(default_factory=time.monotonic)
     attempt: tuple[str, str, int] = field(init=False)  # what is being attempted: run, step, and which attempt
 

@@ -205,8 +205,7 @@ class Pipeline:
     async def _carry_out(self, station: Station, execution: Execution) -> Result:
         await reach("item-received")
         await self._permit(execution)
-        if not execution.item.probe:
-            self._log.note(execution.item)
+        execution.begin = partial(self._begins, execution, time.monotonic())
         result = await perform(station, execution, self._cancellations)
         await reach("executed")
         return result
@@ -237,6 +236,15 @@ class Pipeline:
         if time.monotonic() - asked_at >= within:  # from then on another execution may be let go
             raise self._hand_back(execution, "the permit came too late")
         self._permits.used(item)
+
+    def _begins(self, execution: Execution, let_at: float) -> None:
+        """It was let begin at ``let_at``, and does so now, in whatever thread. If this process was stopped in between,
+        others may have been asked, and be done.
+        """
+        if self._absence.since(let_at):
+            raise self._hand_back(execution, "this process was away when it was to begin")
+        if not execution.item.probe:
+            self._log.note(execution.item)
 
     async def _publish(self, execution: Execution, result: Result) -> None:
         """Hand the outcome to the broker, however long that takes: the work is done, and may have been paid for."""

@@ -54,3 +54,17 @@ def test_after_an_absence_what_was_on_the_way_is_doubtful(first: str, received: 
         clock.now += 1
         absence.tick()
     assert absence.casts_doubt_on(back + received) is doubtful
+
+
+def test_an_absence_is_told_to_whoever_was_there_before_it() -> None:
+    clock = Clock()
+    absence = Absence(3.0, clock=clock)
+    clock.now += 1
+    assert not absence.since(clock.now)
+    let_at = clock.now
+    clock.now += 10
+    assert absence.since(let_at)
+    absence.tick()
+    clock.now += 1
+    assert absence.since(let_at)
+    assert not absence.since(clock.now)

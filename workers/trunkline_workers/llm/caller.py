@@ -11,7 +11,7 @@ from trunkline.bus.connection import Bus
 from trunkline.domain.errors import TrunklineError
 from trunkline.observe import logs
 from trunkline.settings import Settings
-from trunkline_workers.execution import Execution, Result, Station
+from trunkline_workers.execution import Execution, HandBack, Result, Station
 from trunkline_workers.failures import failure_of
 from trunkline_workers.llm.assemble import Answer
 from trunkline_workers.llm.errors import Truncated, failure_of_call
@@ -41,6 +41,8 @@ class Caller:
         answer, tokens = Answer(), TokenStream(self._bus, execution.item)
         try:
             stream = await self._turns.paced(self._call(execution, answer, tokens))
+        except HandBack:
+            raise
         except TrunklineError as error:
             return Result(error=failure_of(error))
         except asyncio.CancelledError:
@@ -60,6 +62,7 @@ class Caller:
         call = request(execution.item, execution.args, self._settings)
         if wanted := execution.args.get("response_format"):
             constrain(call, wanted, self._supported(call))
+        execution.begin()
         stream = await self._litellm.acompletion(**call)
         async with aclosing(chunks_of(self._litellm, stream)) as chunks:  # closed, cancelled or not
             async for chunk in chunks:

@@ -11,12 +11,12 @@ from trunkline.authoring.tool_context import ToolContext
 from trunkline.bus.connection import Bus
 from trunkline.domain.work import NOT_HAPPENED
 from trunkline.observe import logs
-from trunkline_workers.execution import Execution, Result, Station
+from trunkline_workers.execution import Execution, HandBack, Result, Station
 from trunkline_workers.failures import failure, failure_of
 from trunkline_workers.tool.limiter import Rate
 from trunkline_workers.tool.processes import ToolProcesses
 from trunkline_workers.tool.progress import Progress
-from trunkline_workers.tool.threads import ToolThreads
+from trunkline_workers.tool.threads import Beginning, ToolThreads
 
 log = logs.get("tool")
 
@@ -61,10 +61,15 @@ class _Calls:
         try:
             if execution.item.probe:
                 return await self._find_out(_context(execution, progress), execution.args)
+            tc = _context(execution, progress)
             if self._processes is not None:
-                tc = _context(execution, progress)
-                return Result(**await self._processes.run(tc, execution.args, progress.report))
-            return Result(await self._tool.invoke(_context(execution, progress), execution.args, self._threads))
+                return Result(**await self._processes.run(tc, execution.args, progress.report, execution.begin))
+            if self._threads is not None:
+                return Result(await self._tool.invoke(tc, execution.args, Beginning(self._threads, execution.begin)))
+            execution.begin()
+            return Result(await self._tool.invoke(tc, execution.args))
+        except HandBack:
+            raise
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and execution.stopped:
                 raise

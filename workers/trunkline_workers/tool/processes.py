@@ -46,11 +46,16 @@ class ToolProcesses:
         self._all: set[_Process] = set()
         self._ending: set[asyncio.Future[int]] = set()
 
-    async def run(self, tc: ToolContext, args: Any, report: Callable[[str, Any], None]) -> dict[str, Any]:
-        """Carry out one call: ``{"value": …}`` or ``{"error": …}``. Cancelled, it kills the process."""
+    async def run(
+        self, tc: ToolContext, args: Any, report: Callable[[str, Any], None], begin: Callable[[], None]
+    ) -> dict[str, Any]:
+        """Carry out one call: ``{"value": …}`` or ``{"error": …}``. Cancelled, it kills the process. ``begin`` is
+        called when there is one, just before it hears of the call.
+        """
         process = self._idle.pop() if self._idle else await self._start()
         context = {one.name: getattr(tc, one.name) for one in fields(tc) if one.name != "on_progress"}
         try:
+            begin()
             answer = await process.call({"context": context, "args": args}, report)
         except (OSError, EOFError):
             return {"error": await self._died(process)}

@@ -75,3 +75,17 @@ class ToolThreads(Executor):
             self._busy -= 1
         if future.running():
             future.set_exception(raised) if raised is not None else future.set_result(result)
+
+
+class Beginning(Executor):
+    """``threads``, in which ``begin`` is called just before the function: what it raises is what comes of that."""
+
+    def __init__(self, threads: Executor, begin: Callable[[], None]) -> None:
+        self._threads, self._begin = threads, begin
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        def call() -> T:
+            self._begin()
+            return fn(*args, **kwargs)
+
+        return self._threads.submit(call)
