@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Coroutine
-from sys import intern
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from trunkline.domain.errors import BadDeclaration
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 MAX_KEY = 200  # characters of a key= of the caller's
 MAX_PATH = 1000  # characters of a branch's path
+MOST_SHARED = 16_384  # texts
+
+
+@lru_cache(maxsize=MOST_SHARED)
+def once(text: str) -> str:
+    """``text``, as whoever asked before for an equal one has it. (What is interned stays for ever with Python 3.12.)"""
+    return text
 
 
 class Branch(Step[Any]):
@@ -49,14 +56,14 @@ class Branch(Step[Any]):
         if base != self.base:
             self._turn_to(base)
         self.asked += 1
-        return intern(f"{self.path}{base}#{self.asked}")
+        return once(f"{self.path}{base}#{self.asked}")
 
     def _turn_to(self, base: str) -> None:
         if self.base:
             if self.others is None:
                 self.others = {}
             self.others[self.base] = self.asked
-        self.base, self.asked = intern(base), self.others.pop(base, 0) if self.others else 0
+        self.base, self.asked = once(base), self.others.pop(base, 0) if self.others else 0
 
     def chosen_key(self, kind: str, key: str) -> str:
         """The key of a step that the caller named.
