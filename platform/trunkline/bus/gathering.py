@@ -35,7 +35,7 @@ class Gathering:
     ) -> None:
         self._name, self._work, self._most = name, work, most
         self._patience = ack_wait / 3
-        self._attending = Attending(ack_wait / 3, self._keep_alive)
+        self._attending = Attending(self._patience, self._keep_alive)
         self._waiting: list[Delivery] = []
         self._batch: list[Delivery] = []
         self._arrived = asyncio.Event()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from trunkline.domain.errors import NotDurable
 from trunkline.engine import kin
 from trunkline.engine.branch import Branch
+from trunkline.engine.few import Several, joined
 from trunkline.engine.ledger import Ledger
 from trunkline.engine.step import CANCELLED, Recorded, Step
 
@@ -76,8 +77,8 @@ class Loop:
         self.main: Branch | None = None
         self.current: Branch | None = None
         self.branches: dict[Branch, None] | None = None  # those under way besides the main one, oldest first
-        self.ready: list[Branch] | tuple[()] = ()
-        self.told: list[tuple[Group[Any], Step[Any]]] | tuple[()] = ()
+        self.ready: Several[Branch] = ()
+        self.told: Several[tuple[Group[Any], Step[Any]]] = ()
         self.asked = 0
         self.place = 0
         self.overrun = False
@@ -87,7 +88,7 @@ class Loop:
     def begin(self, coroutine: Coroutine[Any, Any, Any], path: str = "") -> None:
         """Make ``coroutine`` the main branch; ``run`` starts it."""
         self.main = Branch(self, path, coroutine)
-        self._goes_on(self.main)
+        self.ready = joined(self.ready, self.main)
 
     def open(self, path: str, coroutine: Coroutine[Any, Any, Any], parent: Branch | None) -> Branch:
         """A new branch at the end of the queue."""
@@ -97,7 +98,7 @@ class Loop:
         self.branches[branch] = None
         self.place += 1
         kin.born(branch, self.place, parent.kin if parent is not None else None)
-        self._goes_on(branch)
+        self.ready = joined(self.ready, branch)
         return branch
 
     def run(self) -> None:
@@ -161,12 +162,6 @@ class Loop:
         if self.asked > LIMIT:
             self.overrun = True
 
-    def _goes_on(self, branch: Branch) -> None:
-        if self.ready:
-            self.ready.append(branch)
-        else:
-            self.ready = [branch]
-
     def _over(self, branch: Branch) -> None:
         kin.over(branch)
         if self.branches is not None:
@@ -207,16 +202,10 @@ class Loop:
         step.waiter = None
         for one in waiter if type(waiter) is list else (waiter,):
             if not isinstance(one, Branch):
-                self._is_told(one, step)
+                self.told = joined(self.told, (one, step))
             elif one.awaits is step:
                 one.awaits = None
-                self._goes_on(one)
-
-    def _is_told(self, group: Group[Any], step: Step[Any]) -> None:
-        if self.told:
-            self.told.append((group, step))
-        else:
-            self.told = [(group, step)]
+                self.ready = joined(self.ready, one)
 
     def _tell(self) -> None:
         told, self.told = self.told, ()

@@ -1,4 +1,4 @@
-"""A mapping that is small while it has one entry: a run that sleeps has several such, and a worker many such runs."""
+"""Containers that are small while they hold little: a run that sleeps has several, and a worker many such runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+Several = list[V] | tuple[()]  # while there are none, there is no list
 
 _MISSING: Any = object()
 
@@ -76,3 +78,18 @@ class Few(MutableMapping[K, V]):
 
     def clear(self) -> None:
         self._key = self._value = self._many = None
+
+
+def joined(several: Several[V], one: V) -> list[V]:
+    """``several`` with ``one`` behind the others: to be kept instead."""
+    if not several:
+        return [one]
+    several.append(one)
+    return several
+
+
+def left(several: Several[V], one: V) -> Several[V]:
+    """``several`` without ``one``: to be kept instead."""
+    if several:
+        several.remove(one)
+    return several or ()

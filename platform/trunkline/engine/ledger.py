@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from trunkline.domain.ids import child_run_id, derived_id
 from trunkline.domain.journal import Entry, SignalReceived, StepCancelled, StepCompleted, StepScheduled
-from trunkline.engine.few import Few
+from trunkline.engine.few import Few, Several, joined
 from trunkline.engine.signals import Signals
 from trunkline.engine.step import OpenStep, Recorded
 
@@ -27,15 +27,12 @@ class Ledger:
         self.now = now
         self.open: MutableMapping[str, OpenStep] = Few()
         self.busy = 0
-        self.commands: list[Entry] | tuple[()] = ()  # while nothing is to be told, there is no list
+        self.commands: Several[Entry] = ()
         self.signals = Signals()
 
     def say(self, command: Entry) -> None:
         """The journal is to tell of this."""
-        if self.commands:
-            self.commands.append(command)
-        else:
-            self.commands = [command]
+        self.commands = joined(self.commands, command)
 
     def ask(self, step: Recorded[Any], name: str, args: Any, options: dict[str, Any] | None, payload: Any) -> bool:
         """Record that the handler asks for ``step``; true when it is complete at once: an emit, a spawn, or an early

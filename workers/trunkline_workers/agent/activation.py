@@ -18,7 +18,7 @@ from trunkline.domain.journal import Entry
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.domain.work import Outcome
-from trunkline.engine.few import Few
+from trunkline.engine.few import Few, left
 from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.observe import logs
 from trunkline.observe.driving import Doing, Driving
@@ -31,7 +31,7 @@ from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.local_steps import LocalStep
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.outcomes import StepResult
-from trunkline_workers.agent.tray import Tray, Waiting, left
+from trunkline_workers.agent.tray import Tray, Waiting
 from trunkline_workers.agent.turn import Turn
 
 Lost = Callable[["Activation", BaseException | None, Iterable[int]], None]

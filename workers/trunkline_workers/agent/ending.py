@@ -10,12 +10,12 @@ from trunkline.domain import deadlines, letters
 from trunkline.domain.journal import RunCancelled, RunFailed, RunStarted, SignalReceived
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
+from trunkline.engine.few import left
 from trunkline.observe import faults
 from trunkline.store.append import DeadLetter, RunChange
 from trunkline_workers.agent.discarding import discard
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.remembering import remember
-from trunkline_workers.agent.tray import left
 from trunkline_workers.agent.turn import Turn
 
 if TYPE_CHECKING:

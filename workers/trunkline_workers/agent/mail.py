@@ -18,12 +18,12 @@ from trunkline.domain.journal import (
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, OnBusy, RunStatus, StepKind
 from trunkline.domain.work import Outcome
+from trunkline.engine.few import joined, left
 from trunkline_workers.agent import backlog, commands, lateness, outcomes, resolving
 from trunkline_workers.agent.discarding import discard
 from trunkline_workers.agent.ending import end, end_unstarted, taken_from_queue
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.outcomes import StepResult
-from trunkline_workers.agent.tray import joined, left
 from trunkline_workers.agent.turn import Turn
 
 if TYPE_CHECKING:

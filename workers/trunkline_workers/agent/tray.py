@@ -8,26 +8,12 @@ from collections.abc import Set as AbstractSet
 from operator import attrgetter
 
 from trunkline.domain.mail import Mail
+from trunkline.engine.few import Several
 
-Waiting = list[Mail] | tuple[()]  # the oldest first; while there are none, there is no list
+Waiting = Several[Mail]  # the oldest first
 
 _NONE: frozenset[int] = frozenset()
 _seq = attrgetter("seq")
-
-
-def joined(waiting: Waiting, letter: Mail) -> Waiting:
-    """``waiting`` with ``letter`` behind the others: to be kept instead."""
-    if not waiting:
-        return [letter]
-    waiting.append(letter)
-    return waiting
-
-
-def left(waiting: Waiting, letter: Mail) -> Waiting:
-    """``waiting`` without ``letter``: to be kept instead."""
-    if waiting:
-        waiting.remove(letter)
-    return waiting or ()
 
 
 class Tray:
