@@ -18,7 +18,7 @@ not exists (
         where e.instance = s.instance and e.run = s.run and e.version > s.version
           and (e.type in ('RunContinued', 'RunRestarted')
                or e.type in ('StepCompleted', 'StepFailed', 'StepCancelled') and e.body->>'key' = s.body->>'key')))
-and (select count(*) >= 64 or sum(length(g.body::text)) >= 1048576 from journal g
+and (select count(*) >= 64 or coalesce(sum(length(g.body::text)), 0) >= 1048576 from journal g
      where g.instance = m.instance and g.run = m.run and g.type in ('SignalReceived', 'RunContinued', 'RunRestarted'))
 """
 
@@ -59,6 +59,13 @@ select agent, run::text, 'the timer of step ' || step || ' is due'
 from timers where tenant = %(tenant)s and due_at <= clock_timestamp() order by due_at limit %(limit)s
 """
 
+# The next life of a handler begins behind the commit that ended the last one; whatever it does has an entry.
+_ANEW = """
+select r.agent, r.key, 'its handler has not begun anew' from runs r
+where r.status in ('running', 'waiting') and r.tenant = %(tenant)s and (
+    select e.type from journal e where e.instance = r.instance and e.run = r.id order by e.version desc limit 1
+) = 'RunContinued' limit %(limit)s
+"""
 
 _BONDS = """
 select b.agent, b.key, 'it was not told of the end of run ' || b.run
@@ -66,7 +73,7 @@ from bonds b join runs r on r.id = b.run where b.tenant = %(tenant)s and r.ended
 """
 
 # One statement, so that what moves on meanwhile is seen before or after it did, and not missed in between.
-_MOVING = f"({_MAIL}) union all ({_STEPS}) union all ({_TIMERS}) union all ({_BONDS})"
+_MOVING = " union all ".join(f"({one})" for one in (_MAIL, _STEPS, _ANEW, _TIMERS, _BONDS))
 
 
 async def moving(db: Database, tenant: str, *, steps: bool = True, limit: int = 5) -> list[str]:
