@@ -59,11 +59,13 @@ select agent, run::text, 'the timer of step ' || step || ' is due'
 from timers where tenant = %(tenant)s and due_at <= clock_timestamp() order by due_at limit %(limit)s
 """
 
-# The next life of a handler begins behind the commit that ended the last one; whatever it does has an entry.
+# The next life of a handler begins behind the commit that ended the last one, with the signals that came in between.
+# Whatever it does then has an entry.
 _ANEW = """
 select r.agent, r.key, 'its handler has not begun anew' from runs r
 where r.status in ('running', 'waiting') and r.tenant = %(tenant)s and (
-    select e.type from journal e where e.instance = r.instance and e.run = r.id order by e.version desc limit 1
+    select e.type from journal e
+    where e.instance = r.instance and e.run = r.id and e.type <> 'SignalReceived' order by e.version desc limit 1
 ) = 'RunContinued' limit %(limit)s
 """
 

@@ -34,7 +34,8 @@ async def test_a_run_that_waits_is_at_rest(db: Database, appender: Appender) -> 
 
 async def test_a_handler_that_is_to_begin_anew_moves_until_it_has(db: Database, appender: Appender) -> None:
     anew = RunContinued("", input=1, at=1.0, number=2)
-    letter = await begun(db, appender, RunStatus.RUNNING, wait("wait:go#1"), anew)
+    signal = SignalReceived("", name="go", data=1, message_id="s", at=1.0)
+    letter = await begun(db, appender, RunStatus.RUNNING, wait("wait:go#1"), anew, signal)
     assert await stillness.moving(db, making.TENANT) == [f"orders/{letter.key}: its handler has not begun anew"]
     await begun(db, appender, RunStatus.WAITING, anew, wait("@2/wait:go#1"))
     assert len(await stillness.moving(db, making.TENANT)) == 1
