@@ -5,17 +5,18 @@ commands on the socket with one call. On one core nats-py's own way carries abou
 
 What is corrected: nats-py closes for good on most errors that a server sends to a live connection ("authentication
 expired" among them), speaks plain TCP to a server that offers no TLS even when TLS was asked for, now and then loses
-the word of a server that refuses it, and stops reading for good at a subject or header that is not UTF-8, which any
-publisher may send.
+the word of a server that refuses it, stops reading for good at a subject or header that is not UTF-8, which any
+publisher may send, and has its PING overtake the UNSUB that it is to answer for.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
 from nats import errors
-from nats.aio.client import Client
+from nats.aio.client import PING_PROTO, Client
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
@@ -113,6 +114,14 @@ class WireClient(Client):
         super()._remove_sub(sid, max_msgs)
 
     # --- corrections ------------------------------------------------------------------------------------------------
+
+    async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
+        """In its turn. nats-py's overtakes what is to be sent, and then its answer says nothing of that: what a
+        subscription that ends is still sent would come when nobody listens any more.
+        """
+        self._pongs.append(future or asyncio.get_running_loop().create_future())
+        await self._send_command(PING_PROTO)
+        await self._flush_pending()
 
     async def _process_err(self, err_msg: str) -> None:
         error = errors.Error(f"nats: {err_msg}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -42,6 +43,18 @@ async def test_commands_go_behind_what_stood_before_them(connected: tuple[WireCl
     assert client.write(b"PUB a 0\r\n\r\n")
     assert socket.written == b"SUB a 1\r\nPUB a 0\r\n\r\n"
     assert (client._pending, client._pending_data_size) == ([], 0)
+
+
+async def test_a_ping_overtakes_nothing_that_it_is_to_answer_for(connected: tuple[WireClient, Socket]) -> None:
+    client, socket = connected
+    loop = asyncio.get_running_loop()
+    client._flush_queue, client._flusher_task = asyncio.Queue(), cast("Any", loop.create_future())  # it has no turn yet
+    await client._send_unsubscribe(7)
+    await client._send_ping(answered := loop.create_future())
+    assert client.write(b"PUB a 0\r\n\r\n")
+    assert socket.written == b"UNSUB 7 \r\nPING\r\nPUB a 0\r\n\r\n"
+    await client._process_pong()
+    assert answered.done()
 
 
 async def test_a_socket_that_is_slow_closing_or_away_takes_nothing(connected: tuple[WireClient, Socket]) -> None:
