@@ -45,6 +45,14 @@ async def tally(ctx: Context[Tally], number: int) -> int:
     return ctx.state.total
 
 
+@app.agent("counter")
+async def counter(ctx: Context[Tally], waits: bool) -> int:
+    if waits:
+        await ctx.wait_for(Go)
+    ctx.state.total += 1
+    return ctx.state.total
+
+
 @app.agent("raising")
 async def raising(ctx: Context, _: int) -> int:
     raise ValueError("it does not work")

@@ -18,13 +18,13 @@ from trunkline.domain.journal import Entry
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.domain.work import Outcome
-from trunkline.engine.few import Few, left
+from trunkline.engine.few import Few
 from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.observe import logs
 from trunkline.observe.driving import Doing, Driving
 from trunkline.store.append import RunChange
 from trunkline.store.leases import Lease
-from trunkline_workers.agent import backlog, commands, incarnations, lateness, mail, outcomes, parking, reissuing
+from trunkline_workers.agent import backlog, commands, incarnations, lateness, mail, outcomes, parking, queue, reissuing
 from trunkline_workers.agent.beginning import body_of, entry_of, row_of
 from trunkline_workers.agent.issuing import Window
 from trunkline_workers.agent.live import Live
@@ -156,7 +156,7 @@ class Activation(Driving):
             if live.backlog is not None:
                 backlog.go_on(self, live, turn)
         elif live.main:
-            self.start_next(turn)
+            queue.go_on(self, turn)
 
     def _mark_waiting(self, live: Live, driver: RunDriver, turn: Turn) -> None:
         status = RunStatus.WAITING if driver.waiting else RunStatus.RUNNING
@@ -167,18 +167,6 @@ class Activation(Driving):
     def change(self, live: Live, turn: Turn) -> RunChange:
         """The one change to the run's row in this turn."""
         return turn.more.runs.setdefault(live.run, RunChange(run=live.run, status=live.status))
-
-    def start_next(self, turn: Turn) -> None:
-        """The current run has ended, or the agent goes on: begin what may begin now of what waits in the queue."""
-        if self.paused:
-            return
-        for letter in [one for one in self.queue if one.body.get("handler")]:
-            self.queue = left(self.queue, letter)
-            self.start(letter, turn)
-        while self.queue and self.current() is None:
-            letter = self.queue[0]
-            self.queue = left(self.queue, letter)
-            self.start(letter, turn)
 
     @property
     def window(self) -> Window:

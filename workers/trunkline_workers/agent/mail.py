@@ -19,7 +19,7 @@ from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, OnBusy, RunStatus, StepKind
 from trunkline.domain.work import Outcome
 from trunkline.engine.few import joined, left
-from trunkline_workers.agent import backlog, commands, lateness, outcomes, resolving
+from trunkline_workers.agent import backlog, commands, lateness, outcomes, queue, resolving
 from trunkline_workers.agent.discarding import discard
 from trunkline_workers.agent.ending import end, end_unstarted, taken_from_queue
 from trunkline_workers.agent.live import Live
@@ -173,7 +173,7 @@ def _cancel_parked(activation: Activation, live: Live, turn: Turn, reason: str) 
         live.driver.abandon()
     activation.suspect = False  # somebody has looked at it: what comes next may run
     if live.main:
-        activation.start_next(turn)
+        queue.go_on(activation, turn)
 
 
 HANDLERS: dict[EnvelopeKind, Callable[[Activation, Mail, Turn], None]] = {

@@ -17,7 +17,7 @@ from trunkline.settings import Settings
 from trunkline.store import definitions
 from trunkline.store.append import Appender
 from trunkline.store.deployments import Kind
-from trunkline_workers.agent import watching
+from trunkline_workers.agent import queue, watching
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.at_hand import AtHand
 from trunkline_workers.agent.bonds import Bonds
@@ -314,4 +314,4 @@ def reissue_remote(activation: Activation) -> None:
 def _go_on(agent: str, activation: Activation) -> None:
     """Begin what waited while its agent was paused."""
     if activation.lease.agent == agent and activation.queue:
-        activation.act(activation.start_next)
+        activation.act(partial(queue.go_on, activation))

@@ -21,10 +21,11 @@ class Unfinished(Exception):
 class Turn:
     """Built without awaiting, submitted as one ``Append``; ``after`` runs when (and only when) it is committed.
 
-    Most turns hold entries and nothing else: ``more`` is made when it is first asked for.
+    Most turns hold entries and nothing else: ``more`` is made when it is first asked for. ``beginning`` says that what
+    waits in the queue is just being begun in it.
     """
 
-    __slots__ = ("_more", "after", "entries", "immediate", "progress", "snapshot")
+    __slots__ = ("_more", "after", "beginning", "entries", "immediate", "progress", "snapshot")
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Turn:
         self.after: list[Callable[[], None]] = [] if after is None else after
         self.immediate: list[StepFailed] = []
         self.snapshot: SnapshotMade | None = None
+        self.beginning = False
         self._more: More | None = None
 
     @property
