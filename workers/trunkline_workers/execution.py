@@ -104,7 +104,8 @@ class Station:
 class HandBack(Exception):
     """The item goes back to the broker and is delivered again after ``delay`` seconds: it was not carried out.
 
-    ``blameless``: it could not even be tried, because nobody was there to be asked; its deliveries do not count.
+    ``blameless``: that says nothing about the item, because nobody was there to be asked, or because its time has not
+    come: its run is parked, or it is being carried out. Its deliveries do not count then.
     """
 
     def __init__(self, why: str, delay: float = 0.0, *, blameless: bool = False) -> None:

@@ -40,11 +40,13 @@ def decode(station: Station, delivery: Delivery, tenant: str, subjects: Subjects
 
 def anew(delivery: Delivery, item: WorkItem) -> bytes:
     """The item of ``delivery`` as it is sent again: no younger than the broker knows it to be, whatever the clock of
-    its owner says. Sent again the broker would know no more, and it would be young for as long as that clock is ahead.
+    its owner says, and not for the first time. Sent again the broker would know no more: the item would be young for as
+    long as that clock is ahead, and nobody would be asked about what may be under way.
     """
-    if item.published_at <= delivery.published_at:
+    if item.again and item.published_at <= delivery.published_at:
         return delivery.data
-    return dumps({**loads(delivery.data), "published_at": delivery.published_at})
+    since = min(item.published_at, delivery.published_at)
+    return dumps({**loads(delivery.data), "published_at": since, "again": True})
 
 
 async def args_of(db: Database, item: WorkItem) -> Any:

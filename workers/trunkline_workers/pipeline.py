@@ -197,7 +197,7 @@ class Pipeline:
             log.warning("takes no more", kind=station.kind, name=station.name, why=blocked)
             raise self._hand_back(execution, blocked)
         if execution.attempt in self._begun:  # the broker lost sight of us, and delivered it again
-            raise self._hand_back(execution, "it runs here already")
+            raise self._hand_back(execution, "it runs here already", blameless=True)
         if self._finished.find(execution.attempt):  # while this delivery waited at the gate
             raise HandBack("it has just been finished here")
         self._begun[execution.attempt] = execution
@@ -230,7 +230,7 @@ class Pipeline:
             self._permits.used(item)
             raise Refused(answer.reason)
         if answer.answer == "later":
-            raise self._hand_back(execution, answer.reason or "the owner said: later")
+            raise self._hand_back(execution, answer.reason or "the owner said: later", blameless=True)
         await reach("permit-received")
         within = max(self._settings.ack_wait, PATIENCE) if answer.begin_within is None else answer.begin_within
         if time.monotonic() - asked_at >= within:  # from then on another execution may be let go

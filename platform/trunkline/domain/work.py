@@ -1,9 +1,9 @@
 """What travels on the bus between agent workers and tool, LLM and other workers. Each model's JSON schema is published.
 
 A worker in any language with a NATS client can take part: pull a ``WorkItem`` from ``work.…``; when it is ``llm`` or
-``unsafe``, a repeated attempt, redelivered, older than ``FRESH_SECONDS``, or may have come while the process was
-stopped, ask ``permit.<agent>`` first; send ``+WPI`` while it runs; publish the ``Outcome`` to the item's ``reply``
-subject and wait for the PubAck; then acknowledge the item.
+``unsafe``, a repeated attempt, sent ``again``, redelivered, older than ``FRESH_SECONDS``, or may have come while the
+process was stopped, ask ``permit.<agent>`` first; send ``+WPI`` while it runs; publish the ``Outcome`` to the item's
+``reply`` subject and wait for the PubAck; then acknowledge the item.
 """
 
 from __future__ import annotations
@@ -85,12 +85,16 @@ class WorkItem(Message):
     timeout: float = Field(description="seconds that one attempt may take")
     probe: bool = Field(default=False, description="find out what became of this attempt, and do nothing else")
     published_at: float = Field(description="seconds since the epoch")
+    again: bool = Field(default=False, description="a worker handed it back and sent it anew; its owner is asked first")
     traceparent: str = ""
 
     @property
     def needs_permit(self) -> bool:
-        """Whether its owner is asked first: it is dear, or not to be repeated, or another attempt may have ended it."""
-        return not self.probe and (self.kind == "llm" or self.effect is Effect.UNSAFE or self.attempt > 1)
+        """Whether its owner is asked first: it is dear, or not to be repeated, or another attempt may have ended it, or
+        be under way.
+        """
+        dear = self.kind == "llm" or self.effect is Effect.UNSAFE
+        return not self.probe and (dear or self.attempt > 1 or self.again)
 
 
 class Outcome(Message):

@@ -329,10 +329,11 @@ async def test_without_an_answer_nothing_is_executed_and_the_same_execution_asks
     assert len(shop.calls) == 1
 
 
-async def test_an_item_outlasts_its_deliveries_while_nobody_can_be_asked(
-    shop: Shop, owner: Owner, serving: Serving
+@pytest.mark.parametrize("answer", [None, PermitAnswer(answer="later", reason="the run is parked")])
+async def test_an_item_outlasts_its_deliveries_while_it_is_not_its_time(
+    shop: Shop, owner: Owner, serving: Serving, answer: PermitAnswer | None
 ) -> None:
-    owner.permit = lambda _: None
+    owner.permit = lambda _: answer
     await serving(service.serve, shop.app, max_deliver=2)
     item = await owner.call(shop.transfer, 5)
     for _ in range(3):
@@ -340,6 +341,28 @@ async def test_an_item_outlasts_its_deliveries_while_nobody_can_be_asked(
     owner.permit = lambda _: PermitAnswer(answer="go")
     assert (await owner.outcome(item)).value == "moved"
     assert len(shop.calls) == 1
+
+
+async def test_an_item_that_comes_twice_outlasts_its_deliveries_while_it_runs_here(
+    shop: Shop, owner: Owner, serving: Serving, eventually: Eventually
+) -> None:
+    sent_again = asyncio.Event()
+
+    async def hear(message: CoreMessage) -> None:
+        if WorkItem.read(message.data).needs_permit:
+            sent_again.set()
+
+    await serving(service.serve, shop.app, max_deliver=2)
+    item = await owner.call(shop.held, "one")
+    await shop.began.get()
+    subject = owner.bus.subjects.tool("default", "shop", "held")
+    await owner.bus.subscribe(subject, hear)
+    await owner.publish(item, subject)
+    await asyncio.wait_for(sent_again.wait(), 20)
+    shop.go_on.set()
+    assert (await owner.outcome(item)).value == "one"
+    await eventually(lambda: _none(owner))
+    assert shop.began.empty(), "it was carried out once"
 
 
 async def test_an_item_from_the_future_grows_old_all_the_same(shop: Shop, owner: Owner, serving: Serving) -> None:
@@ -354,7 +377,7 @@ async def test_an_item_from_the_future_grows_old_all_the_same(shop: Shop, owner:
     item = await owner.call(shop.transfer, 5, published_at=time.time() + 1e6)
     first, second, third = [await asyncio.wait_for(sent_again.get(), 20) for _ in range(3)]
     assert first == item
-    assert second == third == item.model_copy(update={"published_at": second.published_at})
+    assert second == third == item.model_copy(update={"published_at": second.published_at, "again": True})
     assert second.published_at < time.time() + 60, "from here on it is counted how long it is kept"
 
 
