@@ -162,6 +162,22 @@ async def double_payer(ctx: Context, cents: int) -> str:
     return f"{paid} {found}"
 
 
+shaken: list[int] = []
+
+
+async def shake(cents: int) -> str:
+    shaken.append(cents)
+    if shaken.count(cents) == 1:
+        raise ConnectionError("try again")
+    return "shaken"
+
+
+@app.agent("shaking_payer")
+async def shaking_payer(ctx: Context, cents: int) -> str:
+    paid, shook = await ctx.gather(ctx.call(wire, cents), ctx.step(shake, cents, retries=2))
+    return f"{paid} {shook}"
+
+
 @app.agent("buyer")
 async def buyer(ctx: Context, cents: int) -> str:
     decision = await ctx.approve("buy", {"cents": cents}, timeout=600)

@@ -61,3 +61,17 @@ def test_what_a_parked_run_has_not_sent_goes_out_when_the_instance_is_let_go(mon
     assert holder.sent == ["a"]
     window.flush()
     assert holder.sent == ["a", "b"]
+
+
+def test_what_is_issued_while_its_run_is_parked_goes_out_when_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = Holder(monkeypatch)
+    window: Any = Window(holder, 2)  # type: ignore[arg-type]
+    stuck = holder.run("stuck", "a", "b")
+    stuck.parked = "outcome-unknown"
+    issued(window, stuck)
+    holder.turn()
+    assert holder.sent == []
+    stuck.parked = ""
+    window.refill_soon()
+    holder.turn()
+    assert holder.sent == ["a", "b"]

@@ -25,6 +25,7 @@ from trunkline.domain.journal import (
 )
 from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind, RunStatus, StepKind
+from trunkline.engine.few import joined
 from trunkline.observe import faults
 from trunkline.store.append import ApprovalAsked
 from trunkline_workers.agent import bonding
@@ -89,24 +90,32 @@ def run_cancelled(activation: Activation, live: Live, entry: RunCancelled, turn:
 
 
 def issue(activation: Activation, live: Live, key: str) -> None:
-    """Hand an open step to whoever carries it out: the same for its first attempt and for every later one."""
-    if activation.closed or live.parked or live.driver is None:
+    """Hand an open step to whoever carries it out: the same for its first attempt and for every later one. That of a
+    parked run waits until it goes on.
+    """
+    if activation.closed or live.driver is None:
         return
     step = live.driver.open_steps.get(key)
     if step is None:
         return
     faults.point("step-scheduled")
-    if step.scheduled.kind == StepKind.LOCAL:
+    if step.scheduled.kind == StepKind.LOCAL and live.parked:
+        live.put_off = joined(live.put_off, partial(_issue_after, activation, live, key))
+    elif step.scheduled.kind == StepKind.LOCAL:
         activation.run_local(live, step)
     elif step.scheduled.kind in (StepKind.TOOL, StepKind.LLM):
         activation.window.issue(live, step)
+
+
+def _issue_after(activation: Activation, live: Live, key: str, turn: Turn) -> None:
+    turn.after.append(partial(issue, activation, live, key))
 
 
 # --- by kind --------------------------------------------------------------------------------------------------------
 
 
 def _work(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -> None:
-    turn.after.append(partial(issue, activation, live, step.key))
+    _issue_after(activation, live, step.key, turn)
 
 
 def _wait(activation: Activation, live: Live, step: StepScheduled, turn: Turn) -> None:

@@ -30,9 +30,11 @@ class Window:
         self._refilling = False
 
     def issue(self, live: Live, step: OpenStep) -> None:
-        """Send the step's attempt out, at once if there is room."""
+        """Send the step's attempt out, at once if there is room. That of a parked run waits until it goes on."""
         place = live.run, step.scheduled.key
-        if place in self._out or (len(self._out) < self._most and not self._waiting):
+        if live.parked:
+            self._waiting[place] = None
+        elif place in self._out or (len(self._out) < self._most and not self._waiting):
             self._send(place, live, step)
         else:
             self._waiting[place] = None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from trunkline.domain.journal import RunStarted, StepScheduled
 from trunkline.domain.status import RunStatus
 from trunkline.domain.usage import Usage
-from trunkline.engine.few import Few
+from trunkline.engine.few import Few, Several
 from trunkline.engine.replay import RunDriver
 from trunkline_workers.agent.tray import Backlog, Waiting
+from trunkline_workers.agent.turn import Turn
 
 
 @dataclass(slots=True)
@@ -56,7 +58,8 @@ class Remote:
 
 @dataclass(slots=True)
 class Live:
-    """``parked`` is the reason while the run waits for repair; ``held`` is mail that it will take afterwards.
+    """``parked`` is the reason while the run waits for repair; ``held`` is mail that it will take afterwards, and
+    ``put_off`` what is to be done in the turn that frees it.
 
     ``started`` is the run's own beginning.
     """
@@ -66,6 +69,7 @@ class Live:
     status: RunStatus = RunStatus.RUNNING
     parked: str = ""
     held: Waiting = ()
+    put_off: Several[Callable[[Turn], None]] = ()
     pending: Few[str, StepScheduled] = field(default_factory=Few)  # steps without an outcome, for their clean-up
     usage: Usage | None = None  # of model calls, if there were any
     last_at: float = 0.0

@@ -15,7 +15,7 @@ from trunkline.domain.errors import Diverged
 from trunkline.domain.journal import StepRetried, StepScheduled
 from trunkline.domain.status import StepKind
 from trunkline.engine.fold import FoldedRun
-from trunkline.engine.replay import OpenStep, RunDriver
+from trunkline.engine.replay import RunDriver
 from trunkline.observe import logs
 from trunkline.store.history import History
 from trunkline_workers.agent import bonding, parking, reissuing, watching
@@ -76,8 +76,7 @@ async def _load(activation: Activation, history: History, poison: str) -> None:
         activation.leave(GoesElsewhere(worker))
         return
     for live, run in lives:
-        if _fit_to_go_on(activation, live, differences[live.run], poison):
-            activation.act(partial(_go_on, activation, live, run), turn=Turn(progress=False))
+        _take_up(activation, live, run, differences[live.run], poison)
 
 
 def _unreadable(activation: Activation, state: Any, objection: str) -> Exception:
@@ -132,6 +131,15 @@ def _elsewhere(activation: Activation, lives: Sequence[tuple[Live, str]]) -> str
     return activation.office.colleagues.with_code(activation.agent.name, codes)
 
 
+def _take_up(activation: Activation, live: Live, run: FoldedRun, difference: str, poison: str) -> None:
+    """A run goes on, if it can. One that is parked does the same when it is freed."""
+    if _fit_to_go_on(activation, live, difference, poison):
+        activation.act(partial(_go_on, activation, live, run), turn=Turn(progress=False))
+    elif live.driver is not None:
+        adrift = _adrift(activation, live, run)
+        live.put_off = [partial(reissuing.take_up, activation, live, key) for key in adrift] or ()
+
+
 def _fit_to_go_on(activation: Activation, live: Live, difference: str, poison: str) -> bool:
     """Whether the run can go on; one that has diverged is parked with the difference."""
     if difference:
@@ -156,17 +164,25 @@ def _go_on(activation: Activation, live: Live, run: FoldedRun, turn: Turn) -> No
         reissuing.resume(activation, live, turn, by="the code fits the journal again")
     activation.follow(live, turn)
     bonding.take_up(activation, live)
-    late = {entry.key for entry in run.entries if isinstance(entry, StepRetried) and entry.delay}
+    adrift = _adrift(activation, live, run)
     for step in list(live.driver.open_steps.values()):
-        if StepKind(step.scheduled.kind) in REISSUED and step.scheduled.key in live.remote.versions:
-            _take_up(activation, live, step, turn, unsent=step.scheduled.key in late)
+        if step.scheduled.key in adrift:
+            reissuing.retry(activation, live, step, turn, reason="takeover")
+        elif StepKind(step.scheduled.kind) in REISSUED and step.scheduled.key in live.remote.versions:
+            watching.watch(activation, live, step)
 
 
-def _take_up(activation: Activation, live: Live, step: OpenStep, turn: Turn, *, unsent: bool) -> None:
-    """``unsent``: the attempt was to be issued after a delay, and may not have been when its worker left."""
-    if step.started is not None:
-        watching.watch(activation, live, step)
-    elif step.scheduled.kind == StepKind.LOCAL or activation.lease.takeovers or unsent:
-        reissuing.retry(activation, live, step, turn, reason="takeover")
-    else:
-        watching.watch(activation, live, step)
+def _adrift(activation: Activation, live: Live, run: FoldedRun) -> list[str]:
+    """The open steps that nobody may have been given: those of a worker that died, local ones, and those whose attempt
+    was to be issued after a delay, and may not have been when its worker left.
+    """
+    assert live.driver is not None
+    late = {entry.key for entry in run.entries if isinstance(entry, StepRetried) and entry.delay}
+    return [
+        key
+        for key, step in live.driver.open_steps.items()
+        if StepKind(step.scheduled.kind) in REISSUED
+        and key in live.remote.versions
+        and step.started is None
+        and (step.scheduled.kind == StepKind.LOCAL or activation.lease.takeovers or key in late)
+    ]

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trunkline.domain.journal import RunResumed, StepRetried
-from trunkline.domain.status import RunStatus
+from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.engine.replay import OpenStep
 from trunkline_workers.agent import commands, watching
 from trunkline_workers.agent.live import Live
@@ -41,13 +41,26 @@ def retry(
 
 
 def resume(activation: Activation, live: Live, turn: Turn, *, by: str) -> None:
-    """A parked run goes on: its open steps are watched again, and it gets the mail that came meanwhile."""
+    """A parked run goes on: what was put off is done, its other open steps are watched again, and it gets the mail that
+    came meanwhile.
+    """
     assert live.driver is not None
     live.parked, live.status = "", RunStatus.RUNNING
     turn.entries.append(RunResumed(live.run, by=by, at=activation.now(live)))
     activation.change(live, turn).status = RunStatus.RUNNING
-    for step in live.driver.open_steps.values():
+    for step in live.driver.open_steps.values() if live.calls else ():
         if step.scheduled.key in live.remote.versions and not activation.window.waits(live.run, step.scheduled.key):
             watching.watch(activation, live, step)
+    put_off, live.put_off = live.put_off, ()
+    for act in put_off:
+        act(turn)
     activation.window.refill_soon()
     activation.office.soon(partial(activation.take_held, live))
+
+
+def take_up(activation: Activation, live: Live, key: str, turn: Turn) -> None:
+    """The run is freed: issue its step again, which nobody may have been given, unless an outcome of it has come."""
+    step = live.driver.open_steps.get(key) if live.driver is not None else None
+    told = any(letter.kind == EnvelopeKind.REPLY and letter.body["step"] == key for letter in live.held)
+    if step is not None and not told:
+        retry(activation, live, step, turn, reason="takeover")
