@@ -27,6 +27,7 @@ from trunkline.store.leases import Lease
 from trunkline_workers.agent import backlog, commands, incarnations, lateness, mail, outcomes, parking, queue, reissuing
 from trunkline_workers.agent.beginning import body_of, entry_of, row_of
 from trunkline_workers.agent.issuing import Window
+from trunkline_workers.agent.legacy import NOTHING, Places
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.local_steps import LocalStep
 from trunkline_workers.agent.office import Office
@@ -45,14 +46,16 @@ class Activation(Driving):
     """``lost`` is called once, with the error and the mail behind it, when a turn could not be made true; with no error
     when the instance is to be loaded anew.
 
-    ``refused`` is mail from which an earlier activation could make nothing that can be recorded, with the reason.
+    ``refused`` is mail from which an earlier activation could make nothing that can be recorded, with the reason, and
+    ``unsent`` are steps that it gave to nobody.
     ``suspect`` says that worker after worker died with the instance: nothing of its code is run again.
     """
 
     # An instance that sleeps here costs what this and its runs hold: what is empty is shared, or not there.
     __slots__ = (
         "_lost", "_newest", "_window", "agent", "closed", "conversation", "covered", "driven", "due", "early", "head",
-        "lease", "local", "office", "queue", "refused", "runs", "state", "suspect", "touched", "tray", "unsettled",
+        "lease", "local", "office", "queue", "refused", "runs", "state", "suspect", "touched", "tray", "unsent",
+        "unsettled",
     )  # fmt: skip
 
     def __init__(self, lease: Lease, agent: Agent[Any, Any], office: Office, lost: Lost) -> None:
@@ -73,6 +76,7 @@ class Activation(Driving):
         self.touched = self.office.time()
         self.due = math.inf  # the loop's time at which a step is to be looked after
         self.refused: Mapping[int, str] = NONE_REFUSED
+        self.unsent: Places = NOTHING.unsent
         self.suspect = lease.takeovers >= office.settings.takeovers
         self.closed = False
         self.driven = ""  # the run whose handler was called last

@@ -173,16 +173,18 @@ def _go_on(activation: Activation, live: Live, run: FoldedRun, turn: Turn) -> No
 
 
 def _adrift(activation: Activation, live: Live, run: FoldedRun) -> list[str]:
-    """The open steps that nobody may have been given: those of a worker that died, local ones, and those whose attempt
-    was to be issued after a delay, and may not have been when its worker left.
+    """The open steps that nobody may have been given: those of a worker that died, local ones, those that a dropped
+    activation had no time for, and those whose attempt was to be issued after a delay, and may not have been when its
+    worker left.
     """
     assert live.driver is not None
-    late = {entry.key for entry in run.entries if isinstance(entry, StepRetried) and entry.delay}
+    unsent = {entry.key for entry in run.entries if isinstance(entry, StepRetried) and entry.delay}
+    unsent.update(key for run_, key in activation.unsent if run_ == live.run)
     return [
         key
         for key, step in live.driver.open_steps.items()
         if StepKind(step.scheduled.kind) in REISSUED
         and key in live.remote.versions
         and step.started is None
-        and (step.scheduled.kind == StepKind.LOCAL or activation.lease.takeovers or key in late)
+        and (step.scheduled.kind == StepKind.LOCAL or activation.lease.takeovers or key in unsent)
     ]

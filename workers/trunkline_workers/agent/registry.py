@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from trunkline.authoring.agent import Agent
 from trunkline.authoring.instance import version_of
 from trunkline.bus.connection import Bus
-from trunkline.domain.codec import dumps, printable
+from trunkline.domain.codec import dumps
 from trunkline.domain.errors import Fenced, JournalCorrupt
 from trunkline.domain.ids import is_id
 from trunkline.domain.journal import RunStarted
@@ -25,13 +24,13 @@ from trunkline.store import history, leases, mailbox, pauses, runs
 from trunkline.store.database import Database, Unreachable
 from trunkline.store.history import History
 from trunkline.store.leases import Held, Lease
-from trunkline_workers.agent import loading, parking, watching
+from trunkline_workers.agent import legacy, loading, parking, watching
 from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.colleagues import GoesElsewhere, Unreadable
+from trunkline_workers.agent.legacy import NOTHING, Legacy
 from trunkline_workers.agent.office import Office
 from trunkline_workers.agent.reading import Reading
 from trunkline_workers.agent.sleepers import AT_ONCE, Shortage, Sleepers
-from trunkline_workers.agent.turn import Unfinished
 
 log = logs.get("registry")
 
@@ -41,7 +40,6 @@ ENOUGH = 2 * BATCH  # … at which whoever brings more of them is to give way
 SWEEP = 0.25  # seconds
 SOON = 0.01  # seconds until it is looked again whether those that are here leave time for others
 AGAIN_AFTER = 1.0  # seconds from a turn that could not be recorded to the next try
-MOST_REASON = 1000  # characters
 
 
 class Registry:
@@ -53,7 +51,7 @@ class Registry:
         self._wanted: dict[str, Wake] = {}
         self._stirred: set[str] = set()
         self._fetching: set[str] = set()  # whose mail is being read
-        self._poisoned: dict[str, Poison] = {}
+        self._left: dict[str, Legacy] = {}  # by dropped activations, until their instances are looked at again
         self._leaving: dict[str, tuple[Lease, GoesElsewhere | Unreadable]] = {}
         self._reading = Reading()
         office.unread = self._reading.put
@@ -184,7 +182,7 @@ class Registry:
             if self._wanted.get(instance) is wake:  # else a newer one came meanwhile: look again
                 del self._wanted[instance]
         for other in held:
-            self._poisoned.pop(other.instance, None)  # it is for its owner to find out
+            self._left.pop(other.instance, None)  # it is for its owner to find out
             self._forward(batch[other.instance], other)
         if self._wanted:
             self._work.set()
@@ -262,12 +260,10 @@ class Registry:
         await leases.release(self._db, self._office.worker, [(lease.instance, lease.epoch)])
 
     async def _load(self, activation: Activation, past: History) -> None:
-        instance = activation.lease.instance
-        poison = self._poisoned.pop(instance, NO_POISON)
-        if poison.letters:
-            activation.refused = dict.fromkeys(poison.letters, poison.reason)
+        left = self._left.pop(activation.lease.instance, NOTHING)
+        left.hand_to(activation)
         if activation.lease.head:
-            await loading.load(activation, past, poison.reason)
+            await loading.load(activation, past, left.reason)
 
     async def _read_mail(self) -> None:
         while self._stirred:
@@ -354,10 +350,11 @@ class Registry:
         """A turn was refused: the instance is another's now, or what it holds cannot be recorded. Look again."""
         if activation.closed:
             return
+        lease, left = activation.lease, NOTHING
         if not isinstance(error, Fenced | Unreachable):
             activation.send_all()
+            left = legacy.of(activation, error, letters, loaded=lease.instance in self._held)
         activation.close()
-        lease = activation.lease
         self._held.pop(lease.instance, None)
         if isinstance(error, Unreachable):
             return  # the worker is ending
@@ -366,6 +363,8 @@ class Registry:
             self._leaving[lease.instance] = lease, error
             self._work.set()
             return
+        if left:
+            self._left[lease.instance] = left
         if error is None:
             self.look(wake)
             return
@@ -373,20 +372,8 @@ class Registry:
         if isinstance(error, Fenced):
             metrics.leases.labels(event="fenced").inc()
             self.look(wake)
-        elif isinstance(error, Unfinished):  # nothing is wrong with what the journal has
-            self._office.later(AGAIN_AFTER, partial(self.look, wake))
         else:
-            self._poisoned[lease.instance] = Poison(printable(str(error), MOST_REASON), frozenset(letters))
             self._office.later(AGAIN_AFTER, partial(self.look, wake))
 
 
-@dataclass(frozen=True, slots=True)
-class Poison:
-    """Why a turn could not be recorded, and the mail behind it."""
-
-    reason: str
-    letters: frozenset[int] = frozenset()
-
-
-NO_POISON = Poison("")
 NO_HISTORY = History([])
