@@ -11,6 +11,7 @@ from trunkline.domain.codec import dumps
 from trunkline.domain.work import PermitAnswer, PermitRequest
 from trunkline.store import leases
 from trunkline_workers.absence import Absence
+from trunkline_workers.agent.hearing import Hearing
 from trunkline_workers.agent.permits import Permits
 
 INSTANCE, LEASE = "00000000-0000-4000-8000-000000000001", 1.25
@@ -21,11 +22,14 @@ class Office:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, epoch: int, owner: str | None) -> None:
         self.now, self.forwarded = 100.0, 0
-        activation = SimpleNamespace(runs={}, lease=SimpleNamespace(epoch=epoch))
+        self.runs: dict[str, Any] = {}
+        activation = SimpleNamespace(runs=self.runs, lease=SimpleNamespace(epoch=epoch))
         registry: Any = SimpleNamespace(find=lambda _: activation, empty=False)
-        bus: Any = SimpleNamespace(request=self._request, subjects=SimpleNamespace(worker_permit=lambda owner: owner))
+        subjects = SimpleNamespace(worker_permit=lambda owner: owner, heartbeat=lambda worker: worker)
+        bus: Any = SimpleNamespace(request=self._request, subscribe=self._subscribe, subjects=subjects)
         self.permits = Permits(bus, SimpleNamespace(), registry, "me", LEASE)  # type: ignore[arg-type]
         self.permits._absence = Absence(LEASE, clock=lambda: self.now)
+        self.permits._hearing = Hearing(bus, LEASE, clock=lambda: self.now)
         monkeypatch.setattr("trunkline_workers.agent.permits.time.monotonic", lambda: self.now)
 
         async def owner_of(*_: Any) -> str | None:
@@ -38,13 +42,16 @@ class Office:
         self.forwarded += 1
         return dumps(PermitAnswer(answer="go"))
 
+    async def _subscribe(self, *_: object) -> None:
+        """Nobody else beats."""
+
     async def beat(self) -> None:
         await self.permits.on_own_heartbeat(SimpleNamespace())  # type: ignore[arg-type]
 
-    async def ask(self, epoch: int) -> str:
+    async def ask(self, epoch: int, execution: str = "e") -> str:
         request = PermitRequest(
             tenant="default", instance=INSTANCE, agent="orders", run="r", step="tool:a#1", attempt=1, epoch=epoch,
-            worker="w", execution="e",
+            worker="w", execution=execution,
         )  # fmt: skip
         answer = await self.permits.on_request(SimpleNamespace(data=dumps(request)))  # type: ignore[arg-type]
         return PermitAnswer.model_validate_json(answer).answer
@@ -76,3 +83,18 @@ async def test_after_a_silence_postgres_says_who_the_owner_is(
         office.now += 0.25
         await office.beat()
     assert await office.ask(epoch=1) == "refused", "it has heard meanwhile, if it was declared dead"
+
+
+async def test_who_was_cut_off_takes_nobody_for_dead_that_it_could_not_hear(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(monkeypatch, epoch=1, owner="me")
+    step = SimpleNamespace(attempt=1, started=None, scheduled=SimpleNamespace(options={}))
+    driver, remote = SimpleNamespace(open_steps={"tool:a#1": step}), SimpleNamespace(permits={})
+    office.runs["r"] = SimpleNamespace(parked="", driver=driver, remote=remote)
+    assert await office.ask(epoch=1, execution="first") == "go"
+    assert await office.ask(epoch=1, execution="second") == "later", "it runs already"
+    office.now += 4.0  # neither its own heartbeats nor those of the one that it let go came
+    assert await office.ask(epoch=1, execution="second") == "later", "that may be alive"
+    for _ in range(8):
+        office.now += 0.25
+        await office.beat()
+    assert await office.ask(epoch=1, execution="second") == "go", "it is heard of no more"

@@ -101,10 +101,12 @@ class Permits:
         return PermitAnswer(answer="go")
 
     def _contested(self, step: OpenStep, given: Permit) -> PermitAnswer | None:
-        """Another execution was let go: an unsafe step never begins twice, any other when that worker fell silent."""
+        """Another execution was let go: an unsafe step never begins twice, any other when that worker fell silent. Who
+        heard nobody for a while cannot tell who did.
+        """
         if step.scheduled.options.get("effect") == Effect.UNSAFE:
             return PermitAnswer(answer="refused", reason="it has begun already")
-        if not self._hearing.silent(given.worker):
+        if self._absence.casts_doubt_on(time.monotonic()) or not self._hearing.silent(given.worker):
             return PermitAnswer(answer="later", reason="it runs already")
         return None
 
