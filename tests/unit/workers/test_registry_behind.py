@@ -1,5 +1,5 @@
 """When a worker has enough to take up: whoever brings more gives way, and what only waits does not count. And when it
-makes room for more.
+makes room for more. And what it forgets of those that it does not take up.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import pytest
 from trunkline.domain.ids import instance_id
 from trunkline.domain.work import Wake
 from trunkline.settings import Settings
+from trunkline.store import leases, pauses
+from trunkline_workers.agent.legacy import Legacy
 from trunkline_workers.agent.registry import ENOUGH, MOST_WANTED, Registry
 
 
@@ -72,3 +74,28 @@ async def test_a_full_worker_makes_room_before_it_takes_others_up(
     want(mine, "busy", wanted)
     await mine._relieve()
     assert len(left) == leave
+
+
+@pytest.mark.parametrize("agent", ["busy", "paused"])
+async def test_what_was_left_for_an_instance_that_is_gone_or_rests_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, agent: str
+) -> None:
+    mine = registry()
+
+    async def room() -> int:
+        return 10
+
+    async def take(*_: object) -> tuple[list[Any], list[Any]]:
+        return [], []
+
+    async def resting(_: object, instances: Any) -> set[str]:
+        return set(instances)
+
+    monkeypatch.setattr(mine, "_room", room)
+    monkeypatch.setattr(leases, "take", take)
+    monkeypatch.setattr(pauses, "resting", resting)
+    mine._left[instance_id("default", agent, "0")] = Legacy("a fault")
+    want(mine, agent, 1)
+    mine._office.worker = "me"
+    await mine._take_wanted()
+    assert mine._left == {}

@@ -177,12 +177,13 @@ class Registry:
         wanted = [one for one in batch if one not in resting and not self.find(one)]
         taken, held = await leases.take(self._db, self._office.worker, wanted)
         await faults.reach("lease-taken")
+        for instance in {*wanted, *resting}.difference(lease.instance for lease in taken):
+            self._left.pop(instance, None)  # it was erased, or rests, or it is for its owner to find out
         await self._activate(taken)
         for instance, wake in batch.items():
             if self._wanted.get(instance) is wake:  # else a newer one came meanwhile: look again
                 del self._wanted[instance]
         for other in held:
-            self._left.pop(other.instance, None)  # it is for its owner to find out
             self._forward(batch[other.instance], other)
         if self._wanted:
             self._work.set()
@@ -254,6 +255,7 @@ class Registry:
     async def _refuse(self, lease: Lease, error: JournalCorrupt | Unreadable) -> None:
         """The instance cannot be loaded: its runs are parked, and it is let go until somebody has mended it."""
         log.error("an instance is refused: %s", error, instance=lease.instance)
+        self._left.pop(lease.instance, None)
         metrics.parked.labels(reason=parking.UNLOADABLE).inc()
         actions = parking.ACTIONS[parking.UNLOADABLE]
         await runs.park_unloadable(self._db, lease.instance, parking.UNLOADABLE, str(error), actions)
