@@ -24,11 +24,15 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of an attempt: ``error`` (``{"type", "message", "retryable"}``) is set, or ``value`` is JSON."""
+    """What came of an attempt: ``error`` (``{"type", "message", "retryable"}``) is set, or ``value`` is JSON.
+
+    ``probe``: it was not carried out, but found out about.
+    """
 
     value: Any = None
     error: dict[str, Any] | None = None
     usage: dict[str, Any] | None = None
+    probe: bool = False
 
 
 def _at_once() -> None:
@@ -106,11 +110,13 @@ class HandBack(Exception):
 
     ``blameless``: that says nothing about the item, because nobody was there to be asked, or because its time has not
     come: its run is parked, or it is being carried out. Its deliveries do not count then.
+
+    ``permitted``: it had been let begin, and did not.
     """
 
-    def __init__(self, why: str, delay: float = 0.0, *, blameless: bool = False) -> None:
+    def __init__(self, why: str, delay: float = 0.0, *, blameless: bool = False, permitted: bool = False) -> None:
         super().__init__(why)
-        self.delay, self.blameless = delay, blameless
+        self.delay, self.blameless, self.permitted = delay, blameless, permitted
 
 
 class Refused(Exception):

@@ -25,7 +25,7 @@ def outcome_of(execution: Execution, result: Result, worker: str) -> Outcome:
         worker=worker,
         execution=execution.id,
         effect=item.effect,
-        probe=item.probe,
+        probe=item.probe or result.probe,
         value=result.value,
         error=result.error,
         usage=result.usage,

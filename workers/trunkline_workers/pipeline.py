@@ -21,7 +21,8 @@ from trunkline.bus.connection import Bus, CoreMessage, Subscription
 from trunkline.bus.consume import Delivery
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import new_id
-from trunkline.domain.work import FRESH_SECONDS
+from trunkline.domain.status import Effect
+from trunkline.domain.work import FRESH_SECONDS, NOT_HAPPENED
 from trunkline.observe import logs, metrics
 from trunkline.observe.faults import reach
 from trunkline.settings import Settings
@@ -242,7 +243,7 @@ class Pipeline:
         others may have been asked, and be done.
         """
         if self._absence.since(let_at):
-            raise self._hand_back(execution, "this process was away when it was to begin")
+            raise self._hand_back(execution, "this process was away when it was to begin", permitted=True)
         if not execution.item.probe:
             self._log.note(execution.item)
 
@@ -253,21 +254,29 @@ class Pipeline:
         body = await _until_taken(lambda: body_of(self._db, outcome, self._settings.max_payload, offload_over))
         await _until_taken(lambda: self._packing.send(execution.item.reply, body))
         unknown = (result.error or {}).get("unknown")
-        if not (execution.item.probe or unknown):  # of what is unknown a probe can tell more
+        if not (outcome.probe or unknown):  # of what is unknown a probe can tell more
             self._finished.remember(execution.attempt, body)
 
     # --- what is not carried out ------------------------------------------------------------------------------------
 
-    def _hand_back(self, execution: Execution, why: str, *, blameless: bool = False) -> HandBack:
+    def _hand_back(
+        self, execution: Execution, why: str, *, blameless: bool = False, permitted: bool = False
+    ) -> HandBack:
         """With a delay that grows with the deliveries: their number is limited."""
         delay = min(_FIRST_NAK * 2.0 ** (execution.delivery.attempts - 1), _LONGEST_NAK)
-        return HandBack(why, delay, blameless=blameless)
+        return HandBack(why, delay, blameless=blameless, permitted=permitted)
 
     async def _give_back(self, execution: Execution, reason: HandBack) -> None:
         """After its last delivery the broker would give it up for one that kills its workers, and its step would fail.
-        One that is not to blame is sent anew instead, for a day.
+        One that is not to blame is sent anew instead, for a day. An unsafe one that was let begin nobody else may begin
+        before its owner knows that it did not.
         """
         delivery = execution.delivery
+        if reason.permitted and execution.item.effect is Effect.UNSAFE:
+            error = failure(NOT_HAPPENED, f"it did not begin: {reason}", retryable=False)
+            await self._publish(execution, Result(error=error, probe=True))
+            delivery.ack()
+            return
         if reason.blameless and delivery.attempts >= self._settings.max_deliver and execution.age < _KEPT:
             with suppress(Unavailable):
                 await self._bus.publish(delivery.subject, anew(delivery, execution.item))

@@ -17,7 +17,7 @@ from trunkline.domain.errors import BadJson, NotAMessage
 from trunkline.domain.status import Effect
 
 FRESH_SECONDS = 60.0
-NOT_HAPPENED = "NotHappened"  # the type of a probe's answer
+NOT_HAPPENED = "NotHappened"  # a probe's answer, or that of a worker which was let begin and did not
 
 
 class Message(BaseModel):
@@ -115,7 +115,7 @@ class Outcome(Message):
     error: dict[str, Any] | None = Field(
         default=None,
         description='{"type", "message", "retryable"}; "unknown": true when an unsafe step may have taken effect; '
-        'of the type "NotHappened" when a probe found that it did not',
+        'of the type "NotHappened" when a probe found that it did not, or when it was let begin and did not',
     )
     unsafe: str = Field(default="", description="of a run that was asked: its step whose effect may not repeat")
     usage: dict[str, Any] | None = Field(

@@ -8,7 +8,7 @@ from integration.agents.conftest import Exchange, Worker
 from integration.agents.hands import Hands, hands, impatient
 from trunkline.domain.ids import new_id
 from trunkline.domain.status import EnvelopeKind
-from trunkline.domain.work import WorkItem
+from trunkline.domain.work import NOT_HAPPENED, WorkItem
 from trunkline.store import dead_letters, leases
 from trunkline_workers.agent import watching
 
@@ -57,6 +57,23 @@ async def test_an_unsafe_step_that_has_begun_is_not_issued_again_by_the_next_own
         assert (await exchange.until(run, "completed")).output == "paid"
     assert hands.items.empty()
     assert (await exchange.entries(run)).count("StepStarted") == 1
+
+
+async def test_an_unsafe_step_whose_worker_was_let_begin_and_did_not_is_issued_again(
+    exchange: Exchange, worker: Worker, hands: Hands
+) -> None:
+    run = await exchange.request("payer", "away", 5)
+    first = await hands.item()
+    assert (await hands.ask(first, "mine")).answer == "go"
+    error = {"type": NOT_HAPPENED, "message": "it did not begin", "retryable": False}
+    await hands.answer(first.model_copy(update={"probe": True}), error=error, execution="mine")
+    second = await hands.item()
+    assert (second.attempt, second.idempotency_key) == (2, first.idempotency_key)
+    assert (await hands.ask(first, "other")).answer == "refused"
+    assert (await hands.ask(second, "anew")).answer == "go"
+    await hands.answer(second, "paid")
+    assert (await exchange.until(run, "completed")).output == "paid"
+    assert "RunParked" not in await exchange.entries(run)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -18,9 +18,10 @@ from trunkline.authoring.tool_context import ToolContext
 from trunkline.bus.connection import CoreMessage
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import derived_id
-from trunkline.domain.work import PermitAnswer, WorkItem
+from trunkline.domain.work import NOT_HAPPENED, PermitAnswer, WorkItem
 from trunkline.store import dead_letters, payloads, workers
 from trunkline.store.database import Database
+from trunkline_workers.absence import Absence
 from trunkline_workers.tool import service
 
 Serving = Callable[..., Awaitable[Any]]
@@ -379,6 +380,21 @@ async def test_an_item_from_the_future_grows_old_all_the_same(shop: Shop, owner:
     assert first == item
     assert second == third == item.model_copy(update={"published_at": second.published_at, "again": True})
     assert second.published_at < time.time() + 60, "from here on it is counted how long it is kept"
+
+
+async def test_an_unsafe_call_that_was_let_begin_and_did_not_says_so(
+    shop: Shop, owner: Owner, serving: Serving, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Absence, "since", lambda *_: True)
+    await serving(service.serve, shop.app)
+    item = await owner.call(shop.transfer, 5)
+    asked, told = await owner.asked(), await owner.outcome(item)
+    assert (told.probe, told.execution, told.value) == (True, asked.execution, None)
+    assert told.error is not None
+    assert told.error["type"] == NOT_HAPPENED
+    await eventually(lambda: _none(owner))
+    assert shop.calls == []
+    assert owner.permits.empty(), "nobody asks again: the owner issues its next attempt"
 
 
 async def test_later_means_later(shop: Shop, owner: Owner, serving: Serving) -> None:
