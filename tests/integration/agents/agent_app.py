@@ -163,6 +163,7 @@ async def double_payer(ctx: Context, cents: int) -> str:
 
 
 shaken: list[int] = []
+steady = asyncio.Event()
 
 
 async def shake(cents: int) -> str:
@@ -176,6 +177,17 @@ async def shake(cents: int) -> str:
 async def shaking_payer(ctx: Context, cents: int) -> str:
     paid, shook = await ctx.gather(ctx.call(wire, cents), ctx.step(shake, cents, retries=2))
     return f"{paid} {shook}"
+
+
+async def hold_on(cents: int) -> str:
+    await steady.wait()
+    return "held"
+
+
+@app.agent("holding_payer")
+async def holding_payer(ctx: Context, cents: int) -> str:
+    paid, held = await ctx.gather(ctx.call(wire, cents), ctx.step(hold_on, cents))
+    return f"{paid} {held}"
 
 
 @app.agent("buyer")

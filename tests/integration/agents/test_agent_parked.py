@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from integration.agents import agent_app
 from integration.agents.agent_app import shaken
 from integration.agents.conftest import Exchange, Worker
 from integration.agents.hands import Hands, hands, impatient
 from trunkline.domain.status import EnvelopeKind
 from trunkline.domain.work import WorkItem
 from trunkline_workers.agent import outcomes
+from trunkline_workers.agent.activation import Activation
 from trunkline_workers.agent.office import Office
 
 __all__ = ["hands", "impatient"]  # fixtures
@@ -85,6 +88,31 @@ async def test_so_is_a_local_step(exchange: Exchange, worker: Worker, hands: Han
     await hands.answer(item, "paid")
     assert (await exchange.until(run, "completed")).output == "paid shaken"
     assert shaken == [5, 5]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_local_step_that_ends_meanwhile_frees_nobody(
+    exchange: Exchange, worker: Worker, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = asyncio.Event()
+    carried_out = Activation.carried_out
+
+    def end(self: Activation, *args: Any) -> None:
+        carried_out(self, *args)
+        ended.set()
+
+    monkeypatch.setattr(Activation, "carried_out", end)
+    monkeypatch.setattr(agent_app, "steady", steady := asyncio.Event())
+    run = await exchange.request("holding_payer", "local", 5)
+    await hands.ask(await hands.item(), "mine")
+    await exchange.until(run, "parked")
+    steady.set()
+    await asyncio.wait_for(ended.wait(), 10)
+    await exchange.post("holding_payer", "local", EnvelopeKind.RESOLVE, PAID, run=run)
+    assert (await exchange.until(run, "completed")).output == "paid held"
+    assert [one for one in await exchange.entries(run) if one.startswith("Run")] == [
+        "RunStarted", "RunParked", "RunResumed", "RunCompleted",
+    ]  # fmt: skip
 
 
 @pytest.mark.usefixtures("impatient")

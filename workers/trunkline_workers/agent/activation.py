@@ -18,7 +18,7 @@ from trunkline.domain.journal import Entry
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind, RunStatus
 from trunkline.domain.work import Outcome
-from trunkline.engine.few import Few
+from trunkline.engine.few import Few, joined
 from trunkline.engine.replay import OpenStep, RunDriver
 from trunkline.observe import logs
 from trunkline.observe.driving import Doing, Driving
@@ -245,12 +245,17 @@ class Activation(Driving):
             self.local = self.local or None
 
     def carried_out(self, step: LocalStep, value: Any, error: dict[str, Any] | None) -> None:
-        """The outcome of a local step takes the same way as that of a tool."""
+        """The outcome of a local step takes the same way as that of a tool; if its run is parked, when that goes on."""
         assert self.local is not None, "a step that was stopped tells nobody"
         del self.local[step.run, step.key]
         self.local = self.local or None
         result = StepResult(step.run, step.key, step.attempt, self.office.worker, value, error)
-        self.act(partial(outcomes.settle, self, result))
+        settle = partial(self.act, partial(outcomes.settle, self, result))
+        live = self.runs.get(step.run)
+        if live is not None and live.parked:
+            live.put_off = joined(live.put_off, lambda turn: turn.after.append(settle))
+        else:
+            settle()
 
     def take_held(self, live: Live) -> None:
         """The run goes on after repair: give it the mail that came meanwhile."""
