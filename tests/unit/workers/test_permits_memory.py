@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from trunkline.domain.codec import dumps
+from trunkline.domain.errors import UnknownRun
 from trunkline.domain.work import PermitAnswer, PermitRequest
-from trunkline.store import leases
+from trunkline.store import leases, runs
 from trunkline_workers.absence import Absence
 from trunkline_workers.agent.hearing import Hearing
 from trunkline_workers.agent.permits import Permits
@@ -22,6 +23,7 @@ class Office:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, epoch: int, owner: str | None) -> None:
         self.now, self.forwarded = 100.0, 0
+        self.status: str | None = "waiting"
         self.runs: dict[str, Any] = {}
         activation = SimpleNamespace(runs=self.runs, lease=SimpleNamespace(epoch=epoch))
         registry: Any = SimpleNamespace(find=lambda _: activation, empty=False)
@@ -35,7 +37,13 @@ class Office:
         async def owner_of(*_: Any) -> str | None:
             return owner
 
+        async def get(*_: Any) -> Any:
+            if self.status is None:
+                raise UnknownRun(run="r")
+            return SimpleNamespace(status=self.status)
+
         monkeypatch.setattr(leases, "owner_of", owner_of)
+        monkeypatch.setattr(runs, "get", get)
 
     async def _request(self, subject: str, _data: bytes, _timeout: float) -> bytes:
         assert subject == "other"
@@ -98,3 +106,14 @@ async def test_who_was_cut_off_takes_nobody_for_dead_that_it_could_not_hear(monk
         office.now += 0.25
         await office.beat()
     assert await office.ask(epoch=1, execution="second") == "go", "it is heard of no more"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"), [("parked", "later"), ("running", "later"), ("completed", "refused"), (None, "refused")]
+)
+async def test_of_an_instance_that_nobody_holds_postgres_says_whether_its_run_has_ended(
+    monkeypatch: pytest.MonkeyPatch, status: str | None, answer: str
+) -> None:
+    office = Office(monkeypatch, epoch=1, owner=None)
+    office.status = status
+    assert await office.ask(epoch=3) == answer

@@ -12,14 +12,14 @@ from functools import partial
 
 from trunkline.bus.connection import Bus, CoreMessage
 from trunkline.domain.codec import dumps
-from trunkline.domain.errors import NotAMessage, Unavailable
+from trunkline.domain.errors import NotAMessage, Unavailable, UnknownRun
 from trunkline.domain.ids import is_id
 from trunkline.domain.journal import StepStarted
-from trunkline.domain.status import Effect
+from trunkline.domain.status import Effect, RunStatus
 from trunkline.domain.work import PermitAnswer, PermitRequest
 from trunkline.engine.replay import OpenStep
 from trunkline.observe import faults
-from trunkline.store import leases
+from trunkline.store import leases, runs
 from trunkline.store.database import Database
 from trunkline_workers.absence import Absence
 from trunkline_workers.agent import watching
@@ -75,10 +75,20 @@ class Permits:
             if owner == self._worker and activation is not None:
                 return dumps(await self._decide(activation, request))
             if owner is None or owner == self._worker:
-                return dumps(PermitAnswer(answer="later", reason="nobody holds the instance just now"))
+                return dumps(await self._unheld(request))
             return await self._bus.request(self._bus.subjects.worker_permit(owner), data, FORWARD_TIMEOUT)
         except Unavailable as error:
             return dumps(PermitAnswer(answer="later", reason=str(error)))
+
+    async def _unheld(self, request: PermitRequest) -> PermitAnswer:
+        """Nobody has the instance in memory: its run sleeps, or is parked, or has ended."""
+        try:
+            run = await runs.get(self._db, request.tenant, request.run)
+        except UnknownRun:
+            return PermitAnswer(answer="refused", reason="there is no such run (any more)")
+        if RunStatus(run.status).ended:
+            return PermitAnswer(answer="refused", reason="its run has ended")
+        return PermitAnswer(answer="later", reason="nobody holds the instance just now")
 
     async def _decide(self, activation: Activation, request: PermitRequest) -> PermitAnswer:
         live = activation.runs.get(request.run)
