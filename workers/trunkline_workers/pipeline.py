@@ -189,7 +189,7 @@ class Pipeline:
             message = f"the arguments were kept aside as {execution.item.args_ref} and are no longer there"
             return Result(error=failure("ArgumentsLost", message, retryable=False))
         except Unreachable as error:
-            raise self._hand_back(execution, str(error), blameless=True) from None
+            raise self._hand_back(execution, str(error), blameless=execution.age < _KEPT) from None
         return None
 
     def _begin(self, station: Station, execution: Execution) -> None:
@@ -226,7 +226,7 @@ class Pipeline:
         asked_at = time.monotonic()
         execution.id, answer = await self._permits.ask(item)
         if answer is None:
-            raise self._hand_back(execution, "no permission could be had", blameless=True)
+            raise self._hand_back(execution, "no permission could be had", blameless=execution.age < _KEPT)
         if answer.answer == "refused":
             self._permits.used(item)
             raise Refused(answer.reason)
@@ -268,8 +268,8 @@ class Pipeline:
 
     async def _give_back(self, execution: Execution, reason: HandBack) -> None:
         """After its last delivery the broker would give it up for one that kills its workers, and its step would fail.
-        One that is not to blame is sent anew instead, for a day. An unsafe one that was let begin nobody else may begin
-        before its owner knows that it did not.
+        One that is not to blame is sent anew instead: for a day, or for as long as its owner says "later". An unsafe
+        one that was let begin nobody else may begin before its owner knows that it did not.
         """
         delivery = execution.delivery
         if reason.permitted and execution.item.effect is Effect.UNSAFE:
@@ -277,7 +277,7 @@ class Pipeline:
             await self._publish(execution, Result(error=error, probe=True))
             delivery.ack()
             return
-        if reason.blameless and delivery.attempts >= self._settings.max_deliver and execution.age < _KEPT:
+        if reason.blameless and delivery.attempts >= self._settings.max_deliver:
             with suppress(Unavailable):
                 await self._bus.publish(delivery.subject, anew(delivery, execution.item))
                 delivery.ack()

@@ -330,13 +330,16 @@ async def test_without_an_answer_nothing_is_executed_and_the_same_execution_asks
     assert len(shop.calls) == 1
 
 
-@pytest.mark.parametrize("answer", [None, PermitAnswer(answer="later", reason="the run is parked")])
+PARKED = PermitAnswer(answer="later", reason="the run is parked")
+
+
+@pytest.mark.parametrize(("answer", "age"), [(None, 0.0), (PARKED, 0.0), (PARKED, 3 * 86400.0)])
 async def test_an_item_outlasts_its_deliveries_while_it_is_not_its_time(
-    shop: Shop, owner: Owner, serving: Serving, answer: PermitAnswer | None
+    shop: Shop, owner: Owner, serving: Serving, answer: PermitAnswer | None, age: float
 ) -> None:
     owner.permit = lambda _: answer
     await serving(service.serve, shop.app, max_deliver=2)
-    item = await owner.call(shop.transfer, 5)
+    item = await owner.call(shop.transfer, 5, published_at=time.time() - age)
     for _ in range(3):
         await owner.asked()
     owner.permit = lambda _: PermitAnswer(answer="go")
