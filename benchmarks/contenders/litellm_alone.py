@@ -1,5 +1,4 @@
-"""Bare litellm, read to its end: a conversation's three model calls, with the LLM worker's arguments. Nothing is kept of
-them.
+"""Bare litellm, read to its end: a conversation's three model calls with the LLM worker's arguments. Nothing is kept.
 
 The LLM worker leaves out what litellm does behind the provider's last chunk (``trunkline_workers/llm/reading.py``), so
 what a turn costs beyond this may be negative.
