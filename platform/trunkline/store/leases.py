@@ -11,6 +11,7 @@ from sys import intern
 from typing import Any
 
 from trunkline.domain.errors import WorkerDead
+from trunkline.store import mailbox
 from trunkline.store.arrays import BigInts, Ids
 from trunkline.store.database import Database
 from trunkline.store.statement import Statement
@@ -87,11 +88,6 @@ with mine as (
 update instances i set owner = null from mine where i.id = mine.id returning i.id::text
 """
 
-_WAITING = """
-select i.id::text from unnest(%(instances)s) as i(id) where exists (
-    select from mailbox m where m.instance = i.id and m.taken_at is null and m.seq <> all (%(known)s))
-"""
-
 
 async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[list[Lease], list[Held]]:
     """Take those of ``instances`` that nobody else owns, each at its next epoch, and say who owns the others.
@@ -146,8 +142,7 @@ async def release(
         if not released:
             return []
         # Asked after the release is committed: mail that comes later finds the instance free.
-        cursor = await connection.execute(_WAITING, {"instances": Ids(released), "known": BigInts(known)})
-        return [row[0] for row in await cursor.fetchall()]
+        return await mailbox.waiting(connection, released, known)
 
 
 async def owner_of(db: Database, instance: str) -> str | None:
