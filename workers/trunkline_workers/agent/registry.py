@@ -40,6 +40,7 @@ MOST_WANTED = 2048  # instances that wait for their lease; further wakes stay on
 ENOUGH = 2 * BATCH  # … at which whoever brings more of them is to give way
 SWEEP = 0.25  # seconds
 SOON = 0.01  # seconds until it is looked again whether those that are here leave time for others
+LOCKED = 0.05  # seconds from a lease that could not be taken, as its row was locked, to the next try
 AGAIN_AFTER = 1.0  # seconds from a turn that could not be recorded to the next try
 MOST_REASON = 1000  # characters
 
@@ -184,8 +185,12 @@ class Registry:
             if self._wanted.get(instance) is wake:  # else a newer one came meanwhile: look again
                 del self._wanted[instance]
         for other in held:
+            wake = batch[other.instance]
+            if not other.owner:
+                self._office.later(LOCKED, partial(self.look, wake))
+                continue
             self._poisoned.pop(other.instance, None)  # it is for its owner to find out
-            self._forward(batch[other.instance], other)
+            self._forward(wake, other)
         if self._wanted:
             self._work.set()
 
