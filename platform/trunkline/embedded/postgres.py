@@ -149,6 +149,7 @@ class EmbeddedPostgres:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            start_new_session=True,  # as its server: Ctrl-C is for us
             cwd="/",
             **self._identity(),
         )

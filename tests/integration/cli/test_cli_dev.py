@@ -94,6 +94,14 @@ class Dev:
         async with httpx2.AsyncClient(timeout=30) as http:
             return (await http.get(f"http://127.0.0.1:{self.port}{path}")).json()
 
+    def ctrl_c(self) -> None:
+        """As a terminal sends it: to every process in its foreground."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def runs(self, program: str) -> bool:
+        """Whether one of the processes is ``program``."""
+        return any(_program(pid) == program for pid in self.left())
+
     def left(self) -> list[int]:
         """The processes that still run, itself included."""
         return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and self._ours(entry)]
@@ -167,6 +175,16 @@ async def test_it_can_be_stopped_while_it_starts(dev: Dev, words: str) -> None:
     assert list(dev.temporary.iterdir()) == []
 
 
+async def test_ctrl_c_while_the_cluster_is_made_is_quiet(dev: Dev, eventually: Eventually) -> None:
+    await dev.start()
+    await eventually(lambda: dev.runs("initdb"), timeout=PATIENCE)
+    dev.ctrl_c()
+    assert await dev.ended() == 0, dev.said
+    assert dev.said[-1].startswith("stopping"), dev.said
+    assert dev.left() == []
+    assert list(dev.temporary.iterdir()) == []
+
+
 async def test_a_part_that_cannot_start_ends_it(dev: Dev) -> None:
     await dev.start(app=ONLY_THERE)
     assert await dev.ended() == 2
@@ -191,6 +209,12 @@ async def test_an_app_that_is_none_is_one_line(dev: Dev, app: str, words: str) -
     assert await dev.ended() == 2
     [line] = dev.said
     assert words in line
+
+
+def _program(pid: int) -> str:
+    with suppress(OSError):
+        return Path(os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0])).name
+    return ""
 
 
 def _free_port() -> int:
