@@ -185,6 +185,20 @@ async def test_ctrl_c_while_the_cluster_is_made_is_quiet(dev: Dev, eventually: E
     assert list(dev.temporary.iterdir()) == []
 
 
+@pytest.mark.parametrize("program", ["initdb", "postgres"])
+async def test_a_second_ctrl_c_ends_it_at_once_and_leaves_nothing(
+    dev: Dev, eventually: Eventually, program: str
+) -> None:
+    await dev.start()
+    await eventually(lambda: dev.runs(program), timeout=PATIENCE)
+    dev.ctrl_c()
+    await dev.says("stopping")
+    dev.ctrl_c()
+    assert await dev.ended() in (0, 130), dev.said  # 0: it had stopped already
+    await eventually(lambda: dev.left() == [], timeout=20)
+    assert list(dev.temporary.iterdir()) == []
+
+
 async def test_a_part_that_cannot_start_ends_it(dev: Dev) -> None:
     await dev.start(app=ONLY_THERE)
     assert await dev.ended() == 2
