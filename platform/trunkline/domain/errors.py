@@ -208,6 +208,10 @@ class Unavailable(TrunklineError):
     status = 503
 
 
+class ServerEnded(TrunklineError):
+    """The embedded {name} has ended, and is not started again. Its last words: {said}"""
+
+
 class Busy(TrunklineError):
     """{inside} requests are being taken in, and no more just now. Nothing of this one was accepted: come again in a
     moment.

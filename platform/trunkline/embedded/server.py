@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from trunkline.domain.errors import NotConfigured, Unavailable
+from trunkline.domain.errors import NotConfigured, ServerEnded, Unavailable
 from trunkline.embedded.guarded import Guarded, Identity
 
 START_WITHIN = 30.0  # seconds
@@ -46,6 +46,17 @@ class ServerProcess:
         if self._running is None or not self.running:
             raise Unavailable(what=f"The embedded {self.name}", reason="it is not running")
         return self._running.process.pid
+
+    def check(self) -> None:
+        """Whether it still runs, if it should; it is told once.
+
+        Raises:
+            ServerEnded: it was started, and nobody here ended it.
+        """
+        if self._running is not None and not self.running:
+            self._running.ended()
+            self._running = None
+            raise ServerEnded(name=self.name, said=self._last_words())
 
     def start(self, command: Sequence[str], *, ready: Callable[[], bool], identity: Identity) -> None:
         """Run ``command`` and wait until ``ready``.

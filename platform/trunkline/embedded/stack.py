@@ -47,6 +47,11 @@ class Stack:
             self.stop()
             raise
 
+    def check(self) -> None:
+        """Raises ServerEnded if one of them was started, and nobody here ended it."""
+        self.nats.check()
+        self.postgres.check()
+
     def stop(self) -> None:
         if self.postgres.running:
             self.postgres.abandon() if self._temporary else self.postgres.stop()

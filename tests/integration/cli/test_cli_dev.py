@@ -98,9 +98,9 @@ class Dev:
         """As a terminal sends it: to every process in its foreground."""
         os.killpg(self.process.pid, signal.SIGINT)
 
-    def runs(self, program: str) -> bool:
-        """Whether one of the processes is ``program``."""
-        return any(_program(pid) == program for pid in self.left())
+    def pid(self, program: str) -> int:
+        """The process that was begun as ``program``; 0 if there is none."""
+        return next((pid for pid in sorted(self.left()) if _program(pid) == program), 0)
 
     def left(self) -> list[int]:
         """The processes that still run, itself included."""
@@ -177,7 +177,7 @@ async def test_it_can_be_stopped_while_it_starts(dev: Dev, words: str) -> None:
 
 async def test_ctrl_c_while_the_cluster_is_made_is_quiet(dev: Dev, eventually: Eventually) -> None:
     await dev.start()
-    await eventually(lambda: dev.runs("initdb"), timeout=PATIENCE)
+    await eventually(lambda: dev.pid("initdb"), timeout=PATIENCE)
     dev.ctrl_c()
     assert await dev.ended() == 0, dev.said
     assert dev.said[-1].startswith("stopping"), dev.said
@@ -190,12 +190,23 @@ async def test_a_second_ctrl_c_ends_it_at_once_and_leaves_nothing(
     dev: Dev, eventually: Eventually, program: str
 ) -> None:
     await dev.start()
-    await eventually(lambda: dev.runs(program), timeout=PATIENCE)
+    await eventually(lambda: dev.pid(program), timeout=PATIENCE)
     dev.ctrl_c()
     await dev.says("stopping")
     dev.ctrl_c()
     assert await dev.ended() in (0, 130), dev.said  # 0: it had stopped already
     await eventually(lambda: dev.left() == [], timeout=20)
+    assert list(dev.temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(("program", "name"), [("nats-server", "nats"), ("postgres", "postgres")])
+async def test_a_server_that_dies_ends_it(dev: Dev, program: str, name: str) -> None:
+    await dev.start()
+    await dev.says(READY)
+    os.kill(dev.pid(program), signal.SIGKILL)
+    assert await dev.ended() == 1
+    assert f"The embedded {name} has ended, and is not started again." in dev.said[-1]
+    assert dev.left() == []
     assert list(dev.temporary.iterdir()) == []
 
 
