@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.text import Text
@@ -137,5 +138,8 @@ def _welcome(stack: Stack, url: str, app: App) -> None:
     say(f"  tools     {', '.join(tool.name for tool in tools) or 'none'}")
     if any(agent.kind == "llm" for agent in agents):
         say("  models    are called as soon as the LLM worker has loaded litellm, in a few seconds")
+    say("For trunkline check and doctor, which ask the servers themselves:")
+    for name in ("TRUNKLINE_NATS_URL", "TRUNKLINE_DATABASE_URL"):
+        say(f"export {name}={quote(stack.environment()[name])}")
     say("In another terminal: trunkline run AGENT INPUT --follow; trunkline ps. Ctrl-C stops everything.")
     say("")

@@ -129,6 +129,8 @@ async def test_it_starts_an_agent_answers_and_ctrl_c_leaves_nothing(dev: Dev) ->
     await dev.says("starting gateway, supervisor, agents.1, tools.1")
     await dev.says(READY)
     await dev.answers(41)
+    exports = [line for line in dev.said if line.startswith("export ")]
+    assert await pasted(*exports, "check") == "1 instances, 1 runs (0 are under way), 0 violations."
     dev.process.send_signal(signal.SIGINT)
     assert await dev.ended() == 0, dev.said
     assert dev.left() == []
@@ -234,6 +236,14 @@ async def test_an_app_that_is_none_is_one_line(dev: Dev, app: str, words: str) -
     assert await dev.ended() == 2
     [line] = dev.said
     assert words in line
+
+
+async def pasted(*lines: str) -> str:
+    """What ``trunkline …``, the last line, says in a shell behind the others."""
+    script = "\n".join([*lines[:-1], f"{sys.executable} -m trunkline.cli.main {lines[-1]}"])
+    process = await asyncio.create_subprocess_exec("/bin/sh", "-c", script, stdout=asyncio.subprocess.PIPE)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    return out.decode().strip()
 
 
 def _program(pid: int) -> str:
