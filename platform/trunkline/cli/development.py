@@ -15,6 +15,7 @@ from typing import Any
 from rich.text import Text
 
 from trunkline.authoring.app import App
+from trunkline.cli import model_keys
 from trunkline.cli.output import console, say
 from trunkline.domain.errors import NotUnderstood
 from trunkline.embedded.children import Children
@@ -138,6 +139,8 @@ def _welcome(stack: Stack, url: str, app: App) -> None:
     say(f"  tools     {', '.join(tool.name for tool in tools) or 'none'}")
     if any(agent.kind == "llm" for agent in agents):
         say("  models    are called as soon as the LLM worker has loaded litellm, in a few seconds")
+    for model, key in model_keys.missing(agents, stack.settings(), os.environ).items():
+        say(f"{key} is not set, and TRUNKLINE_MODEL_API_BASE is not either: {model} will refuse its calls.", "yellow")
     say("For trunkline check and doctor, which ask the servers themselves:")
     for name in ("TRUNKLINE_NATS_URL", "TRUNKLINE_DATABASE_URL"):
         say(f"export {name}={quote(stack.environment()[name])}")
