@@ -86,6 +86,10 @@ class BadEvent(TrunklineError):
     status = 422
 
 
+class NoInstanceKey(BadEvent):
+    """The event names no instance of agent {agent!r}, which subscribes to it: {reason}."""
+
+
 class BadInput(TrunklineError):
     """The input of {target} does not fit its type: {reason}."""
 
