@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ _CPU_INFO, _MEMORY = Path("/proc/cpuinfo"), Path("/proc/meminfo")
 
 
 def machine() -> dict[str, Any]:
-    """Where this was measured, and how busy it was before."""
+    """Where and of what state of the code this was measured, and how busy the machine was before."""
     return {
+        "commit": commit(),
         "cores": os.cpu_count(),
         "cpu": _field(_CPU_INFO, "model name") or platform.processor(),
         "memory": _field(_MEMORY, "MemTotal"),
@@ -32,6 +34,15 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "load_average": load_average(),
     }
+
+
+def commit(directory: Path = ROOT) -> str:
+    """What git calls the code in ``directory``, with ``-dirty`` if it was changed since; ``unknown`` without git."""
+    describe = ["git", "-C", str(directory), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(describe, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def load_average() -> list[float]:

@@ -12,11 +12,14 @@ from typing import Any
 
 from benchmarks.bench.contenders import CONTENDERS, ROOT
 from benchmarks.bench.report import LATEST, number
+from benchmarks.bench.targets import ratios
 
 README = ROOT / "README.md"
 BEGIN = "<!-- made from benchmarks/results/latest.json by `python -m benchmarks.bench.table` -->"
 END = "<!-- /made -->"
 IN_FLIGHT = (1, 100, 1000)
+DISTURBED = 0.3  # cores that others kept busy: a row with as many is named
+FEW = 100  # steps: the processes' clocks tick every 10 ms, which is not nothing for so few
 
 Row = Mapping[str, Any]
 
@@ -33,7 +36,7 @@ _RATES = {
 def section(found: Mapping[str, Any]) -> str:
     """What stands between the marks."""
     rows = found["rows"]
-    parts = [_where(found), "", *_rates(rows), "", *_alone(rows), *_targets(found["ratios"])]
+    parts = [_where(found), "", *_rates(rows, found["asked"]["seconds"]), "", *_alone(rows), *_targets(ratios(rows))]
     parts += ["", *_refused(rows)]
     failed = [f"`{one['contender']}` ({one['workload']})" for one in rows if one["failed_rounds"]]
     missing = [f"`{name}`" for name in found["not_installed"]]
@@ -59,15 +62,26 @@ def _where(found: Mapping[str, Any]) -> str:
     machine, asked = found["machine"], found["asked"]
     versions = {one for row in found["rows"] for one in row.get("versions", {}).items()}
     said = ", ".join(" ".join(one) for one in sorted(versions))
-    busy = max((row.get("cores_busy_elsewhere", 0.0) for row in found["rows"]), default=0.0)
     return "\n".join(_folded(
         f"{machine['cores']} cores ({machine['cpu']}), {machine['system']}, CPython {machine['python']}; load average "
-        f"{machine['load_average'][0]:g} before; others kept at most {busy:g} cores busy in any round. Medians of "
-        f"{asked['rounds']} rounds of {asked['seconds']:g} s or more, in {asked['minutes']:g} minutes. {said}."
+        f"{machine['load_average'][0]:g} before. {_disturbed(found['rows'])} Medians of {asked['rounds']} rounds of "
+        f"{asked['seconds']:g} s or more, in {asked['minutes']:g} minutes. {said}."
     ))  # fmt: skip
 
 
-def _rates(rows: Sequence[Row]) -> Iterator[str]:
+def _disturbed(rows: Iterable[Row]) -> str:
+    """What others did beside each contender, in that of its rounds in which they did most."""
+    most: dict[str, float] = {}
+    for row in rows:
+        name = f"`{row['contender']}` ({row['workload']})"
+        most[name] = max(most.get(name, 0.0), row.get("cores_busy_elsewhere", 0.0))
+    named = ", ".join(f"{busy:g} beside {name}" for name, busy in most.items() if busy >= DISTURBED)
+    rest = max((busy for busy in most.values() if busy < DISTURBED), default=0.0)
+    beside = f"{named}; at most {rest:g} beside all others" if named else f"at most {rest:g}"
+    return f"Cores that were busy with something else, in the worst round: {beside}."
+
+
+def _rates(rows: Sequence[Row], seconds: float) -> Iterator[str]:
     head = "".join(f" at {many:,} |" for many in IN_FLIGHT)
     yield f"| steps a second, runs in flight: |{head} run p50 / p99 at 1 | at 1,000 | CPU s / 1,000 steps |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | --- |"
@@ -76,12 +90,12 @@ def _rates(rows: Sequence[Row]) -> Iterator[str]:
         if here:
             yield f"| **{workload}**: {meaning} | | | | | | |"
         for name in sorted({row["contender"] for row in here}, key=_PLACES.index):
-            yield _line(name, {row["in_flight"]: row for row in here if row["contender"] == name})
+            yield _line(name, {row["in_flight"]: row for row in here if row["contender"] == name}, seconds)
 
 
-def _line(name: str, levels: Mapping[int, Row]) -> str:
+def _line(name: str, levels: Mapping[int, Row], seconds: float) -> str:
     cells = [_rate(levels.get(many)) for many in IN_FLIGHT]
-    cells += [_latency(levels.get(1)), _latency(levels.get(1000)), _cpu(levels[max(levels)])]
+    cells += [_latency(levels.get(1)), _latency(levels.get(1000)), _cpu(levels[max(levels)], seconds)]
     return f"| `{name}` | " + " | ".join(cells) + " |"
 
 
@@ -97,7 +111,9 @@ def _latency(row: Row | None) -> str:
     return f"{number(row['p50_ms'])} / {number(row['p99_ms'])} ms" if row["p50_ms"] is not None else "not seen to end"
 
 
-def _cpu(row: Row) -> str:
+def _cpu(row: Row, seconds: float) -> str:
+    if (row["steps_per_s"] or 0.0) * seconds < FEW:
+        return ""
     return ", ".join(f"{role} {spent:.2g}" for role, spent in row["cpu_s_per_1000_steps"].items() if spent)
 
 

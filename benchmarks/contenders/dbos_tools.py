@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-import threading
 
+import uvloop
 from dbos import DBOS
 
 from benchmarks.contenders.dbos_workflows import QUEUE, configured
 
 
-def main(postgres: str, threads: str = "") -> None:
+async def main(postgres: str, threads: str = "") -> None:
     DBOS(config=configured(postgres, threads))
     DBOS.listen_queues([QUEUE])
     DBOS.launch()
-    threading.Event().wait()
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    uvloop.run(main(*sys.argv[1:]))

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from dbos import DBOS, DBOSConfig
 
 from benchmarks.contenders.counting import counter
@@ -84,7 +85,7 @@ def settings(asked: Asked) -> str:
         if asked.workload == "remote"
         else ""
     )
-    return f"async steps, {threads}{remote}; workflows are started in the process that runs them"
+    return f"async steps, {threads}{remote}; workflows are started in the process that runs them, uvloop"
 
 
 async def main(asked: Asked) -> None:
@@ -98,10 +99,10 @@ async def main(asked: Asked) -> None:
         log = (Path(asked.directory) / "tools.log").open("wb")
         command = [sys.executable, "-m", "benchmarks.contenders.dbos_tools", asked.postgres, threads_of(asked)]
         pids["tools"] = (await asyncio.to_thread(subprocess.Popen, command, stdout=log, stderr=log)).pid
-    about = {"settings": settings(asked), "versions": versions("dbos", "sqlalchemy", "psycopg")}
+    about = {"settings": settings(asked), "versions": versions("dbos", "sqlalchemy", "psycopg", "uvloop")}
     workflow = remote if asked.workload == "remote" else local
     await drive(asked, run_of(workflow, POLLS[asked.variant]), pids, about)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(asked()))
+    uvloop.run(main(asked()))

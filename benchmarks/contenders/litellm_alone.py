@@ -1,6 +1,7 @@
-"""litellm and nothing else: a conversation's three model calls, as the LLM worker makes them. Nothing is kept of them.
+"""Bare litellm, read to its end: a conversation's three model calls with the LLM worker's arguments. Nothing is kept.
 
-What they cost is what a platform cannot be cheaper than; the rest of a turn's CPU time is the platform's.
+The LLM worker leaves out what litellm does behind the provider's last chunk (``trunkline_workers/llm/reading.py``), so
+what a turn costs beyond this may be negative.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 
+import uvloop
 from dbos import DBOS
 from pydantic_ai import Agent
 from pydantic_ai.durable_exec.dbos import DBOSDurability
@@ -17,7 +17,7 @@ from benchmarks.contenders.load import Asked, asked, drive, versions
 
 SETTINGS = (
     "DBOSDurability, the tool a DBOS step, default executor threads; "
-    "conversations are started in the process that runs them, which also calls the model"
+    "conversations are started in the process that runs them, which also calls the model; uvloop"
 )
 
 
@@ -43,9 +43,9 @@ async def main(asked: Asked) -> None:
         handle = await DBOS.start_workflow_async(turn, "Where is it?")
         await handle.get_result()
 
-    about = {"settings": SETTINGS, "versions": versions("pydantic-ai-slim", "dbos", "openai", "psycopg")}
+    about = {"settings": SETTINGS, "versions": versions("pydantic-ai-slim", "dbos", "openai", "psycopg", "uvloop")}
     await drive(asked, run, {"agents": os.getpid()}, about)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(asked()))
+    uvloop.run(main(asked()))

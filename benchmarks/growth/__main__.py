@@ -11,11 +11,11 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bench.report import machine
 from benchmarks.growth import conversations, crews, instances, journals, parallel, payloads, picture, queues
 from rich.console import Console
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, action="append")
     chosen = parser.parse_args()
     told = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    told["machine"] = {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+    told["machine"] = machine()
     tables = told.setdefault("tables", {})
     for part in chosen.only or PARTS:
         load = os.getloadavg()[0]

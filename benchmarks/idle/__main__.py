@@ -10,12 +10,12 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import cpu
+from benchmarks.bench.report import machine
 from rich.console import Console
 
 from trunkline.authoring.loading import load_app
@@ -84,7 +84,7 @@ def main() -> None:
     chosen = parser.parse_args()
     load = os.getloadavg()[0]
     told = {
-        "machine": {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
+        "machine": machine(),
         "load_before": round(load, 1),
         **asyncio.run(measure(chosen.seconds)),
     }

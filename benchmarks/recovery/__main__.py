@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.bench.report import machine
 from rich.console import Console
 from rich.table import Table
 
@@ -142,9 +142,8 @@ def main() -> None:
     for one in done:
         table.add_row(*map(str, asdict(one).values()))
     Console().print(table)
-    machine = {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
     RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps({"machine": machine, "rounds": [asdict(one) for one in done]}, indent=2) + "\n")
+    RESULT.write_text(json.dumps({"machine": machine(), "rounds": [asdict(one) for one in done]}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bench.report import machine
 from benchmarks.suspension import asleep, idle
 from rich.console import Console
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["all_in_memory", "by_default", "idle"], action="append")
     chosen = parser.parse_args()
     told = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    told["machine"] = {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+    told["machine"] = machine()
     for part in chosen.only or ["all_in_memory", "by_default", "idle"]:
         load = os.getloadavg()[0]
         told[part] = {"load_before": round(load, 1), "measured": asyncio.run(measure(part, chosen))}

@@ -67,7 +67,7 @@ def test_a_broken_promise_is_the_exit_status(
 ) -> None:
     from typer.testing import CliRunner
 
-    from trunkline.cli.main import app
+    from trunkline.cli.commands import app
 
     report = Report(
         app="quick", agent="double", runs=1, accepted=1, completed=1 - lost, failed=0, cancelled=0, parked=0, waiting=0,

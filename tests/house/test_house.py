@@ -1,7 +1,9 @@
 """The house stands as drawn: sizes, names of packages, what a wheel installs, and pages made from code and results."""
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -42,6 +44,19 @@ def test_a_room_is_no_package(room: str) -> None:
 def test_no_room_without_a_purpose_in_its_name() -> None:
     vague = {"util", "utils", "helper", "helpers", "common", "misc"}
     assert [path for path in modules() if vague & {path.stem, path.parent.name}] == []
+
+
+def test_the_architecture_page_shows_the_layers_that_are_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [layers] = [one["layers"] for one in contracts if one["type"] == "layers"]
+    checked = [(str(number), room) for number, layer in enumerate(layers, 1) for room in layer.split(" | ")]
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    assert re.findall(r"^\| (\d+) \| `([\w.]+)` \| .+ \|$", page, re.MULTILINE) == checked
+
+
+def test_the_architecture_page_names_what_is_at_the_top() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    assert [room for room in (*ROOMS, "tests", "deploy") if f"`{room}/`" not in page] == []
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import cache, partial
 from typing import Any, Protocol, TypeVar
 
-from trunkline.bus.attending import Attending
+from trunkline.bus.attending import keeping
 from trunkline.bus.connection import Bus, CoreMessage, Subscription
 from trunkline.bus.consume import Delivery
 from trunkline.domain.errors import Unavailable
@@ -73,7 +73,7 @@ class Pipeline:
         self._log = ExecutionsLog(settings.executions_log, member.worker_id)
         self._absence = Absence(settings.ack_wait)
         self._echo: Subscription | None = None
-        self._attending = Attending(settings.ack_wait / 3, self._keep_alive)
+        self._attending = keeping(lambda: self._held, settings.ack_wait)
         self._keeping_alive: asyncio.Task[None] | None = None
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -119,11 +119,6 @@ class Pipeline:
     async def _heard_itself(self, _: CoreMessage) -> None:
         """A heartbeat of its own came back: the line carries both ways, and this process is at work."""
         self._absence.tick()
-
-    def _keep_alive(self) -> bool:
-        for delivery in self._held:
-            delivery.in_progress()
-        return bool(self._held)
 
     # --- the way of one item ----------------------------------------------------------------------------------------
 

@@ -204,7 +204,7 @@ class Entrance:
         """Accept an event for all who subscribe; a repeat is known by its source and id. Returns the runs' ids.
 
         Raises:
-            BadEvent: a subscription's key cannot be taken from it.
+            NoInstanceKey: a subscription's key cannot be taken from it.
         """
         subscribed = (await definitions.subscriptions(self.db, tenant)).get(tenant, [])
         return [one.run for one in await self.accept(route(tenant, event, subscribed))]

@@ -57,8 +57,10 @@ class Following:
         Raises:
             UnknownRun: there is none.
             BadInput: ``after`` is not the id of an event.
+            JournalCorrupt: what comes next cannot be read.
         """
         found = await runs.get(self.db, tenant, run)
+        run = found.id  # as Postgres writes it, and workers in subjects: whoever asks may have written it in capitals
         transcript = Transcript.of(run, after)
         if not after:
             yield RunEvent("0", "status", {"run_id": run, "status": RunStatus.ACCEPTED})

@@ -8,6 +8,9 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from trunkline.domain.errors import Unavailable
+from trunkline.observe import logs
+
+log = logs.get("polling")
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -17,11 +20,12 @@ class Polling(Generic[K, V]):
     """``look`` gets what is waited for, and answers with what is there by now.
 
     It is asked every ``every`` seconds while somebody waits, and at once after ``hint``; also while Postgres is away.
+    What else it raises concerns only the key that it raises it for.
     """
 
     def __init__(self, look: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], *, every: float) -> None:
         self._look, self._every = look, every
-        self._waiting: dict[K, set[asyncio.Future[V]]] = {}
+        self._waiting: dict[K, set[asyncio.Future[V | Exception]]] = {}
         self._hinted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.closed = False
@@ -39,10 +43,14 @@ class Polling(Generic[K, V]):
         self._hinted.set()
 
     async def wait(self, key: K, timeout: float) -> V | None:  # noqa: ASYNC109
-        """What is there for ``key``, as soon as it is; ``None`` after ``timeout`` seconds, and when this is closed."""
+        """What is there for ``key``, as soon as it is; ``None`` after ``timeout`` seconds, and when this is closed.
+
+        Raises:
+            Exception: whatever ``look`` raises for this key alone; it is logged.
+        """
         if self.closed:
             return None
-        future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[V | Exception] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, set()).add(future)
         self._hinted.set()
         if self._task is None or self._task.done():
@@ -51,9 +59,12 @@ class Polling(Generic[K, V]):
             await asyncio.wait({future}, timeout=timeout)
         finally:
             self._forget(key, future)
-        return future.result() if future.done() and not future.cancelled() else None
+        found = future.result() if future.done() and not future.cancelled() else None
+        if isinstance(found, Exception):
+            raise found
+        return found
 
-    def _forget(self, key: K, future: asyncio.Future[V]) -> None:
+    def _forget(self, key: K, future: asyncio.Future[V | Exception]) -> None:
         waiting = self._waiting.get(key)
         if waiting is not None:
             waiting.discard(future)
@@ -63,10 +74,22 @@ class Polling(Generic[K, V]):
     async def _poll(self) -> None:
         while self._waiting:
             self._hinted.clear()
-            with suppress(Unavailable):
-                for key, value in (await self._look(list(self._waiting))).items():
-                    for future in self._waiting.pop(key, ()):
-                        if not future.done():
-                            future.set_result(value)
+            for key, value in (await self._found(list(self._waiting))).items():
+                for future in self._waiting.pop(key, ()):
+                    if not future.done():
+                        future.set_result(value)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._hinted.wait(), self._every)
+
+    async def _found(self, keys: Sequence[K]) -> Mapping[K, V | Exception]:
+        """What is there by now. One of the keys may be at fault when the look fails: it is sought by halves."""
+        try:
+            return await self._look(keys)
+        except Unavailable:
+            return {}
+        except Exception as error:
+            if len(keys) == 1:
+                log.exception("what is waited for cannot be told", key=keys[0])
+                return {keys[0]: error}
+            half = len(keys) // 2
+            return {**await self._found(keys[:half]), **await self._found(keys[half:])}

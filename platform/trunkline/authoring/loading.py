@@ -11,6 +11,7 @@ from types import ModuleType
 from trunkline.authoring.app import App
 from trunkline.domain.errors import BadDeclaration
 
+_PACKAGE = Path(__file__).parents[1]
 _HOW = "Write a file or a module, with the App's name where there are several: app.py, app.py:app or package.module:app"
 
 
@@ -70,15 +71,27 @@ def _from_name(name: str, what: str) -> ModuleType:
 
 
 def _broken(name: str, what: str, error: Exception) -> BadDeclaration:
-    where = ""
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if "importlib" not in code.co_filename and not code.co_filename.startswith("<"):
-            where = f" ({code.co_filename}, line {trace.tb_lineno})"
-        trace = trace.tb_next
-    reason = f"importing {name} raised {type(error).__name__}: {error}{where}"
+    said, where = (error.msg, _mistyped(error)) if isinstance(error, SyntaxError) else (str(error), _written(error))
+    reason = f"importing {name} raised {type(error).__name__}: {said}{where}"
     return BadDeclaration(what=what, reason=reason, fix=f"See it whole with: python -c 'import {name}'")
+
+
+def _mistyped(error: SyntaxError) -> str:
+    return f" ({error.filename}, line {error.lineno})" if error.filename else ""
+
+
+def _written(error: Exception) -> str:
+    """The line of the user's that led to ``error``: the last one before it went on in here."""
+    where, trace = "", error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        ours = Path(file).is_relative_to(_PACKAGE)
+        if ours and where:
+            break
+        if not ours and "importlib" not in file and not file.startswith("<"):
+            where = f" ({file}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return where
 
 
 def _pick(module: ModuleType, name: str, what: str) -> App:

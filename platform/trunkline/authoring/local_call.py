@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import re
 from collections.abc import Callable
-from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from trunkline.authoring.in_thread import in_thread
 from trunkline.authoring.schema import Shape
 from trunkline.authoring.signatures import Scope, annotation_or_any, resolved
 from trunkline.authoring.time_limit import limited
@@ -75,8 +74,7 @@ class LocalCall:
             raise TimeoutError(str(error) or f"it took longer than {self.timeout:g} s") from None
 
     async def _in_thread(self) -> Any:
-        call = partial(copy_context().run, self.fn, *self.args)
-        value = await asyncio.get_running_loop().run_in_executor(None, call)
+        value = await in_thread(partial(self.fn, *self.args), f"step {self.function.name!r}")
         return await value if inspect.isawaitable(value) else value
 
 

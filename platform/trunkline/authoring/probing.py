@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from trunkline.authoring.in_thread import in_thread
 from trunkline.authoring.signatures import Scope, check_function, resolved
 from trunkline.authoring.tool_context import ToolContext
 from trunkline.domain.errors import BadDeclaration, BadOutput
@@ -61,7 +60,7 @@ class Probe:
         if inspect.iscoroutinefunction(self._fn):
             found = await call()
         else:
-            found = await asyncio.get_running_loop().run_in_executor(executor, copy_context().run, call)
+            found = await in_thread(call, self._what, executor)
         if isinstance(found, Happened | NotHappened):
             return found
         raise BadOutput(target=self._what, reason=f"it returned {found!r}, not Happened(result) or NotHappened()")

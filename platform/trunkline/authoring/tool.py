@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
-from contextvars import copy_context
 from functools import partial, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from trunkline.authoring.docs import described
+from trunkline.authoring.in_thread import in_thread
 from trunkline.authoring.names import checked
 from trunkline.authoring.probing import Happened, Probe
 from trunkline.authoring.schema import Arguments, Shape
@@ -137,8 +136,7 @@ class Tool(Generic[P, R]):
         call = self._call(tc, arguments)
         if self.is_async:
             return self.encode(await call())
-        loop = asyncio.get_running_loop()
-        return self.encode(await loop.run_in_executor(executor, copy_context().run, call))
+        return self.encode(await in_thread(call, self._target, executor))
 
     def invoke_here(self, tc: ToolContext, arguments: Any) -> Any:
         """The same for a synchronous function, in the thread of the caller."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from trunkline.bus.consume import Delivery
 
 
 class Attending:
@@ -24,3 +27,15 @@ class Attending:
             await asyncio.sleep(self._every)
             if not self._look():
                 self._needed.clear()
+
+
+def keeping(in_hand: Callable[[], Collection[Delivery]], ack_wait: float) -> Attending:
+    """Tells the server that what is in hand is in progress, thrice in the ``ack_wait`` (seconds) of its consumer."""
+
+    def look() -> bool:
+        deliveries = in_hand()
+        for delivery in deliveries:
+            delivery.in_progress()
+        return bool(deliveries)
+
+    return Attending(ack_wait / 3, look)

@@ -144,6 +144,7 @@ class Consumption:
         self._loop = asyncio.get_running_loop()
         self._inbox: Inbox | None = None
         self._delay = _FIRST_DELAY  # before the next repair
+        self._unforeseen: set[type[Exception]] = set()  # errors of this repair that were told
         self._paused = self._stopped = False
         self._repair: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -280,6 +281,7 @@ class Consumption:
             if self._bus.connected and not told and self._delay > _WORTH_TELLING:
                 log.warning("%s cannot be read: %s; trying on", self.spec.durable, reason)
                 told = True
+        self._unforeseen.clear()
         self._repair = None
         self._pull()
 
@@ -291,6 +293,11 @@ class Consumption:
             await self._open()
         except Unavailable as error:
             return str(error)
+        except Exception as error:  # whatever it is: who gave up here would be deaf for ever
+            if type(error) not in self._unforeseen:
+                self._unforeseen.add(type(error))
+                log.exception("%s cannot be read; trying on", self.spec.durable)
+            return repr(error)
         return ""
 
     async def _keep_watch(self) -> None:

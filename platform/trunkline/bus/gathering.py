@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from trunkline.bus.attending import Attending
+from trunkline.bus.attending import keeping
 from trunkline.bus.consume import Delivery
 from trunkline.domain.errors import Unavailable
 
@@ -35,7 +35,7 @@ class Gathering:
     ) -> None:
         self._name, self._work, self._most = name, work, most
         self._patience = ack_wait / 3
-        self._attending = Attending(self._patience, self._keep_alive)
+        self._attending = keeping(lambda: (*self._batch, *self._waiting), ack_wait)
         self._waiting: list[Delivery] = []
         self._batch: list[Delivery] = []
         self._arrived = asyncio.Event()
@@ -90,11 +90,6 @@ class Gathering:
                 return
             else:
                 return
-
-    def _keep_alive(self) -> bool:
-        for delivery in (*self._batch, *self._waiting):
-            delivery.in_progress()
-        return bool(self._batch or self._waiting)
 
     def _hand_back(self, deliveries: Sequence[Delivery], delay: float = 0.0) -> None:
         for delivery in deliveries:

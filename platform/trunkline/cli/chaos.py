@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trunkline.chaos.plan import Part, Pausable
+from trunkline.cli.failures import INTERRUPTED
 from trunkline.cli.services import AppSpec
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from trunkline.chaos.campaign import Campaign
     from trunkline.chaos.load import Orders
     from trunkline.chaos.report import Report
-
-INTERRUPTED = 130  # the exit status after Ctrl-C
 
 
 def chaos(

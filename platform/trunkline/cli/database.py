@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trunkline.cli.arguments import AsJson
+from trunkline.domain.errors import Unavailable
 
 if TYPE_CHECKING:
     from trunkline.settings import Settings
+    from trunkline.store.database import Database
+
+
+class NoDatabase(Unavailable):
+    """Postgres cannot be reached: {reason}. Start it, or set TRUNKLINE_DATABASE_URL."""
 
 
 def migrate(
@@ -35,10 +41,17 @@ def migrate(
 
 
 async def _answering(settings: Settings, wait: float) -> None:
-    from trunkline.store.database import Database
-
-    db = await Database.of(settings, size=1, wait=wait)
+    db = await _opened(settings, wait)
     await db.close()
+
+
+async def _opened(settings: Settings, wait: float = 0.0) -> Database:
+    from trunkline.store.database import Database, Unreachable
+
+    try:
+        return await Database.of(settings, size=1, wait=wait)
+    except Unreachable as error:
+        raise NoDatabase(reason=error.fields["reason"]) from None
 
 
 def check(
@@ -60,13 +73,12 @@ def check(
     from trunkline.cli.failures import FAILED
     from trunkline.observe.ledger import read_ledger
     from trunkline.store.audit import Findings, audit
-    from trunkline.store.database import Database
 
     settings = load_settings()
     begun = None if effects is None else read_ledger(effects)
 
     async def look() -> Findings:
-        db = await Database.of(settings, size=1)
+        db = await _opened(settings)
         try:
             return await audit(db, settings.tenant, begun)
         finally:

@@ -21,8 +21,8 @@ def dev(
 ) -> None:
     """Run APP with everything it needs, embedded.
 
-    NATS, Postgres, the gateway, a supervisor, workers and sensors, each a process. One that dies is started again.
-    Ctrl-C stops them all.
+    NATS, Postgres, the gateway, a supervisor, workers and sensors, each a process. A part that dies is started again;
+    if NATS or Postgres dies, all are stopped. Ctrl-C stops them, too.
     """
     import asyncio
     from functools import partial

@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.text import Text
 
 from trunkline.authoring.app import App
+from trunkline.cli import model_keys
 from trunkline.cli.output import console, say
 from trunkline.domain.errors import NotUnderstood
 from trunkline.embedded.children import Children
@@ -23,7 +25,10 @@ from trunkline.embedded.stack import Stack
 from trunkline.store.database import Database
 
 LOOK_EVERY = 0.1  # seconds between two looks whether everything is up
+WATCH_EVERY = 1.0  # seconds between two looks whether the servers are still there
 SCHEMA_WITHIN = 60  # seconds in which the tables are there
+
+Doing = Callable[[], Coroutine[Any, Any, None]]
 
 _COLOURS = {"gateway": "blue", "supervisor": "magenta", "agents": "green", "tools": "yellow", "llm": "cyan"}
 
@@ -35,6 +40,7 @@ async def serve(spec: str, app: App, data: Path | None, stop: asyncio.Event, *, 
         NotConfigured: the servers cannot use the directory ``data``.
         Unavailable: a server did not come up.
         NotUnderstood: a part says that it cannot start like this.
+        ServerEnded: a server died.
     """
     parts = parts_of(spec, app, workers)
     say("starting NATS and Postgres …")
@@ -44,29 +50,35 @@ async def serve(spec: str, app: App, data: Path | None, stop: asyncio.Event, *, 
         async with Children(environment, teller(stop)) as children:
             for name, arguments in parts.items():
                 children.add(name, *arguments)
-            await _until(stop, up, children, partial(_announce, parts, stack, app))
+            await _until(stop, up, children, partial(_watch, stack), partial(_announce, parts, stack, app))
             say("stopping … (once more ends it at once)")
 
 
-async def _until(
-    stop: asyncio.Event, up: asyncio.Future[None], children: Children, announce: Callable[[], Coroutine[Any, Any, None]]
-) -> None:
-    """Until ``stop`` is set, or a server or a part cannot start."""
+async def _until(stop: asyncio.Event, up: asyncio.Future[None], children: Children, watch: Doing, tell: Doing) -> None:
+    """Until ``stop`` is set, or a server or a part cannot go on. ``watch`` and ``tell`` begin when servers are up."""
     stopping = asyncio.create_task(stop.wait())
-    announcing: asyncio.Task[None] | None = None
-    ends: set[asyncio.Future[Any]] = {stopping, children.broken}
+    ends: list[asyncio.Future[Any]] = [stopping, children.broken]
+    begun: list[asyncio.Task[None]] = []
     try:
-        await asyncio.wait(ends | {up}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*ends, up], return_when=asyncio.FIRST_COMPLETED)
         if up.done():
             up.result()
-            announcing = asyncio.create_task(announce())
+            begun = [asyncio.create_task(watch()), asyncio.create_task(tell())]
+            ends.append(begun[0])
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if children.broken.done():
-            children.broken.result()
+        for end in ends:
+            if end.done():
+                end.result()
     finally:
-        stopping.cancel()
-        if announcing is not None:
-            announcing.cancel()
+        for task in (stopping, *begun):
+            task.cancel()
+
+
+async def _watch(stack: Stack) -> None:
+    """Until a server is gone."""
+    while True:
+        stack.check()
+        await asyncio.sleep(WATCH_EVERY)
 
 
 def check_port(host: str, port: int) -> None:
@@ -127,5 +139,10 @@ def _welcome(stack: Stack, url: str, app: App) -> None:
     say(f"  tools     {', '.join(tool.name for tool in tools) or 'none'}")
     if any(agent.kind == "llm" for agent in agents):
         say("  models    are called as soon as the LLM worker has loaded litellm, in a few seconds")
+    for model, key in model_keys.missing(agents, stack.settings(), os.environ).items():
+        say(f"{key} is not set, and TRUNKLINE_MODEL_API_BASE is not either: {model} will refuse its calls.", "yellow")
+    say("For trunkline check and doctor, which ask the servers themselves:")
+    for name in ("TRUNKLINE_NATS_URL", "TRUNKLINE_DATABASE_URL"):
+        say(f"export {name}={quote(stack.environment()[name])}")
     say("In another terminal: trunkline run AGENT INPUT --follow; trunkline ps. Ctrl-C stops everything.")
     say("")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from trunkline.bus.connection import Bus
 from trunkline.cli.failures import FAILED, OK, UNREACHABLE
-from trunkline.domain.errors import NotConfigured, SchemaMismatch, Unavailable
+from trunkline.domain.errors import NotConfigured, NotUnderstood, SchemaMismatch, Unavailable
 from trunkline.observe.logs import hide_secrets
 from trunkline.settings import Settings
 from trunkline.store import durability, erasure, retention, version
@@ -40,6 +40,10 @@ async def _postgres(settings: Settings) -> AsyncIterator[Finding]:
     except Unavailable as error:
         fix = f"start Postgres, or set TRUNKLINE_DATABASE_URL, which is {hide_secrets(url)}"
         yield Finding("Postgres", "unreachable", error.fields["reason"], fix)
+        return
+    except NotUnderstood as error:
+        fix = f"set TRUNKLINE_DATABASE_URL, which is {hide_secrets(url)}"
+        yield Finding("Postgres", "wrong", error.fields["reason"], fix)
         return
     try:
         found = await durability.read(db)

@@ -18,6 +18,7 @@ from trunkline.domain.errors import (
 )
 
 OK, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
+INTERRUPTED = 130  # after Ctrl-C, as shells say it
 
 _ASKED_WRONGLY = (
     BadDeclaration, BadDuration, BadEvent, BadInput, BadJson, BadKey, BadName, NotConfigured, NotJson,

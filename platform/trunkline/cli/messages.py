@@ -47,11 +47,15 @@ def publish(
 ) -> None:
     """Publish a CloudEvent to the agents that subscribe."""
     from trunkline.cli import output, remote
-    from trunkline.cli.arguments import json_value
+    from trunkline.cli.arguments import json_in, read
+    from trunkline.domain.errors import NotUnderstood
     from trunkline.domain.events import parse_event
     from trunkline.domain.ids import new_id
 
-    given = {"id": id_ or new_id(), "source": source, "type": type_, "data": json_value(data, "JSON")}
+    text = read(data)
+    if not text.strip():
+        raise NotUnderstood(what="JSON", reason="it is empty; write null for an event without data")
+    given = {"id": id_ or new_id(), "source": source, "type": type_, "data": json_in(text, "JSON")}
     event = parse_event({"specversion": "1.0", **given, **({"subject": subject} if subject else {})})
     answer = remote.post("/v1/events", event.to_body())
     if as_json:

@@ -75,6 +75,7 @@ async def _until_stopped(service: Service, settings: Settings) -> int:
     stop = asyncio.Event()
     for number in asking_to_stop():
         asyncio.get_running_loop().add_signal_handler(number, partial(_on_signal, number, stop))
+    await asyncio.sleep(0)  # where a Ctrl-C that came before ends it: nothing has begun that would have to be stopped
     serving = asyncio.create_task(service(stop))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -65,6 +65,7 @@ class Client:
 
         Raises:
             Unavailable: Postgres or NATS cannot be reached.
+            NotUnderstood: ``database_url`` is no URL of a database.
             NotConfigured: behind a pooler, the database role's ``search_path`` does not begin with the schema.
         """
         given = {"database_url": database_url, "nats_url": nats_url, "tenant": tenant}

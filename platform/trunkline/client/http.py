@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ from trunkline.domain.errors import BadJson, NotConfigured, TrunklineError, Unav
 
 ANSWER_WITHIN = 30.0  # seconds
 CONNECT_WITHIN = 5.0
-SILENCE = 30.0  # seconds: the gateway sends a comment every ten
+SILENCE = 30.0  # seconds: the gateway sends a comment every fifteen
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 2.0
 _AGAIN = (429, 502, 503, 504)
 
@@ -75,23 +75,23 @@ class Http:
         Raises:
             as ``get``.
         """
-        last, deadline, delay = "", time.monotonic() + self._patience, _FIRST_DELAY
+        last, patience = "", _Patience(self._patience)
         while True:
             try:
-                async for event in self._stream(path, last):
-                    last, deadline, delay = event.id, time.monotonic() + self._patience, _FIRST_DELAY
+                async for event in self._stream(path, last, patience):
+                    last = event.id
                     yield event
+                    patience.renew()  # whoever reads may have taken long
                     if event.final:
                         return
                 reason = "the stream ended before the run"
             except Unavailable as error:
                 reason = str(error)
-            if time.monotonic() > deadline:
+            if patience.over:
                 raise Unavailable(what=f"The gateway at {self._url}", reason=reason)
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, _LONGEST_DELAY)
+            await patience.pause()
 
-    async def _stream(self, path: str, last: str) -> AsyncIterator[RunEvent]:
+    async def _stream(self, path: str, last: str, patience: _Patience) -> AsyncIterator[RunEvent]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
         timeout = httpx2.Timeout(SILENCE, connect=CONNECT_WITHIN)
         try:
@@ -99,8 +99,9 @@ class Http:
                 if not response.is_success:
                     await response.aread()
                     raise refusal(response)
-                async for sent in EventSource(cast("Any", response)).aiter_sse():
-                    yield RunEvent(sent.id, sent.event, loads(sent.data))  # type: ignore[arg-type]
+                async for sent in EventSource(cast("Any", _Heard(response, patience.renew))).aiter_sse():
+                    if sent.data:  # a comment behind an event comes as one without data
+                        yield RunEvent(sent.id, sent.event, loads(sent.data))  # type: ignore[arg-type]
         except (httpx2.TransportError, SSEError) as error:
             raise self._away(error) from None
 
@@ -128,6 +129,38 @@ class Http:
 
     def _no_url(self) -> NotConfigured:
         return NotConfigured(what="The gateway's URL", fix=f"Write http://host:8080 instead of {self._url!r}.")
+
+
+class _Patience:
+    """How long a gateway that says nothing is asked again: counted from the last time that it was heard."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.renew()
+
+    def renew(self) -> None:
+        self._deadline, self._delay = time.monotonic() + self._seconds, _FIRST_DELAY
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() > self._deadline
+
+    async def pause(self) -> None:
+        """Wait before it is asked again, longer each time."""
+        await asyncio.sleep(self._delay)
+        self._delay = min(self._delay * 2, _LONGEST_DELAY)
+
+
+class _Heard:
+    """A response, as ``EventSource`` reads one; ``tell`` hears of all that comes, comments too."""
+
+    def __init__(self, response: httpx2.Response, tell: Callable[[], None]) -> None:
+        self.headers, self._response, self._tell = response.headers, response, tell
+
+    async def aiter_text(self) -> AsyncIterator[str]:
+        async for text in self._response.aiter_text():
+            self._tell()
+            yield text
 
 
 def segment(text: str) -> str:

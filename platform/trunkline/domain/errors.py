@@ -86,6 +86,10 @@ class BadEvent(TrunklineError):
     status = 422
 
 
+class NoInstanceKey(BadEvent):
+    """The event names no instance of agent {agent!r}, which subscribes to it: {reason}."""
+
+
 class BadInput(TrunklineError):
     """The input of {target} does not fit its type: {reason}."""
 
@@ -206,6 +210,10 @@ class Unavailable(TrunklineError):
     """{what} cannot be reached: {reason}. The call was not accepted; try again."""
 
     status = 503
+
+
+class ServerEnded(TrunklineError):
+    """The embedded {name} has ended, and is not started again. Its last words: {said}"""
 
 
 class Busy(TrunklineError):

@@ -8,9 +8,9 @@ process was stopped, ask ``permit.<agent>`` first; send ``+WPI`` while it runs; 
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from trunkline.domain.codec import loads
 from trunkline.domain.errors import BadJson, NotAMessage
@@ -60,7 +60,7 @@ class Wake(Message):
 
     tenant: str
     agent: str
-    instance: str
+    instance: Annotated[str, StringConstraints(to_lower=True)]  # by which it is known in memory
     anew: bool = False
 
 

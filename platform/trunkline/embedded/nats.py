@@ -51,6 +51,10 @@ class EmbeddedNats:
     def running(self) -> bool:
         return self._server.running
 
+    def check(self) -> None:
+        """Raises ServerEnded if it was started, and nobody here ended it."""
+        self._server.check()
+
     def start(self) -> None:
         """Run it and wait until it takes clients.
 

@@ -10,7 +10,6 @@ import hashlib
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +17,8 @@ from urllib.parse import quote
 
 from trunkline.domain.errors import NotConfigured, Unavailable
 from trunkline.embedded import account
-from trunkline.embedded.server import Identity, ServerProcess
+from trunkline.embedded.guarded import Identity, carry_out
+from trunkline.embedded.server import ServerProcess
 
 DATABASE = "trunkline"
 _USER = "postgres"
@@ -70,6 +70,10 @@ class EmbeddedPostgres:
     @property
     def running(self) -> bool:
         return self._server.running
+
+    def check(self) -> None:
+        """Raises ServerEnded if it was started, and nobody here ended it."""
+        self._server.check()
 
     def start(self) -> None:
         """Run it and wait until it takes connections; the first time the cluster is made.
@@ -143,17 +147,9 @@ class EmbeddedPostgres:
         return {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
 
     def _run(self, program: str, *arguments: str | Path) -> None:
-        done = subprocess.run(  # noqa: S603
-            [self._bin / program, *arguments],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            cwd="/",
-            **self._identity(),
-        )
-        if done.returncode:
-            raise Unavailable(what=f"The embedded postgres ({program})", reason=" ".join(done.stderr.split())[:1000])
+        status, said = carry_out([str(self._bin / program), *map(str, arguments)], self._identity())
+        if status:
+            raise Unavailable(what=f"The embedded postgres ({program})", reason=" ".join(said.split())[:1000])
 
     def _forget_socket(self) -> None:
         if self.directory not in self._socket.parents:

@@ -1,12 +1,7 @@
 """One server as a child process that cannot be left behind, and one directory that two servers cannot share.
 
-Two small devices carry this:
-
-* A *guard*: a shell that waits on a pipe from this process. If this process ends in any way, SIGKILL included, the pipe
-  closes and the guard ends the server. (Linux's PR_SET_PDEATHSIG would not do: it is cleared by the change of user that
-  Postgres needs, it fires when the starting *thread* ends, and other systems do not have it.)
-* A *lock* (``flock``) on a file of the directory that only the server and its own children hold: it is free exactly
-  when the last of them is gone, whoever killed it.
+It is guarded (see ``guarded``), and a *lock* (``flock``) on a file of the directory, which only the server and its own
+children hold, is free exactly when the last of them is gone, whoever killed it.
 """
 
 from __future__ import annotations
@@ -18,30 +13,14 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypedDict
 
-from trunkline.domain.errors import NotConfigured, Unavailable
+from trunkline.domain.errors import NotConfigured, ServerEnded, Unavailable
+from trunkline.embedded.guarded import Guarded, Identity
 
 START_WITHIN = 30.0  # seconds
 STOP_WITHIN = 20.0
 FREE_WITHIN = 5.0
 _LOOK_EVERY = 0.01
-
-_GUARD = """
-read -r _ && exit 0
-kill -s INT "$1"
-tenths=0
-while kill -0 "$1" 2>/dev/null && [ $tenths -lt 50 ]; do sleep 0.1; tenths=$((tenths + 1)); done
-kill -s KILL "$1" 2>/dev/null
-"""
-
-
-class Identity(TypedDict, total=False):
-    """Who a process runs as, in ``subprocess``'s words; empty for who we are."""
-
-    user: int
-    group: int
-    extra_groups: list[int]
 
 
 class ServerProcess:
@@ -51,12 +30,11 @@ class ServerProcess:
         self.name = name
         self.directory = directory
         self.log = directory / f"{name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._running: Guarded | None = None
 
     @property
     def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._running is not None and self._running.process.poll() is None
 
     @property
     def pid(self) -> int:
@@ -65,9 +43,20 @@ class ServerProcess:
         Raises:
             Unavailable: it is not running.
         """
-        if self._process is None or self._process.poll() is not None:
+        if self._running is None or not self.running:
             raise Unavailable(what=f"The embedded {self.name}", reason="it is not running")
-        return self._process.pid
+        return self._running.process.pid
+
+    def check(self) -> None:
+        """Whether it still runs, if it should; it is told once.
+
+        Raises:
+            ServerEnded: it was started, and nobody here ended it.
+        """
+        if self._running is not None and not self.running:
+            self._running.ended()
+            self._running = None
+            raise ServerEnded(name=self.name, said=self._last_words())
 
     def start(self, command: Sequence[str], *, ready: Callable[[], bool], identity: Identity) -> None:
         """Run ``command`` and wait until ``ready``.
@@ -79,35 +68,24 @@ class ServerProcess:
         lock = self._lock(FREE_WITHIN)
         try:
             with self.log.open("ab") as log:
-                self._process = subprocess.Popen(  # noqa: S603
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    pass_fds=(lock,),
-                    start_new_session=True,  # Ctrl-C is for us: clients stop before their servers do
-                    cwd="/",
-                    **identity,
-                )
+                self._running = Guarded(command, identity, output=log, lock=lock)
         finally:
             os.close(lock)
-        self._guard = _guard(self._process.pid)
         self._wait_until(ready)
 
     def signal(self, number: signal.Signals) -> None:
         """Send ``number``, and wait until the process and its children are gone; SIGKILL follows if that takes long."""
-        if self._process is not None:
-            if self._process.poll() is None:
-                self._process.send_signal(number)
+        if self._running is not None:
+            process = self._running.process
+            if process.poll() is None:
+                process.send_signal(number)
                 try:
-                    self._process.wait(STOP_WITHIN)
+                    process.wait(STOP_WITHIN)
                 except subprocess.TimeoutExpired:
-                    self._process.kill()
-                    self._process.wait()
-            self._process = None
-        if self._guard is not None:
-            self._guard.communicate(b"\n")
-            self._guard = None
+                    process.kill()
+                    process.wait()
+            self._running.ended()
+            self._running = None
         os.close(self._lock(STOP_WITHIN))
 
     def _wait_until(self, ready: Callable[[], bool]) -> None:
@@ -140,13 +118,3 @@ class ServerProcess:
                 time.sleep(_LOOK_EVERY)
             else:
                 return descriptor
-
-
-def _guard(pid: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603
-        ["/bin/sh", "-c", _GUARD, "sh", str(pid)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )

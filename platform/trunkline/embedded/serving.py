@@ -35,7 +35,7 @@ async def starting(data: Path | None = None) -> AsyncIterator[tuple[Stack, async
     try:
         yield stack, up
     finally:
-        await asyncio.wait({up})
+        await asyncio.gather(up, return_exceptions=True)  # who left early does not ask how it went
         await in_thread(stack.stop)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +11,7 @@ from pydantic import SecretStr
 
 from trunkline.embedded.nats import EmbeddedNats
 from trunkline.embedded.postgres import EmbeddedPostgres
+from trunkline.embedded.temporary import TemporaryDirectory
 from trunkline.settings import Settings
 
 
@@ -22,8 +21,11 @@ class Stack:
     """
 
     def __init__(self, directory: Path | None = None) -> None:
-        self._temporary = directory is None
-        self.directory = Path(tempfile.mkdtemp(prefix="trunkline-")) if directory is None else directory
+        self._temporary: TemporaryDirectory | None = None
+        if directory is None:
+            self._temporary = TemporaryDirectory()
+            directory = self._temporary.path
+        self.directory = directory
         self.nats = EmbeddedNats(self.directory / "nats")
         self.postgres = EmbeddedPostgres(self.directory / "postgres")
 
@@ -34,6 +36,8 @@ class Stack:
             NotConfigured: another stack uses the directory, or Postgres's user cannot reach it.
             Unavailable: a server did not come up; the reason is what it said.
         """
+        if self._temporary is not None:
+            self._temporary.watch()
         try:
             with ThreadPoolExecutor(max_workers=1) as beside:
                 starting = beside.submit(self.nats.start)
@@ -43,13 +47,18 @@ class Stack:
             self.stop()
             raise
 
+    def check(self) -> None:
+        """Raises ServerEnded if one of them was started, and nobody here ended it."""
+        self.nats.check()
+        self.postgres.check()
+
     def stop(self) -> None:
         if self.postgres.running:
             self.postgres.abandon() if self._temporary else self.postgres.stop()
         if self.nats.running:
             self.nats.stop()
-        if self._temporary:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        if self._temporary is not None:
+            self._temporary.remove()
 
     def settings(self, **overrides: Any) -> Settings:
         """Settings that point here."""

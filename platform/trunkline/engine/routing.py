@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
-from trunkline.domain.errors import BadEvent, BadKey
+from trunkline.domain.errors import BadEvent, BadKey, NoInstanceKey
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import RunId, check_key, derived_id, instance_id
 from trunkline.domain.mail import Envelope
@@ -22,7 +22,7 @@ def route(tenant: str, event: CloudEvent, subscriptions: Iterable[Subscription])
     Everything in them is derived from the event's identity, so that routing it again finds the same mailbox rows.
 
     Raises:
-        BadEvent: a subscription's key cannot be taken from the event.
+        NoInstanceKey: a subscription's key cannot be taken from the event.
     """
     body = event.to_body()
     return [_envelope(tenant, event, body, one) for one in subscriptions if one.event_type == event.type]
@@ -56,7 +56,10 @@ def _member(value: Any, token: str) -> Any:
 
 
 def _envelope(tenant: str, event: CloudEvent, body: dict[str, Any], subscription: Subscription) -> Envelope:
-    key = key_of(body, subscription.key)
+    try:
+        key = key_of(body, subscription.key)
+    except BadEvent as error:
+        raise NoInstanceKey(agent=subscription.agent, reason=error.fields["reason"]) from None
     message_id = f"event:{sha256(event.identity.encode()).hexdigest()}:{subscription.handler}"
     instance = instance_id(tenant, subscription.agent, key)
     return Envelope(

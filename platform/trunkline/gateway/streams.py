@@ -11,11 +11,12 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from trunkline.access.transcript import Transcript
 from trunkline.domain.codec import dumps
-from trunkline.domain.errors import Unavailable
+from trunkline.domain.errors import TrunklineError, Unavailable
 from trunkline.gateway.desk import Desk
-from trunkline.observe import metrics
+from trunkline.observe import logs, metrics
 from trunkline.store import runs
 
+log = logs.get("gateway")
 router = APIRouter(prefix="/v1")
 
 HEARTBEAT = 15  # seconds between two comments on a silent stream
@@ -59,6 +60,8 @@ async def _tell(desk: Desk, tenant: str, run: str, after: str) -> AsyncIterator[
     try:
         async for event in desk.following.events(tenant, run, after):
             yield ServerSentEvent(dumps(event.data).decode(), event=event.type, id=event.id)
+    except TrunklineError as error:  # there is no status left to answer with
+        log.error("a stream is broken off: %s", error)  # noqa: TRY400 - the message says it all
     finally:
         desk.listeners -= 1
         metrics.listeners.set(desk.listeners)

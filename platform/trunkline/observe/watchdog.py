@@ -24,7 +24,7 @@ from trunkline.observe.driving import Doing
 log = logs.get("watchdog")
 
 LOOKS = 6  # until patience is over
-AT_REST = 3  # times as long it is to the next look at a loop that rests, with nothing in hand
+AT_REST = 6  # times as long it is to the next look at a loop that rests, with nothing in hand
 SELDOM = 6  # looks, after which one that rests is asked all the same: what blocks it may have no frame to be seen
 TOLD_AFTER = 0.5  # seconds without a turn after which a block is told
 FRAMES = 10

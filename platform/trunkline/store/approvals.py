@@ -65,7 +65,7 @@ async def decided(db: Database, tenant: str, id_: str) -> tuple[str, str] | None
     if not is_id(id_):
         return None
     async with db.connection() as connection:
-        cursor = await connection.execute(_DECIDED, {"id": id_, "tenant": tenant, "message": message_id(id_)})
+        cursor = await connection.execute(_DECIDED, {"id": id_, "tenant": tenant, "message": message_id(id_.lower())})
         return await cursor.fetchone()
 
 

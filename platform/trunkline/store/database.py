@@ -23,7 +23,7 @@ from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from trunkline.domain.codec import loads
-from trunkline.domain.errors import NotConfigured, Unavailable
+from trunkline.domain.errors import NotConfigured, NotUnderstood, Unavailable
 from trunkline.observe import logs
 from trunkline.settings import Settings
 from trunkline.store.arrays import register_arrays
@@ -88,6 +88,7 @@ class Database:
 
         Raises:
             Unreachable: there was no connection to be had.
+            NotUnderstood: ``url`` is not a libpq URL or connection string.
             NotConfigured: behind a pooler, the role's ``search_path`` does not begin with ``schema``.
         """
         conninfo = connection_info(url, None if pooled else schema, name=name)
@@ -204,12 +205,13 @@ def connection_info(url: str, schema: str | None, *, name: str = "") -> str:
     ours); sockets and TLS as libpq takes them. ``name`` is what Postgres shows them as, behind ours.
 
     Raises:
-        Unreachable: ``url`` is not a libpq URL or connection string.
+        NotUnderstood: ``url`` is not a libpq URL or connection string.
     """
     try:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:  # whose text repeats the URL, with its password
-        raise Unreachable(reason="the URL is not understood; write postgresql://user:password@host/database") from None
+        why = "it is no URL of a database; write postgresql://user:password@host/database"
+        raise NotUnderstood(what="The database's URL (TRUNKLINE_DATABASE_URL)", reason=why) from None
     ours = {**_DEFAULTS, "application_name": f"trunkline {name}".strip()}
     conninfo = make_conninfo(url, **{option: value for option, value in ours.items() if option not in given})
     return conninfo if schema is None else _with_settings(conninfo, {"search_path": quoted(schema), **_SESSION})

@@ -33,6 +33,8 @@ def rolled_back(error: psycopg.Error) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """One line for people: what the server said, or the kind of the error when it said nothing."""
+    """One line for people, without a mark at its end: what the server said, or the kind of the error when it said
+    nothing.
+    """
     text = " ".join(str(error).split())
-    return text[:300] or type(error).__name__
+    return text[:300].rstrip(".?! ") or type(error).__name__

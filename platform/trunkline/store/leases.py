@@ -11,6 +11,7 @@ from sys import intern
 from typing import Any
 
 from trunkline.domain.errors import WorkerDead
+from trunkline.store import mailbox
 from trunkline.store.arrays import BigInts, Ids
 from trunkline.store.database import Database
 from trunkline.store.statement import Statement
@@ -31,12 +32,13 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An instance that is somebody's already."""
+    """An instance that is somebody's already. ``owner`` is empty while its row is locked: soon it can be told."""
 
     instance: str
     owner: str
 
 
+# A row that somebody has locked (an erasure may for long) is passed over: it would hold up all the others.
 # The worker's own row is locked against being declared dead meanwhile. ``present`` is empty when it is not alive.
 # Nobody waits until this is on disk: whatever is written under the lease comes after it in the log, and if it is lost
 # with a server's death, so is all that; the owner and the epoch still tell its holder from any other.
@@ -51,7 +53,7 @@ free as (
     select id from instances
     where id = any(%(instances)s) and (owner is null or owner = %(worker)s) and exists (select from present)
       and (shunned_until is null or shunned_until <= clock_timestamp())
-    order by id for no key update
+    order by id for no key update skip locked
 ),
 taken as (
     update instances i set owner = %(worker)s, epoch = i.epoch + 1
@@ -76,7 +78,11 @@ select exists (select from present), id::text, tenant, agent, key, head, epoch, 
 from hurried left join (table taken union all table made) as leases on true
 """)
 
-_HELD = "select id::text, owner from instances where id = any(%s) and owner <> %s"
+_HELD = """
+select id::text, coalesce(nullif(owner, %(worker)s), '') from instances
+where id = any(%(instances)s)
+  and (owner <> %(worker)s or shunned_until is null or shunned_until <= clock_timestamp())
+"""
 
 _RELEASE = """
 with mine as (
@@ -85,11 +91,6 @@ with mine as (
     order by i.id for no key update of i
 )
 update instances i set owner = null from mine where i.id = mine.id returning i.id::text
-"""
-
-_WAITING = """
-select i.id::text from unnest(%(instances)s) as i(id) where exists (
-    select from mailbox m where m.instance = i.id and m.taken_at is null and m.seq <> all (%(known)s))
 """
 
 
@@ -101,7 +102,8 @@ async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[lis
 
     One that has mail and was never taken up comes into being here. (One that is being erased at this very moment does
     not: the database takes its row away again, and nothing can be appended under the lease.) Ids without mail are
-    passed over, and so is one that was let go just now (its mail is woken again), and one that is shunned (``blocks``).
+    passed over, and so is one that is shunned (``blocks``). One whose row is locked, or that was let go just now, is
+    nobody's in the answer: ask again.
 
     Raises:
         WorkerDead: ``worker`` has not joined, has left or was declared dead; nothing is taken.
@@ -116,7 +118,7 @@ async def take(db: Database, worker: str, instances: Sequence[str]) -> tuple[lis
     if not missing:
         return leases, []
     async with db.connection() as connection:
-        cursor = await connection.execute(_HELD, [Ids(missing), worker])
+        cursor = await connection.execute(_HELD, {"worker": worker, "instances": Ids(missing)})
         return leases, [Held(*row) for row in await cursor.fetchall()]
 
 
@@ -146,8 +148,7 @@ async def release(
         if not released:
             return []
         # Asked after the release is committed: mail that comes later finds the instance free.
-        cursor = await connection.execute(_WAITING, {"instances": Ids(released), "known": BigInts(known)})
-        return [row[0] for row in await cursor.fetchall()]
+        return await mailbox.waiting(connection, released, known)
 
 
 async def owner_of(db: Database, instance: str) -> str | None:

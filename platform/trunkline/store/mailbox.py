@@ -11,21 +11,29 @@ from trunkline.domain.ids import FIRST_ID
 from trunkline.domain.mail import Mail
 from trunkline.domain.status import EnvelopeKind
 from trunkline.store.arrays import BigInts, Ids
-from trunkline.store.database import Database
+from trunkline.store.database import Connection, Database
 from trunkline.store.statement import Statement
 
 PAGE = 1000  # letters of one instance in one reading
 
-_PENDING = Statement("""
+# Of a letter ``b``. What is known is looked up in a hash of it: there may be as much of it as there is mail.
+_NEW = "b.taken_at is null and b.seq not in (select unnest(%(known)s))"
+
+_PENDING = Statement(f"""
 select m.seq, m.instance::text, m.message_id, m.kind, m.run::text, m.body
 from unnest(%(instances)s) as i(id)
 cross join lateral (
     select * from mailbox b
-    where b.instance = i.id and b.taken_at is null and b.seq <> all (%(known)s)
+    where b.instance = i.id and {_NEW}
     order by b.seq limit %(page)s
 ) m
 order by m.instance, m.seq
-""")
+""")  # noqa: S608 — a constant of ours
+
+_WAITING = f"""
+select i.id::text from unnest(%(instances)s) as i(id)
+where exists (select from mailbox b where b.instance = i.id and {_NEW})
+"""  # noqa: S608 — a constant of ours
 
 _UNTAKEN = """
 with recursive walk as (
@@ -56,6 +64,12 @@ async def pending(
     for seq, instance, message_id, kind, run, body in rows:
         found[instance].append(Mail(seq, instance, message_id, EnvelopeKind(kind), run or "", body))
     return found
+
+
+async def waiting(connection: Connection, instances: Sequence[str], known: Collection[int]) -> list[str]:
+    """Those of ``instances`` with letters that nobody took, other than the seqs in ``known``."""
+    cursor = await connection.execute(_WAITING, {"instances": Ids(instances), "known": BigInts(known)})
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def untaken(db: Database, older_than: float, limit: int, *, after: str = FIRST_ID) -> list[tuple[str, str, str]]:

@@ -43,6 +43,18 @@ async def test_calls_go_out_as_others_end_and_a_neighbours_is_not_behind_them(
         assert {item.attempt for item in out} == {1}
 
 
+async def test_an_instance_whose_row_is_locked_waits_alone(exchange: Exchange) -> None:
+    async with Worker(exchange.settings):
+        await exchange.until(await exchange.request("tally", "locked", 1), "completed")
+    async with Worker(exchange.settings):
+        async with exchange.db.connection() as connection, connection.transaction():
+            await connection.execute("select from instances where key = 'locked' for update")
+            late = await exchange.request("tally", "locked", 1)
+            await exchange.until(await exchange.request("tally", "beside", 1), "completed")
+            assert await exchange.entries(late) == []
+        await exchange.until(late, "completed")
+
+
 async def test_a_hand_over_sends_out_what_waits(exchange: Exchange, hands: Hands, narrow: Any) -> None:
     async with Worker(narrow.model_copy(update={"drain": 0.2})):
         wide = await exchange.request("searcher", "wide", WIDE)

@@ -135,6 +135,26 @@ async def test_a_message_that_is_given_up_becomes_an_advisory_in_dead(bus: Bus, 
         assert advisory["reason"] == "it is bad"
 
 
+async def test_an_error_that_nobody_foresaw_leaves_no_reader_deaf(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = Heard()
+    consumption = await bus.consume(work(bus), heard, capacity=10)
+    make, errors = bus.make_consumer, [RuntimeError("the transport is closed") for _ in range(2)]
+
+    async def fail_first(spec: Consumer) -> None:
+        if errors:
+            raise errors.pop()
+        await make(spec)
+
+    monkeypatch.setattr(bus, "make_consumer", fail_first)
+    consumption.renew()
+    await put(bus, b"1")
+    await heard.count(1)
+    assert not errors
+    assert caplog.text.count("Traceback") == 1, "it is told once"
+
+
 async def test_a_handler_that_raises_gets_the_message_again(bus: Bus, caplog: pytest.LogCaptureFixture) -> None:
     heard = Heard()
 

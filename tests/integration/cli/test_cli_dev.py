@@ -94,6 +94,14 @@ class Dev:
         async with httpx2.AsyncClient(timeout=30) as http:
             return (await http.get(f"http://127.0.0.1:{self.port}{path}")).json()
 
+    def ctrl_c(self) -> None:
+        """As a terminal sends it: to every process in its foreground."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def pid(self, program: str) -> int:
+        """The process that was begun as ``program``; 0 if there is none."""
+        return next((pid for pid in sorted(self.left()) if _program(pid) == program), 0)
+
     def left(self) -> list[int]:
         """The processes that still run, itself included."""
         return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and self._ours(entry)]
@@ -121,6 +129,8 @@ async def test_it_starts_an_agent_answers_and_ctrl_c_leaves_nothing(dev: Dev) ->
     await dev.says("starting gateway, supervisor, agents.1, tools.1")
     await dev.says(READY)
     await dev.answers(41)
+    exports = [line for line in dev.said if line.startswith("export ")]
+    assert await pasted(*exports, "check") == "1 instances, 1 runs (0 are under way), 0 violations."
     dev.process.send_signal(signal.SIGINT)
     assert await dev.ended() == 0, dev.said
     assert dev.left() == []
@@ -167,6 +177,41 @@ async def test_it_can_be_stopped_while_it_starts(dev: Dev, words: str) -> None:
     assert list(dev.temporary.iterdir()) == []
 
 
+async def test_ctrl_c_while_the_cluster_is_made_is_quiet(dev: Dev, eventually: Eventually) -> None:
+    await dev.start()
+    await eventually(lambda: dev.pid("initdb"), timeout=PATIENCE)
+    dev.ctrl_c()
+    assert await dev.ended() == 0, dev.said
+    assert dev.said[-1].startswith("stopping"), dev.said
+    assert dev.left() == []
+    assert list(dev.temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("program", ["initdb", "postgres"])
+async def test_a_second_ctrl_c_ends_it_at_once_and_leaves_nothing(
+    dev: Dev, eventually: Eventually, program: str
+) -> None:
+    await dev.start()
+    await eventually(lambda: dev.pid(program), timeout=PATIENCE)
+    dev.ctrl_c()
+    await dev.says("stopping")
+    dev.ctrl_c()
+    assert await dev.ended() in (0, 130), dev.said  # 0: it had stopped already
+    await eventually(lambda: dev.left() == [], timeout=20)
+    assert list(dev.temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(("program", "name"), [("nats-server", "nats"), ("postgres", "postgres")])
+async def test_a_server_that_dies_ends_it(dev: Dev, program: str, name: str) -> None:
+    await dev.start()
+    await dev.says(READY)
+    os.kill(dev.pid(program), signal.SIGKILL)
+    assert await dev.ended() == 1
+    assert f"The embedded {name} has ended, and is not started again." in dev.said[-1]
+    assert dev.left() == []
+    assert list(dev.temporary.iterdir()) == []
+
+
 async def test_a_part_that_cannot_start_ends_it(dev: Dev) -> None:
     await dev.start(app=ONLY_THERE)
     assert await dev.ended() == 2
@@ -191,6 +236,20 @@ async def test_an_app_that_is_none_is_one_line(dev: Dev, app: str, words: str) -
     assert await dev.ended() == 2
     [line] = dev.said
     assert words in line
+
+
+async def pasted(*lines: str) -> str:
+    """What ``trunkline …``, the last line, says in a shell behind the others."""
+    script = "\n".join([*lines[:-1], f"{sys.executable} -m trunkline.cli.main {lines[-1]}"])
+    process = await asyncio.create_subprocess_exec("/bin/sh", "-c", script, stdout=asyncio.subprocess.PIPE)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    return out.decode().strip()
+
+
+def _program(pid: int) -> str:
+    with suppress(OSError):
+        return Path(os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0])).name
+    return ""
 
 
 def _free_port() -> int:

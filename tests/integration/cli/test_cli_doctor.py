@@ -86,8 +86,8 @@ def test_a_schema_at_another_version_is_named(run: Run, settings: Settings, at: 
 def test_urls_that_make_no_sense_are_told_and_no_password_is(run: Run) -> None:
     odd = {"TRUNKLINE_DATABASE_URL": "nonsense://me:hunter2@", "TRUNKLINE_NATS_URL": "nats://"}
     done = run("doctor", **odd)
-    assert done.returncode == 3
-    assert "the URL is not understood" in done.stdout
+    assert done.returncode == 1
+    assert "wrong       Postgres: it is no URL of a database" in done.stdout
     assert "Write nats://host:4222" in done.stdout
     assert "hunter2" not in done.stdout + done.stderr
 
@@ -112,11 +112,21 @@ def test_servers_that_are_away_are_told_in_a_line_each_and_no_password_is(run: R
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_migrate_without_postgres(run: Run) -> None:
-    done = run("migrate", "--wait", "0", TRUNKLINE_DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/trunkline")
-    assert done.returncode == 3
-    assert done.stderr.startswith("trunkline: Postgres cannot be reached")
+@pytest.mark.parametrize("command", [("migrate", "--wait", "0"), ("check",)])
+@pytest.mark.parametrize(
+    ("url", "status", "words"),
+    [
+        ("postgresql://me:hunter2@127.0.0.1:1/trunkline", 3, "Postgres cannot be reached"),
+        ("nonsense://me:hunter2@", 2, "The database's URL (TRUNKLINE_DATABASE_URL): it is no URL of a database"),
+    ],
+)
+def test_without_postgres_it_is_one_line(run: Run, command: tuple[str, ...], url: str, status: int, words: str) -> None:
+    done = run(*command, TRUNKLINE_DATABASE_URL=url)
+    assert done.returncode == status
+    assert done.stderr.startswith(f"trunkline: {words}")
     assert "hunter2" not in done.stderr
+    assert "idempotency" not in done.stderr
+    assert "?." not in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -191,6 +191,13 @@ async def test_an_event_wakes_the_agent(trunkline: Trunkline) -> None:
     bad = await trunkline("publish", "no spaces", "{}")
     assert bad.status == 2
     assert "type" in bad.err
+    for nothing in (("-",), ("",)):
+        empty = await trunkline("publish", "order.placed", *nothing, stdin="\n")
+        assert (empty.status, "JSON: it is empty" in empty.err) == (2, True)
+    keyless = await trunkline("publish", "order.placed", "[1, 2]")
+    assert keyless.status == 2
+    assert "names no instance of agent 'orders'" in keyless.err
+    assert "the key 'data.id' is not in the event" in keyless.err
 
 
 async def test_a_decision_is_listed_and_given(trunkline: Trunkline) -> None:

@@ -30,7 +30,7 @@ def test_what_the_page_speaks_of_is_there(name: str) -> None:
 
 @pytest.mark.parametrize("command", ["deploy", "rollback", "definitions list", "definitions show", "runs replay"])
 def test_its_commands_are_there(command: str) -> None:
-    from trunkline.cli.main import app
+    from trunkline.cli.commands import app
 
     names = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
     groups = {one.name for one in app.registered_groups}

@@ -68,8 +68,9 @@ async def test_a_decision_is_listed_given_once_and_gone(http: httpx2.AsyncClient
         return shown if shown["status"] == "completed" else None
 
     assert (await eventually(ended))["output"] == "ann said True"
-    again = await http.post(path, json={"approved": True, "by": "ann"})
-    assert (again.status_code, again.json()["run_id"]) == (202, run), "the same decision is told again"
+    for same in (path, f"/v1/approvals/{pending['id'].upper()}"):
+        again = await http.post(same, json={"approved": True, "by": "ann"})
+        assert (again.status_code, again.json()["run_id"]) == (202, run), "the same decision is told again"
     late = await http.post(path, json={"approved": False, "by": "bob"})
     assert (late.status_code, late.json()["type"]) == (409, "urn:trunkline:already-decided")
     assert (await http.get(path)).status_code == 404

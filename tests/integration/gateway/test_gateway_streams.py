@@ -14,6 +14,7 @@ from httpx_sse import EventSource, ServerSentEvent
 from trunkline import App, Context
 from trunkline.gateway.server import serve
 from trunkline.settings import Settings
+from trunkline.store.database import Database
 from trunkline.testing.openai_server import OpenAIServer
 from trunkline_workers.agent import service as agents
 from trunkline_workers.llm import service as llm
@@ -40,6 +41,13 @@ async def http(settings: Settings, run_service: Any) -> AsyncIterator[httpx2.Asy
         url = await run_service(lambda stop, ready: serve(free, stop, ready))
         async with httpx2.AsyncClient(base_url=url, timeout=30) as client:
             yield client
+
+
+@pytest.fixture
+async def db(settings: Settings) -> AsyncIterator[Database]:
+    db = await Database.of(settings)
+    yield db
+    await db.close()
 
 
 async def start(http: httpx2.AsyncClient, agent: str) -> str:
@@ -96,6 +104,27 @@ async def test_a_run_that_waits_is_followed_through_its_signal(http: httpx2.Asyn
     assert (await http.post(f"/v1/runs/{run}/signals/go", json="on")).status_code == 202
     events = await asyncio.wait_for(following, 20)
     assert json.loads(events[-1].data)["output"] == "hello on"
+
+
+async def test_who_reads_what_cannot_be_read_or_writes_ids_in_capitals_stops_no_other_reader(
+    http: httpx2.AsyncClient, db: Database, eventually: Any
+) -> None:
+    sound, broken = await start(http, "patient"), await start(http, "patient")
+    forget = "update journal set type = 'StepForgotten' where run = %s and type = 'StepScheduled'"
+
+    async def forgotten() -> int:
+        async with db.connection() as connection, connection.transaction():
+            await connection.execute("set local session_replication_role = 'replica'")  # the journal refuses it
+            return (await connection.execute(forget, [broken])).rowcount
+
+    await eventually(forgotten)
+    readers = [asyncio.create_task(read(http, run)) for run in (sound, sound.upper())]
+    *_, (first, *nothing) = [await asyncio.wait_for(read(http, broken), 10) for _ in range(2)]
+    assert (json.loads(first.data)["run_id"], nothing) == (broken, [])
+    assert (await http.post(f"/v1/runs/{sound}/signals/go", json="on")).status_code == 202
+    for events in await asyncio.wait_for(asyncio.gather(*readers), 20):
+        last = json.loads(events[-1].data)
+        assert (last["run_id"], last["output"]) == (sound, "hello on")
 
 
 async def test_what_cannot_be_followed_is_told_at_once(http: httpx2.AsyncClient) -> None:

@@ -40,6 +40,19 @@ async def test_what_is_held_or_unknown_is_not_taken(db: Database) -> None:
     assert await leases.held_by(db, first) == [(TENANT, AGENT, lease.instance)]
 
 
+async def test_a_row_that_is_locked_is_taken_later_and_holds_up_no_other(db: Database) -> None:
+    owner, [(locked, _), (free, _)] = await owned(db, 2)
+    ids = [locked.instance, free.instance]
+    await leases.release(db, owner, [(one, 1) for one in ids])
+    taker = await worker(db)
+    async with db.connection() as connection, connection.transaction():
+        await connection.execute("select from instances where id = %s for update", [locked.instance])
+        got, held = await asyncio.wait_for(leases.take(db, taker, ids), 5)
+        assert ([one.instance for one in got], held) == ([free.instance], [leases.Held(locked.instance, "")])
+    [[lease], none] = await leases.take(db, taker, [locked.instance])
+    assert (lease.instance, lease.epoch, none) == (locked.instance, 2, [])
+
+
 async def test_every_taking_raises_the_epoch(db: Database) -> None:
     owner, [(lease, _)] = await owned(db)
     for epoch in (1, 2, 3):

@@ -48,6 +48,11 @@ def crash_unsafely() -> None:
     os._exit(3)
 
 
+@app.tool(process=True, effect="unsafe")
+def pay() -> int:
+    return os.getpid()
+
+
 @app.tool(process=True)
 def leave(number: int) -> int:
     raise SystemExit(number)

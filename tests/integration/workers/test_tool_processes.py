@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -83,6 +84,19 @@ async def test_of_an_unsafe_one_that_dies_the_outcome_is_unknown(owner: Owner, s
     await serving(service.serve, process_app.app)
     error = (await owner.outcome(await owner.call(process_app.crash_unsafely, effect="unsafe"))).error or {}
     assert (error["type"], error["unknown"], error["retryable"]) == ("ProcessDied", True, False)
+
+
+async def test_one_that_died_while_it_had_nothing_to_do_costs_no_call(
+    owner: Owner, serving: Serving, eventually: Eventually
+) -> None:
+    owner.permit = lambda _: PermitAnswer(answer="go", begin_within=30)
+    await serving(service.serve, process_app.app)
+    pid = (await owner.outcome(await owner.call(process_app.pay, effect="unsafe"))).value
+    os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: _gone(pid))
+    outcome = await owner.outcome(await owner.call(process_app.pay, effect="unsafe"))
+    assert outcome.error is None
+    assert outcome.value != pid
 
 
 async def test_the_end_of_the_worker_is_the_end_of_its_processes(

@@ -19,6 +19,7 @@ from trunkline.bus.connection import CoreMessage
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import derived_id
 from trunkline.domain.work import NOT_HAPPENED, PermitAnswer, WorkItem
+from trunkline.observe import metrics
 from trunkline.store import dead_letters, payloads, workers
 from trunkline.store.database import Database
 from trunkline_workers.absence import Absence
@@ -279,6 +280,8 @@ async def test_the_rate_is_kept(shop: Shop, owner: Owner, serving: Serving) -> N
 async def test_a_long_call_is_not_delivered_again(
     shop: Shop, owner: Owner, serving: Serving, eventually: Eventually
 ) -> None:
+    delivered_again = metrics.redelivered.labels(kind="tool")._value
+    before = delivered_again.get()
     await serving(service.serve, shop.app, ack_wait=0.4)
     item = await owner.call(shop.held, "a")
     await asyncio.wait_for(shop.began.get(), 10)
@@ -286,6 +289,7 @@ async def test_a_long_call_is_not_delivered_again(
     await eventually(lambda: time.monotonic() - began > 1.5)
     shop.go_on.set()
     assert (await owner.outcome(item)).value == "a"
+    assert delivered_again.get() == before, "the server was told that it is in progress"
     assert shop.began.empty()
     assert owner.permits.empty()
 

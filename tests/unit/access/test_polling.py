@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from trunkline.access.polling import Polling
 from trunkline.domain.errors import Unavailable
 
@@ -16,6 +18,7 @@ class Table:
         self.rows: dict[str, int] = {}
         self.asked: list[list[str]] = []
         self.away = False
+        self.wrong = ""
         self.looked = asyncio.Event()
 
     async def look(self, keys: Sequence[str]) -> dict[str, int]:
@@ -23,6 +26,8 @@ class Table:
         self.looked.set()
         if self.away:
             raise Unavailable(what="Postgres", reason="away")
+        if self.wrong in keys:
+            raise ValueError(self.wrong)
         return {key: self.rows[key] for key in keys if key in self.rows}
 
 
@@ -53,3 +58,16 @@ async def test_an_outage_is_waited_out() -> None:
     await asyncio.wait_for(table.looked.wait(), 5)
     table.away, table.rows = False, {"a": 1}
     assert await asyncio.wait_for(waiting, 5) == 1
+
+
+async def test_what_is_wrong_with_one_is_told_to_it_alone(caplog: pytest.LogCaptureFixture) -> None:
+    table = Table()
+    table.wrong, keys = "c", list("abcdefgh")
+    table.rows = dict.fromkeys(keys, 1)
+    polling = Polling(table.look, every=3600)
+    told = await asyncio.wait_for(asyncio.gather(*(polling.wait(key, 60) for key in keys), return_exceptions=True), 5)
+    assert [one for one in told if one != 1] == [told[2]]
+    assert repr(told[2]) == "ValueError('c')"
+    assert len(table.asked) == 7, "it is found by halves"
+    assert caplog.text.count("cannot be told") == 1
+    assert await asyncio.wait_for(polling.wait("a", 60), 5) == 1

@@ -101,3 +101,20 @@ def test_the_place_of_an_error_is_said(tmp_path):
     path = write(tmp_path / "raises_two.py", "x = 1\ny = 1 / 0\n")
     with pytest.raises(BadDeclaration, match=rf"\({path}, line 2\). See it whole with: python -c 'import raises_two'"):
         load_app("raises_two")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("def (", "SyntaxError: invalid syntax"),
+        ('app.tool(effect="odd")(print)', "BadDeclaration: "),
+        ('app.agent("no spaces")', "BadName: "),
+        ('app.llm_agent("a", model=1, instructions=[])', ""),
+    ],
+)
+def test_the_place_is_the_users_own(tmp_path, wrong, says):
+    path = write(tmp_path / "wrongly.py", APP.format(name="w") + wrong + "\n")
+    with pytest.raises(BadDeclaration, match=f"raised {says}") as caught:
+        load_app("wrongly.py")
+    assert f"({path}, line 3). See it whole" in str(caught.value)
+    assert str(caught.value).count("line 3") == 1

@@ -2,9 +2,12 @@
 
 import importlib.util
 
+import pytest
 from benchmarks.bench.contenders import CONTENDERS, WORKLOADS
 from benchmarks.bench.studies import STUDIES
 from benchmarks.bench.targets import DBOS, ONE, RESTATE, TWO
+from benchmarks.contenders.load import Asked
+from benchmarks.contenders.restate import TUNED, tuning
 
 NAMES = [one.name for one in CONTENDERS]
 
@@ -29,3 +32,21 @@ def test_every_workload_has_somebody_of_ours_by_default() -> None:
 
 def test_targets_speak_of_contenders_that_there_are() -> None:
     assert {*RESTATE, *DBOS, *ONE, *TWO, "restate-three", "floor", "trunkline-three-llm", "litellm-alone"} <= set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("variant", "workload", "told"),
+    [
+        ("", "local", {}),
+        ("", "remote", {}),
+        ("tuned", "local", TUNED),
+        ("tuned", "remote", TUNED),
+        ("three", "local", TUNED),
+        ("three", "remote", {}),
+    ],
+)
+def test_three_processes_of_restate_have_the_faster_number_of_partitions(
+    variant: str, workload: str, told: dict[str, str]
+) -> None:
+    asked = Asked(workload, [1000], 1.0, 1.0, 1.0, "", variant, "", "", "")
+    assert tuning(asked) == told

@@ -72,6 +72,20 @@ def test_a_second_signal_ends_it_at_once() -> None:
         assert process.wait(20) == 128 + signal.SIGTERM
 
 
+def test_ctrl_c_before_it_listens_for_it_begins_nothing() -> None:
+    script = """
+import gc, os, signal
+gc.freeze = lambda: os.kill(os.getpid(), signal.SIGINT)
+try:
+    run(polite)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+    done = subprocess.run([sys.executable, "-c", PRELUDE + script], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_service_that_does_not_stop_is_ended() -> None:
     with started("process.GRACE = 0.1\nrun(deaf, drain=0)") as process:
         process.send_signal(signal.SIGTERM)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trunkline.domain.codec import dumps
-from trunkline.domain.errors import BadEvent
+from trunkline.domain.errors import NoInstanceKey
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.ids import instance_id, is_id
 from trunkline.domain.specs import Subscription
@@ -83,7 +83,7 @@ def test_paths_lead_into_objects_lists_and_attributes(path: str, key: str) -> No
 )
 def test_without_a_key_the_reason_is_told(path: str, reason: str) -> None:
     data = {"none": None, "n": 1, "lines": [{"sku": "a"}], "yes": True, "half": 0.5, "empty": "", "long": "x" * 513}
-    with pytest.raises(BadEvent, match=reason):
+    with pytest.raises(NoInstanceKey, match=f"of agent 'orders', .*{reason}"):
         route("acme", event(data), [subscription(key=path)])
 
 

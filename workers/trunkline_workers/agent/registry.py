@@ -39,6 +39,7 @@ MOST_WANTED = 2048  # instances that wait for their lease; further wakes stay on
 ENOUGH = 2 * BATCH  # … at which whoever brings more of them is to give way
 SWEEP = 0.25  # seconds
 SOON = 0.01  # seconds until it is looked again whether those that are here leave time for others
+LOCKED = 0.05  # seconds from a lease that could not be taken, as its row was locked, to the next try
 AGAIN_AFTER = 1.0  # seconds from a turn that could not be recorded to the next try
 
 
@@ -177,14 +178,19 @@ class Registry:
         wanted = [one for one in batch if one not in resting and not self.find(one)]
         taken, held = await leases.take(self._db, self._office.worker, wanted)
         await faults.reach("lease-taken")
-        for instance in {*wanted, *resting}.difference(lease.instance for lease in taken):
+        found = {lease.instance for lease in taken} | {other.instance for other in held if not other.owner}
+        for instance in {*wanted, *resting} - found:
             self._left.pop(instance, None)  # it was erased, or rests, or it is for its owner to find out
         await self._activate(taken)
         for instance, wake in batch.items():
             if self._wanted.get(instance) is wake:  # else a newer one came meanwhile: look again
                 del self._wanted[instance]
         for other in held:
-            self._forward(batch[other.instance], other)
+            wake = batch[other.instance]
+            if other.owner:
+                self._forward(wake, other)
+            else:
+                self._office.later(LOCKED, partial(self.look, wake))
         if self._wanted:
             self._work.set()
 

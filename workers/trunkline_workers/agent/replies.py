@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import NoReturn
 
-from trunkline.bus.attending import Attending
+from trunkline.bus.attending import keeping
 from trunkline.bus.consume import Delivery
 from trunkline.domain.errors import NotAMessage
 from trunkline.domain.work import Outcome
@@ -46,21 +46,19 @@ class Replies:
 
     def __init__(self, db: Database, registry: Registry, dispatch: Dispatch, ack_wait: float) -> None:
         self._db, self._registry, self._dispatch = db, registry, dispatch
-        self._attending = Attending(ack_wait / 3, self._look_after)
+        self._attending = keeping(self._in_hand, ack_wait)
         self._held: dict[_Parcel, None] = {}
 
     async def keep(self) -> NoReturn:
         """Look after what is not recorded yet."""
         await self._attending.run()
 
-    def _look_after(self) -> bool:
-        for parcel in list(self._held):
-            if parcel.lost:
-                del self._held[parcel]
-                parcel.delivery.nak()
-            else:
-                parcel.delivery.in_progress()
-        return bool(self._held)
+    def _in_hand(self) -> list[Delivery]:
+        """What is not recorded yet; what nobody is to record any more is handed back."""
+        for parcel in [one for one in self._held if one.lost]:
+            del self._held[parcel]
+            parcel.delivery.nak()
+        return [parcel.delivery for parcel in self._held]
 
     def on_delivery(self, delivery: Delivery) -> Awaitable[None] | None:
         """Hand each outcome to its activation; what has to be awaited posts those whose instances somebody else

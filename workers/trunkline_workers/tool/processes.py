@@ -52,7 +52,7 @@ class ToolProcesses:
         """Carry out one call: ``{"value": …}`` or ``{"error": …}``. Cancelled, it kills the process. ``begin`` is
         called when there is one, just before it hears of the call.
         """
-        process = self._idle.pop() if self._idle else await self._start()
+        process = await self._free()
         context = {one.name: getattr(tc, one.name) for one in fields(tc) if one.name != "on_progress"}
         try:
             begin()
@@ -71,6 +71,15 @@ class ToolProcesses:
             self._end(process)
         self._idle.clear()
         await asyncio.gather(*self._ending)
+
+    async def _free(self) -> _Process:
+        """One that waits for a call, or a new one. What died while it waited has cost no call, and costs none now."""
+        while self._idle:
+            process = self._idle.pop()
+            if process.alive:
+                return process
+            self._end(process)
+        return await self._start()
 
     async def _start(self) -> _Process:
         process = await _Process.start(self._where)
@@ -128,6 +137,11 @@ class _Process:
             if "progress" not in said:
                 return said
             report(*said["progress"])
+
+    @property
+    def alive(self) -> bool:
+        """Whether nothing says that it has ended."""
+        return self._process.returncode is None and not self._reader.at_eof()
 
     async def status(self) -> int:
         return await self._process.wait()
