@@ -7,9 +7,10 @@ is derived from these, so that it is one run however often it is fired.
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import islice, takewhile
+from datetime import UTC, datetime, tzinfo
+from itertools import takewhile
 from string import Formatter
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,7 @@ from trunkline.domain.status import EnvelopeKind
 from trunkline.domain.ticks import Tick
 
 LATE = 30.0  # seconds after which an occurrence counts as missed: a supervisor that takes over is no reason to skip one
+SPAN = 3600.0  # seconds that are looked back over first
 MOST = 100  # missed occurrences that are made up for at once, the newest
 
 
@@ -73,10 +75,23 @@ def _back(spec: ScheduleSpec, due: float, now: float) -> list[float]:
     if spec.kind == "every":
         last = math.floor(now / spec.every)
         reached = (number * spec.every for number in range(last, last - MOST - 1, -1))
-    else:
-        behind = datetime.fromtimestamp(now, zone_of(spec)) + timedelta(microseconds=1)
-        reached = (at.timestamp() for at in CronSim(spec.cron, behind, reverse=True))
-    return list(islice(takewhile(lambda at: at >= due, reached), MOST + 1))
+        return list(takewhile(lambda at: at >= due, reached))
+    return _back_by_cron(spec, due, now)
+
+
+def _back_by_cron(spec: ScheduleSpec, due: float, now: float) -> list[float]:
+    """The same, looking forward from ever further back: backwards cronsim passes some by where clocks are set back by
+    half an hour.
+    """
+    span = SPAN
+    while True:
+        since = max(due, now - span)
+        begin = datetime.fromtimestamp(since - 1.0, zone_of(spec))
+        reached = takewhile(lambda at: at <= now, (at.timestamp() for at in CronSim(spec.cron, begin)))
+        newest = deque((at for at in reached if at >= since), MOST + 1)
+        if len(newest) > MOST or since == due:
+            return list(newest)[::-1]
+        span *= 2
 
 
 def envelope(tenant: str, agent: str, spec: ScheduleSpec, due: float) -> Envelope:
