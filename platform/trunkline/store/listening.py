@@ -7,6 +7,7 @@ calls, which together take as long as all else that a small statement costs its 
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import Any, TypeVar
 
 import psycopg
@@ -20,6 +21,7 @@ class ListeningConnection(psycopg.AsyncConnection[Any]):
     """For one task that owns it: when that is cancelled in the midst of a statement the connection is closed."""
 
     _socket: int | None = None  # that is listened to
+    _health: select.poll | None = None  # of that socket
     _arrived: asyncio.Future[None] | None = None
 
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109
@@ -48,13 +50,20 @@ class ListeningConnection(psycopg.AsyncConnection[Any]):
     async def _arrival(self) -> None:
         loop = asyncio.get_running_loop()
         self._arrived = loop.create_future()
+        if self._health is not None and self._health.poll(0):
+            self._stop_listening()  # uvloop tells of a broken socket once, and no more
         if self._socket is None:
-            loop.add_reader(self.pgconn.socket, self._on_arrival)
-            self._socket = self.pgconn.socket
+            self._listen(loop)
         try:
             await self._arrived
         finally:
             self._arrived = None
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._socket = self.pgconn.socket
+        loop.add_reader(self._socket, self._on_arrival)
+        self._health = select.poll()
+        self._health.register(self._socket, 0)  # whether it is broken is always told
 
     def _on_arrival(self) -> None:
         if self._arrived is None:
@@ -65,7 +74,7 @@ class ListeningConnection(psycopg.AsyncConnection[Any]):
     def _stop_listening(self) -> None:
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
-            self._socket = None
+            self._socket = self._health = None
 
 
 def _from(state: Any, gen: PQGen[T]) -> PQGen[T]:

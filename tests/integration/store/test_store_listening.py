@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import socket
+import struct
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -116,6 +121,57 @@ async def is_closed_when_it_is_called_off(url: str) -> None:
         await connection.execute("select 1")
 
 
+def message(kind: bytes, body: bytes) -> bytes:
+    """As a server says it."""
+    return kind + struct.pack("!i", 4 + len(body)) + body
+
+
+READY = message(b"Z", b"I")
+WELCOME = message(b"R", struct.pack("!i", 0)) + message(b"S", b"client_encoding\0UTF8\0") + READY
+DONE = message(b"C", b"SET\0") + READY
+GOING = message(b"E", b"SFATAL\0C57P01\0Mgoing\0\0")
+
+
+@asynccontextmanager
+async def connected_to_one_that_breaks() -> AsyncIterator[tuple[Watched, socket.socket]]:
+    """A connection, and the server's end of it, which reads nothing of what it is asked: its close breaks the other."""
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(Path(directory, ".s.PGSQL.5432")))
+        listening.listen()
+        connecting = asyncio.create_task(Watched.connect(f"host={directory} user=u", autocommit=True))
+        server, _ = await asyncio.to_thread(listening.accept)
+        await asyncio.to_thread(server.recv, 4096)
+        server.sendall(WELCOME)
+        connection = await connecting
+        yield connection, server
+        await connection.close()
+
+
+async def answered(connection: Watched, server: socket.socket, answer: bytes, *, breaks: bool) -> Any:
+    """What comes of a statement to which ``server`` says this."""
+    asking = asyncio.create_task(connection.execute("set a = 1"))
+    while connection._arrived is None:  # noqa: ASYNC110 - it has not been sent
+        await asyncio.sleep(0)
+    server.sendall(answer)
+    if breaks:
+        server.close()
+    return await asking
+
+
+async def hears_that_it_broke_behind_a_last_word(_: str) -> None:
+    async with connected_to_one_that_breaks() as (connection, server):
+        assert (await answered(connection, server, DONE, breaks=False)).statusmessage == "SET"
+        with pytest.raises(psycopg.OperationalError):
+            await answered(connection, server, GOING, breaks=True)
+
+
+async def hears_that_it_broke_behind_an_answer(_: str) -> None:
+    async with connected_to_one_that_breaks() as (connection, server):
+        await answered(connection, server, DONE, breaks=True)
+        with pytest.raises(psycopg.OperationalError):
+            await connection.execute("set a = 2")
+
+
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 @pytest.mark.parametrize(
     "scenario",
@@ -126,6 +182,8 @@ async def is_closed_when_it_is_called_off(url: str) -> None:
         hears_the_end_once,
         leaves_its_socket,
         is_closed_when_it_is_called_off,
+        hears_that_it_broke_behind_a_last_word,
+        hears_that_it_broke_behind_an_answer,
     ],
 )
 def test_it(
