@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trunkline.embedded.nats import EmbeddedNats
 from trunkline.embedded.postgres import EmbeddedPostgres
-from trunkline.embedded.serving import in_thread
+from trunkline.embedded.serving import to_its_end
 from trunkline.store import durability
 from trunkline.store.database import Database
 
@@ -46,13 +46,13 @@ async def fresh(wanted: Collection[str]) -> AsyncIterator[Servers]:
         postgres, nats = EmbeddedPostgres(directory / "postgres"), EmbeddedNats(directory / "nats")
         pids, version = [], ""
         if "postgres" in wanted:
-            stack.push_async_callback(in_thread, postgres.abandon)
-            await in_thread(postgres.start)
+            stack.push_async_callback(to_its_end, postgres.abandon)
+            await to_its_end(postgres.start)
             version = await _checked(postgres.url)
             pids.append(("postgres", postgres.pid))
         if "nats" in wanted:
-            stack.push_async_callback(in_thread, nats.kill)
-            await in_thread(nats.start)
+            stack.push_async_callback(to_its_end, nats.kill)
+            await to_its_end(nats.start)
             pids.append(("nats-server", nats.pid))
         yield Servers(
             directory,

@@ -9,10 +9,10 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bench.report import machine
 from benchmarks.overload.curve import curve
 from benchmarks.overload.exchange import Exchange, exchange
 from benchmarks.overload.phases import phase
@@ -65,10 +65,9 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=["http", "nats"], default=["http", "nats"])
     parser.add_argument("--result", type=Path, default=RESULT)
     chosen = parser.parse_args()
-    machine = {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
     asked = {"seconds": chosen.seconds, "settings": {**SETTINGS, "max_backlog": chosen.backlog}}
     told = {
-        "machine": machine,
+        "machine": machine(),
         "asked": asked,
         "load_before": round(os.getloadavg()[0], 1),
         **asyncio.run(measure(chosen)),

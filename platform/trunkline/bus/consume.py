@@ -144,7 +144,6 @@ class Consumption:
         self._loop = asyncio.get_running_loop()
         self._inbox: Inbox | None = None
         self._delay = _FIRST_DELAY  # before the next repair
-        self._unforeseen: set[type[Exception]] = set()  # errors of this repair that were told
         self._paused = self._stopped = False
         self._repair: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -276,29 +275,26 @@ class Consumption:
         old, self._inbox = self._inbox, None
         if old is not None:
             self._keep(asyncio.create_task(old.close(handover=self._bus.connected)))
-        told = False
-        while reason := await self._reopen():
-            if self._bus.connected and not told and self._delay > _WORTH_TELLING:
-                log.warning("%s cannot be read: %s; trying on", self.spec.durable, reason)
-                told = True
-        self._unforeseen.clear()
+        told: set[type[Exception]] = set()
+        while (error := await self._reopen()) is not None:
+            foreseen = isinstance(error, Unavailable)
+            worth = not foreseen or (self._bus.connected and self._delay > _WORTH_TELLING)
+            if worth and type(error) not in told:
+                told.add(type(error))
+                trace = None if foreseen else error
+                log.warning("%s cannot be read: %s; trying on", self.spec.durable, error, exc_info=trace)
         self._repair = None
         self._pull()
 
-    async def _reopen(self) -> str:
-        """One try, after a delay. Why it failed; empty when it did not."""
+    async def _reopen(self) -> Exception | None:
+        """One try, after a delay: why it failed. Whatever that is, who gave up here would be deaf for ever."""
         await asyncio.sleep(self._delay)
         self._delay = min(self._delay * 2, _LONGEST_DELAY)
         try:
             await self._open()
-        except Unavailable as error:
-            return str(error)
-        except Exception as error:  # whatever it is: who gave up here would be deaf for ever
-            if type(error) not in self._unforeseen:
-                self._unforeseen.add(type(error))
-                log.exception("%s cannot be read; trying on", self.spec.durable)
-            return repr(error)
-        return ""
+        except Exception as error:  # noqa: BLE001 - told by who asked
+            return error
+        return None
 
     async def _keep_watch(self) -> None:
         while True:

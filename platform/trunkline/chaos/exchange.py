@@ -14,7 +14,7 @@ from trunkline.client.client import Client
 from trunkline.domain.errors import NotUnderstood
 from trunkline.embedded.children import Children
 from trunkline.embedded.parts import all_joined, gateway_answers, parts_of
-from trunkline.embedded.serving import in_thread
+from trunkline.embedded.serving import to_its_end
 from trunkline.embedded.stack import Stack
 from trunkline.store import workers as roster
 from trunkline.store.database import Database, Unreachable
@@ -61,12 +61,12 @@ class Exchange:
     async def kill_server(self, part: Part, *, wipe: bool) -> None:
         """SIGKILL to NATS or Postgres; NATS may also forget everything."""
         kill = self.stack.nats.kill if part is Part.NATS else self.stack.postgres.kill
-        await in_thread(self.stack.nats.wipe if wipe else kill)
+        await to_its_end(self.stack.nats.wipe if wipe else kill)
 
     async def revive(self) -> None:
         """Start the servers that do not run."""
-        await in_thread(self.stack.nats.start)
-        await in_thread(self.stack.postgres.start)
+        await to_its_end(self.stack.nats.start)
+        await to_its_end(self.stack.postgres.start)
 
     @asynccontextmanager
     async def paused(self, name: str) -> AsyncIterator[None]:

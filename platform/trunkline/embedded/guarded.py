@@ -53,7 +53,7 @@ class Guarded:
             cwd="/",
             **identity,
         )
-        self._guard = _guard(self.process.pid)
+        self._guard = guard(_GUARD, str(self.process.pid))
         assert self.process.stdin is not None
         with suppress(BrokenPipeError), self.process.stdin as begin:
             begin.write(b"\n")
@@ -72,11 +72,13 @@ def carry_out(command: Sequence[str], identity: Identity) -> tuple[int, str]:
     return guarded.process.returncode, said.decode(errors="replace")
 
 
-def _guard(pid: int) -> subprocess.Popen[bytes]:
+def guard(script: str, guarded: str) -> subprocess.Popen[bytes]:
+    """A shell that carries out ``script``, of which ``$1`` is ``guarded``. Its input ends with this process."""
     return subprocess.Popen(  # noqa: S603
-        ["/bin/sh", "-c", _GUARD, "sh", str(pid)],
+        ["/bin/sh", "-c", script, "sh", guarded],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        cwd="/",
     )

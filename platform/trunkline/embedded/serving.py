@@ -36,19 +36,21 @@ async def starting(data: Path | None = None) -> AsyncIterator[tuple[Stack, async
         yield stack, up
     finally:
         await asyncio.gather(up, return_exceptions=True)  # who left early does not ask how it went
-        await in_thread(stack.stop)
+        await to_its_end(stack.stop)
 
 
 async def _start(stack: Stack) -> None:
     """What makes the tables is loaded meanwhile: that takes about as long."""
     _, migrate = await asyncio.gather(
-        in_thread(stack.start), in_thread(lambda: import_module("trunkline.store.migrate"))
+        to_its_end(stack.start), to_its_end(lambda: import_module("trunkline.store.migrate"))
     )
-    await in_thread(lambda: migrate.upgrade(stack.postgres.url, stack.settings().database_schema))
+    await to_its_end(lambda: migrate.upgrade(stack.postgres.url, stack.settings().database_schema))
 
 
-async def in_thread(do: Callable[[], T]) -> T:
-    """Like ``asyncio.to_thread``; a cancellation comes only when it is done, for servers are not for two threads."""
+async def to_its_end(do: Callable[[], T]) -> T:
+    """``do`` in a thread, as ``asyncio.to_thread``; a cancellation comes only when it is done, for servers are not for
+    two threads.
+    """
     doing = asyncio.ensure_future(asyncio.to_thread(do))
     try:
         return await asyncio.shield(doing)

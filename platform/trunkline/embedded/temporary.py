@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from trunkline.embedded.guarded import guard
+
 _GUARD = """
 read -r _ && exit 0
 tries=0
@@ -28,14 +30,7 @@ class TemporaryDirectory:
     def watch(self) -> None:
         """From now on it does not outlive this process by more than some seconds."""
         if self._guard is None:
-            self._guard = subprocess.Popen(  # noqa: S603
-                ["/bin/sh", "-c", _GUARD, "sh", str(self.path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                cwd="/",
-            )
+            self._guard = guard(_GUARD, str(self.path))
 
     def remove(self) -> None:
         """With everything in it."""

@@ -67,12 +67,7 @@ async def test_an_unsafe_step_whose_worker_was_let_begin_and_did_not_is_issued_a
     assert (await hands.ask(first, "mine")).answer == "go"
     error = {"type": NOT_HAPPENED, "message": "it did not begin", "retryable": False}
     await hands.answer(first.model_copy(update={"probe": True}), error=error, execution="mine")
-    second = await hands.item()
-    assert (second.attempt, second.idempotency_key) == (2, first.idempotency_key)
-    assert (await hands.ask(first, "other")).answer == "refused"
-    assert (await hands.ask(second, "anew")).answer == "go"
-    await hands.answer(second, "paid")
-    assert (await exchange.until(run, "completed")).output == "paid"
+    await is_paid_at_the_second(exchange, hands, run, first, refused="other")
     assert "RunParked" not in await exchange.entries(run)
 
 
@@ -169,6 +164,16 @@ async def test_a_retry_is_not_issued_before_its_delay_is_over(
     assert (await exchange.entries(run)).count("StepRetried") == 1
 
 
+async def is_paid_at_the_second(exchange: Exchange, hands: Hands, run: str, first: WorkItem, *, refused: str) -> None:
+    """The next attempt is issued and let begin, and an execution of the first is refused."""
+    second = await hands.item()
+    assert (second.attempt, second.idempotency_key) == (2, first.idempotency_key)
+    assert (await hands.ask(first, refused)).answer == "refused"
+    assert (await hands.ask(second, "anew")).answer == "go"
+    await hands.answer(second, "paid")
+    assert (await exchange.until(run, "completed")).output == "paid"
+
+
 async def unknown(exchange: Exchange, hands: Hands, key: str) -> tuple[str, WorkItem]:
     """A run that is parked because nobody knows what became of its unsafe step."""
     run = await exchange.request("payer", key, 5)
@@ -201,12 +206,7 @@ async def test_somebody_says_that_it_failed(exchange: Exchange, worker: Worker, 
 async def test_somebody_says_that_it_is_to_be_tried_again(exchange: Exchange, worker: Worker, hands: Hands) -> None:
     run, first = await unknown(exchange, hands, "again")
     await exchange.post("payer", "again", RESOLVE, {"outcome": "again"}, run=run)
-    second = await hands.item()
-    assert (second.attempt, second.idempotency_key) == (2, first.idempotency_key)
-    assert (await hands.ask(first, "mine")).answer == "refused"
-    assert (await hands.ask(second, "anew")).answer == "go"
-    await hands.answer(second, "paid")
-    assert (await exchange.until(run, "completed")).output == "paid"
+    await is_paid_at_the_second(exchange, hands, run, first, refused="mine")
 
 
 @pytest.mark.usefixtures("impatient")

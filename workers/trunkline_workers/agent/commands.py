@@ -99,10 +99,11 @@ def issue(activation: Activation, live: Live, key: str) -> None:
     if step is None:
         return
     faults.point("step-scheduled")
-    if step.scheduled.kind == StepKind.LOCAL and live.parked:
-        live.put_off = joined(live.put_off, partial(_issue_after, activation, live, key))
-    elif step.scheduled.kind == StepKind.LOCAL:
-        activation.run_local(live, step)
+    if step.scheduled.kind == StepKind.LOCAL:
+        if live.parked:
+            live.put_off = joined(live.put_off, partial(_issue_after, activation, live, key))
+        else:
+            activation.run_local(live, step)
     elif step.scheduled.kind in (StepKind.TOOL, StepKind.LLM):
         activation.window.issue(live, step)
 
