@@ -35,24 +35,25 @@ class Result:
     probe: bool = False
 
 
-def _at_once() -> None:
+def _freely(_execution: Execution) -> None:
     """Nobody minds."""
 
 
 @dataclass(slots=True, eq=False)
 class Execution:
-    """Filled in on the way through the pipeline. ``id`` is of this one execution; a permit binds to it. ``begin`` is
-    called just before what cannot be taken back, and raises ``HandBack`` when it must not begin any more.
+    """Filled in on the way through the pipeline. ``id`` is of this one execution; a permit binds to it. Nothing in it
+    leads back to it: else each would wait for a garbage collection, with its arguments.
     """
 
     delivery: Delivery
     item: WorkItem
     args: Any = None
     id: str = ""
+    let_at: float = 0.0  # monotonic; when nobody minded any more that it begins
     began_at: float = 0.0  # monotonic; 0 until it begins
     work: asyncio.Task[Result] | None = None
     stopped: Stop | None = None
-    begin: Callable[[], None] = _at_once
+    begins: Callable[[Execution], None] = _freely  # whom ``begin`` asks
     received_at: float = field(default_factory=time.monotonic)
     attempt: tuple[str, str, int] = field(init=False)  # what is being attempted: run, step, and which attempt
 
@@ -63,6 +64,14 @@ class Execution:
     def age(self) -> float:
         """Seconds since the item was published, by whichever clock says more: the owner's, or the broker's."""
         return time.time() - min(self.item.published_at, self.delivery.published_at)
+
+    def begin(self) -> None:
+        """Call it just before what cannot be taken back, in whatever thread.
+
+        Raises:
+            HandBack: it must not begin any more.
+        """
+        self.begins(self)
 
     def stop(self, why: Stop) -> None:
         """End the work, if it is under way. The first reason counts."""

@@ -201,7 +201,7 @@ class Pipeline:
     async def _carry_out(self, station: Station, execution: Execution) -> Result:
         await reach("item-received")
         await self._permit(execution)
-        execution.begin = partial(self._begins, execution, time.monotonic())
+        execution.let_at, execution.begins = time.monotonic(), self._begins
         result = await perform(station, execution, self._cancellations)
         await reach("executed")
         return result
@@ -233,11 +233,11 @@ class Pipeline:
             raise self._hand_back(execution, "the permit came too late")
         self._permits.used(item)
 
-    def _begins(self, execution: Execution, let_at: float) -> None:
-        """It was let begin at ``let_at``, and does so now, in whatever thread. If this process was stopped in between,
-        others may have been asked, and be done.
+    def _begins(self, execution: Execution) -> None:
+        """It was let begin, and does so now. If this process was stopped in between, others may have been asked, and be
+        done.
         """
-        if self._absence.since(let_at):
+        if self._absence.since(execution.let_at):
             raise self._hand_back(execution, "this process was away when it was to begin", permitted=True)
         if not execution.item.probe:
             self._log.note(execution.item)

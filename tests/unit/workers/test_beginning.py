@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from trunkline_workers.pipeline import Pipeline
 from trunkline_workers.tool.executor import station as tool_station
 
 ACK_WAIT = 3.0
+Eventually = Callable[..., Awaitable[Any]]
 did: list[str] = []
 
 
@@ -39,11 +41,11 @@ def nothing_done() -> None:
     did.clear()
 
 
-def away() -> None:
+def away(_execution: Execution) -> None:
     raise HandBack("this process was away")
 
 
-def execution(kind: Literal["tool", "llm"], begin: Callable[[], None] | None = None) -> Execution:
+def execution(kind: Literal["tool", "llm"], begins: Callable[[Execution], None] | None = None) -> Execution:
     item = WorkItem(
         tenant="default", instance="i", agent="a", run="r", step="s", version=1, attempt=1, epoch=1, reply="r",
         kind=kind, name="m", idempotency_key="k", timeout=1.0, published_at=2**40,
@@ -51,8 +53,8 @@ def execution(kind: Literal["tool", "llm"], begin: Callable[[], None] | None = N
     delivery: Any = SimpleNamespace(attempts=1, published_at=2**40)
     args = {"a": 1} if kind == "tool" else {"model": "openai/m", "messages": []}
     one = Execution(delivery, item, args)
-    if begin is not None:
-        one.begin = begin
+    if begins is not None:
+        one.begins = begins
     return one
 
 
@@ -68,7 +70,7 @@ async def test_a_tool_that_may_not_begin_does_nothing(fn: Callable[..., Any]) ->
 
 
 async def test_a_thread_asks_for_itself_and_then_begins() -> None:
-    asked = execution("tool", lambda: did.append(f"asked in {threading.current_thread().name}"))
+    asked = execution("tool", lambda _: did.append(f"asked in {threading.current_thread().name}"))
     assert (await station_of(add).perform(asked)).value == 1
     assert did == ["asked in tool add-1", "did in tool add-1"]
 
@@ -84,12 +86,33 @@ async def test_a_model_that_may_not_be_asked_is_not() -> None:
     assert did == []
 
 
-@pytest.mark.parametrize("seconds", [0.0, 10.0])
-async def test_who_was_stopped_after_being_let_begin_hands_it_back(seconds: float) -> None:
-    stopped_for = 0.0
+@pytest.fixture
+async def pipeline() -> Pipeline:
     bus: Any = SimpleNamespace(subjects=SimpleNamespace(cancel=lambda *_: "c"))
     member: Any = SimpleNamespace(worker_id="w", progress=0, held=0)
-    pipeline = Pipeline(Settings(ack_wait=ACK_WAIT), bus, SimpleNamespace(), member)  # type: ignore[arg-type]
+    return Pipeline(Settings(ack_wait=ACK_WAIT), bus, SimpleNamespace(), member)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fn", [add, add_soon])
+async def test_what_was_carried_out_waits_for_no_garbage_collection(
+    pipeline: Pipeline, eventually: Eventually, fn: Callable[..., Any]
+) -> None:
+    def alive() -> list[Execution]:
+        return [one for one in gc.get_objects() if isinstance(one, Execution)]
+
+    gc.disable()
+    try:
+        before = alive()
+        for _ in range(3):
+            await pipeline._carry_out(station_of(fn), execution("tool"))
+        await eventually(lambda: not [one for one in alive() if one not in before])  # its task, its thread let go of it
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 10.0])
+async def test_who_was_stopped_after_being_let_begin_hands_it_back(pipeline: Pipeline, seconds: float) -> None:
+    stopped_for = 0.0
     pipeline._absence = Absence(ACK_WAIT, clock=lambda: time.monotonic() + stopped_for)
 
     async def perform(one: Execution) -> Result:

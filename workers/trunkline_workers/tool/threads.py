@@ -62,6 +62,7 @@ class ToolThreads(Executor):
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+            del job  # a thread that waits keeps nothing of its last call
 
     def _carry_out(self, future: Future[T], call: Callable[[], T]) -> None:
         result: Any = None
