@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     )
     offload_over: int = Field(256 * 1024, ge=1024, description="Bytes above which a payload is kept aside in Postgres.")
     snapshot_after: int = Field(
-        200, ge=1, description="Journal entries after which an instance without an open run gets a new snapshot."
+        50, ge=1, description="Journal entries after which an instance without an open run gets a new snapshot."
     )
     max_activations: int = Field(
         10_000, ge=1, description="Instances that one agent worker holds at once. Sleeping ones make room for others."
