@@ -30,10 +30,10 @@ async def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     for way in chosen.ways:
         told[way] = []
         async with exchange(**SETTINGS, max_backlog=chosen.backlog) as ours:
-            await phase(ours, "http", 0, SATURATED, "warm")
+            await phase(ours, way, 0, SATURATED, "warm")
             for times in chosen.times:
-                # What can be done just now, however it is asked for: what ends while 1,000 runs are always under way.
-                found = await phase(ours, "http", 0, SATURATED, f"before-{times:g}")
+                # What can be done just now: what ends while 1,000 runs are always under way.
+                found = await phase(ours, way, 0, SATURATED, f"before-{times:g}")
                 most = found["completed_per_s"]
                 done = await phase(ours, way, most * times, chosen.seconds, f"at-{times:g}")
                 busy = round(os.getloadavg()[0], 1)
@@ -46,7 +46,7 @@ async def measure(chosen: argparse.Namespace) -> dict[str, Any]:
 
 async def steady(ours: Exchange, way: str, seconds: float) -> dict[str, Any]:
     """Twice of what can be done, for minutes: what grows then has no bound."""
-    found = await phase(ours, "http", 0, SATURATED, "before-steady")
+    found = await phase(ours, way, 0, SATURATED, "before-steady")
     done = await phase(ours, way, 2 * found["completed_per_s"], seconds, "steady")
     _tell(done)
     return {"saturation_per_s": found["completed_per_s"], "load_average": round(os.getloadavg()[0], 1), **done}
@@ -66,12 +66,7 @@ def main() -> None:
     parser.add_argument("--result", type=Path, default=RESULT)
     chosen = parser.parse_args()
     asked = {"seconds": chosen.seconds, "settings": {**SETTINGS, "max_backlog": chosen.backlog}}
-    told = {
-        "machine": machine(),
-        "asked": asked,
-        "load_before": round(os.getloadavg()[0], 1),
-        **asyncio.run(measure(chosen)),
-    }
+    told = {"machine": machine(), "asked": asked, **asyncio.run(measure(chosen))}
     chosen.result.parent.mkdir(exist_ok=True)
     chosen.result.write_text(json.dumps(told, indent=2) + "\n")
     chosen.result.with_suffix(".svg").write_text(curve(told))

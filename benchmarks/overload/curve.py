@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _PANEL = 760, 250, 70, 40, 300  # pixels
+_LINE = 15  # pixels from one line of words to the next
 _STYLE = "text { font: 12px sans-serif; fill: #24292f } .head { font-weight: bold } polyline { fill: none }"
 _LINES = {"completed": "#1f6feb", "accepted": "#2da44e", "shed": "#d29922"}
 _PROCESSES = {"agents": "#1f6feb", "gateway": "#2da44e", "supervisor": "#d29922"}
@@ -42,10 +43,14 @@ def _panel(phases: Sequence[Mapping[str, Any]], title: str, top: int) -> Iterato
     head = f"{escape(title)}: a second, as multiples of what could be done just before"
     yield f'<text class="head" x="8" y="{top + 22}">{head}</text>'
     for name, colour in _LINES.items():
-        points = drawn[name]
-        yield f'<polyline stroke="{colour}" stroke-width="2" points="{" ".join(at(*one) for one in points)}"/>'
-        x, y = at(*points[-1]).split(",")
-        yield f'<text x="{float(x) + 6:.1f}" y="{float(y) + 4:.1f}">{name} {points[-1][1]:.2g}×</text>'
+        yield f'<polyline stroke="{colour}" stroke-width="2" points="{" ".join(at(*one) for one in drawn[name])}"/>'
+    free = 0.0  # no two words in the same place
+    for name in sorted(_LINES, key=lambda one: -drawn[one][-1][1]):
+        rate = drawn[name][-1][1]
+        end, height = map(float, at(right, rate).split(","))
+        free = max(height + 4, free)
+        yield f'<text style="fill: {_LINES[name]}" x="{end + 6:.1f}" y="{free:.1f}">{name} {rate:.2g}×</text>'
+        free += _LINE
     for one in phases:
         x = at(one["times"], 0).split(",")[0]
         yield f'<text x="{x}" y="{top + _HEIGHT + 18}" text-anchor="middle">{one["times"]:g}×</text>'

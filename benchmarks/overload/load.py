@@ -1,7 +1,7 @@
 """The load, a process of its own: so many requests or events a second, whatever becomes of those before (open loop).
 
 ``python -m benchmarks.overload.load http|nats RATE SECONDS WHERE PHASE POSTGRES`` says what came of it as one line of
-JSON. A rate of 0 over HTTP is a closed loop instead: ``IN_FLIGHT`` runs are under way, a new one for each that ended.
+JSON. A rate of 0 is a closed loop instead: ``IN_FLIGHT`` runs are under way, a new one for each that ended.
 An answer is timed from when the request was *due*, not from when it could be sent: a load that falls behind hides
 nothing.
 """
@@ -27,9 +27,11 @@ from benchmarks.floor import Line
 IN_FLIGHT = 1000
 CONNECTIONS = 4000  # that clients have at most; a request that finds none is told as ``unsent``
 PATH = "/v1/agents/plain/runs"
-SUBJECT = "tl.default.event.load.offered"
+TYPE = "load.offered"
+SUBJECT = f"tl.default.event.{TYPE}"
 TICK, LOOK_EVERY = 0.005, 0.05  # seconds
 PATIENCE = 30.0  # seconds for the last answers
+_TAKEN = {"202", "stored"}
 
 
 @dataclass
@@ -72,12 +74,14 @@ async def over_http(url: str, phase: str) -> Send:
 
 
 async def over_nats(url: str, phase: str) -> Send:
-    """An event counts as answered when JetStream has it; that it is accepted is seen in Postgres."""
+    """An event counts as answered when JetStream has it; that it is accepted is seen in Postgres. As over HTTP, each
+    is for an instance of its own: an instance that has been here before would have its past read.
+    """
     line = Line(await nats.connect(url))
     await line.open()
 
     async def send(number: int, due: float, heard: Heard) -> None:
-        event = {"specversion": "1.0", "id": str(number), "source": f"/{phase}", "type": "load.offered", "data": number}
+        event = {"specversion": "1.0", "id": f"{phase}-{number}", "source": "/load", "type": TYPE, "data": number}
         await line.publish(SUBJECT, json.dumps(event).encode(), lambda: heard.hear("stored", time.perf_counter() - due))
 
     return send
@@ -113,7 +117,7 @@ async def saturate(send: Send, seconds: float, postgres: str) -> Heard:
             sending.add(asyncio.create_task(send(begun, now, heard)))
             begun += 1
         await asyncio.sleep(LOOK_EVERY)
-        refused = sum(heard.answered.values()) - len(heard.runs)
+        refused = sum(count for status, count in heard.answered.items() if status not in _TAKEN)
         ended = await _ended(connection, since) + refused
     await asyncio.wait(sending, timeout=PATIENCE)
     return heard
