@@ -10,12 +10,13 @@ from typing import Any
 
 from trunkline.bus import stored
 from trunkline.bus.connection import Bus
+from trunkline.bus.topology import call_api
 from trunkline.domain.codec import loads
 from trunkline.domain.specs import AgentSpec, Subscription
 from trunkline.settings import Settings
 from trunkline.store import definitions
 from trunkline.store.database import Database
-from trunkline_workers.router.service import Router
+from trunkline_workers.router.service import DURABLE, Router
 
 TENANT = "default"
 
@@ -88,8 +89,17 @@ class Exchange:
 
     async def settled(self) -> bool:
         """Whether everything on EVENTS is acknowledged."""
-        readers = await stored.readers(self.bus, "EVENTS")
-        return [(reader.pending, reader.unacknowledged) for reader in readers] == [(0, 0)]
+        return await self.waiting() == (0, 0)
+
+    async def waiting(self) -> tuple[int, int]:
+        """Events that lie on the bus, and those in routers' hands. By their sequences: a consumer's own count of what
+        waits for it comes a little behind what the stream has acknowledged to publishers.
+        """
+        name = self.bus.subjects.stream_name("EVENTS")
+        stream = await call_api(self.bus.request, f"STREAM.INFO.{name}", None)
+        consumer = await call_api(self.bus.request, f"CONSUMER.INFO.{name}.{DURABLE}", None)
+        lies = stream["state"]["last_seq"] - consumer["delivered"]["stream_seq"]
+        return lies, consumer["num_ack_pending"]
 
     async def rows(self, sql: str, *parameters: Any) -> Sequence[Any]:
         async with self.db.connection() as connection:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from routing import TENANT, Exchange, event
 
-from trunkline.bus import stored
 from trunkline.bus.consume import Delivery
 from trunkline.settings import Settings
 from trunkline_workers.router import pace
@@ -36,12 +35,6 @@ async def resting(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         yield exchange
 
 
-async def waiting(exchange: Exchange) -> tuple[int, int]:
-    """Events that lie on the bus, and those in a router's hands."""
-    [reader] = await stored.readers(exchange.bus, "EVENTS")
-    return reader.pending, reader.unacknowledged
-
-
 async def test_what_it_does_not_take_lies_on_the_bus_and_is_taken_when_there_is_time(
     resting: Exchange, eventually: Any
 ) -> None:
@@ -49,7 +42,7 @@ async def test_what_it_does_not_take_lies_on_the_bus_and_is_taken_when_there_is_
     for number in range(1, COUNT):
         await resting.publish(event(number))
     assert await eventually(lambda: _hands_full(resting))
-    pending, in_hand = await waiting(resting)
+    pending, in_hand = await resting.waiting()
     assert pending + in_hand == COUNT - 1
     assert await _has(resting, 1)
     resting.router.pace.behind = lambda: False
@@ -104,10 +97,10 @@ async def _has(exchange: Exchange, count: int) -> bool:
 
 async def _hands_full(exchange: Exchange) -> bool:
     """Whether the router has what it asked for while it had time, and no more."""
-    pending, in_hand = await waiting(exchange)
+    pending, in_hand = await exchange.waiting()
     return pending > 0 and 0 < in_hand <= pace.MOST
 
 
 async def _only_in_hand(exchange: Exchange) -> bool:
-    pending, in_hand = await waiting(exchange)
+    pending, in_hand = await exchange.waiting()
     return pending == 0 and in_hand <= pace.MOST
