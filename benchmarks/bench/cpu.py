@@ -5,13 +5,14 @@ measured.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _PROC = Path("/proc")
 _TICK = os.sysconf("SC_CLK_TCK")
 _STATE, _PARENT, _GROUP, _TIMES = 0, 1, 2, slice(11, 15)  # of the fields behind the name
 _BUSY = (0, 1, 2, 5, 6, 7)  # of the machine's: user, nice, system, interrupts, and what a hypervisor took
+_WAITING = (4,)
 
 
 def seconds(pids: Mapping[str, int]) -> dict[str, float]:
@@ -28,16 +29,25 @@ def seconds(pids: Mapping[str, int]) -> dict[str, float]:
 
 def busy() -> float:
     """Seconds that the machine's cores were busy since it started, all together."""
-    if not _PROC.is_dir():
-        return 0.0
-    fields = (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]
-    return sum(int(fields[one]) for one in _BUSY) / _TICK
+    return _machine(_BUSY)
+
+
+def waiting() -> float:
+    """Seconds that its cores had nothing to do but to wait for a disk."""
+    return _machine(_WAITING)
 
 
 def alive(group: int) -> bool:
     """Whether any process of this group runs (one that has ended, and that nobody has asked about, does not)."""
     stats = (stat for _, stat in _stats()) if _PROC.is_dir() else ()
     return any(int(stat[_GROUP]) == group and stat[_STATE] != "Z" for stat in stats)
+
+
+def _machine(states: Iterable[int]) -> float:
+    if not _PROC.is_dir():
+        return 0.0
+    fields = (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]
+    return sum(int(fields[one]) for one in states) / _TICK
 
 
 def _role(pid: int, stats: Mapping[int, list[str]], roots: Mapping[int, str]) -> str | None:

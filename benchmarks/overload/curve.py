@@ -22,7 +22,8 @@ def curve(told: Mapping[str, Any]) -> str:
         body += _panel(told[way], _WAYS[way], place * _PANEL)
     panels = len(ways)
     for way in (one for one in ways if one in told.get("steady", {})):
-        body += _memory(told["steady"][way]["memory_mb_over_time"], _WAYS[way], panels * _PANEL)
+        worst = max(told["steady"][way], key=lambda one: one["times"])
+        body += _memory(worst["memory_mb_over_time"], _WAYS[way], panels * _PANEL)
         panels += 1
     height = panels * _PANEL + 10
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}">'

@@ -10,6 +10,7 @@ from collections import defaultdict
 from contextlib import suppress
 from typing import Any
 
+from benchmarks.bench import cpu
 from benchmarks.overload.exchange import Exchange, until
 
 LOOK_EVERY = 0.5  # seconds
@@ -42,10 +43,10 @@ async def phase(ours: Exchange, way: str, rate: float, seconds: float, name: str
     memory: dict[str, list[int]] = defaultdict(list)
     curve: list[dict[str, float]] = []
     watching = asyncio.create_task(_watch(ours, memory, curve))
-    began, begun_at = time.monotonic(), await ours.one(_NOW)
+    began, waited, begun_at = time.monotonic(), cpu.waiting(), await ours.one(_NOW)
     heard = await _offered(ours, way, rate, seconds, name)
     ended_at = await ours.one(_NOW)
-    offering = time.monotonic() - began
+    offering, waited = time.monotonic() - began, cpu.waiting() - waited
     within = (await ours.rows(_WITHIN, begun_at, ended_at, mark))[0]
     await _drained(ours, mark, heard["answered"].get("stored", 0))
     drained = time.monotonic() - began
@@ -59,6 +60,7 @@ async def phase(ours: Exchange, way: str, rate: float, seconds: float, name: str
         "completed_per_s": round(within[1], 1),
         "drained_after_s": round(drained - offering, 1),
         "offered_per_s": round(rate, 1),
+        "cores_waiting_for_disk": round(waited / offering, 2),
         "memory_mb": {one: _curve(seen) for one, seen in memory.items()},
         "memory_mb_over_time": curve,
     }

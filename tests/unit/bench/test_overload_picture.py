@@ -21,8 +21,8 @@ def phase(times: float) -> dict[str, Any]:
 
 def test_there_is_a_panel_for_each_way_and_one_for_its_memory() -> None:
     looks = [{"s": at, "agents": 81.0 + at, "gateway": 70.0, "postgres": 300.0} for at in (0.0, 5.2, 10.0)]
-    memory = {"memory_mb_over_time": looks}
-    told = {"nats": [phase(0.5), phase(5.0)], "http": [phase(0.5), phase(5.0)], "steady": {"http": memory}}
+    steady = [{"times": times, "memory_mb_over_time": looks[: int(times) + 1]} for times in (1.0, 2.0, 1.0)]
+    told = {"nats": [phase(0.5), phase(5.0)], "http": [phase(0.5), phase(5.0)], "steady": {"http": steady}}
     picture = ET.fromstring(curve(told))
     heads = [text.text or "" for text in picture.iter() if text.get("class") == "head"]
     assert [head.split(":")[0] for head in heads] == ["POST …/runs", "events", "POST …/runs"]
