@@ -12,6 +12,7 @@ from trunkline.access.transcript import RunEvent, Transcript
 from trunkline.bus import stored
 from trunkline.bus.connection import Bus, CoreMessage
 from trunkline.domain.errors import NotAMessage, Unavailable
+from trunkline.domain.ids import is_id
 from trunkline.domain.journal import RunFailed
 from trunkline.domain.status import RunStatus
 from trunkline.domain.work import StreamChunk
@@ -45,10 +46,13 @@ class Following:
             UnknownRun: there is none.
             Unavailable: Postgres is away.
         """
-        found = await runs.get(self.db, tenant, run)
-        if timeout > 0 and not found.status.ended:
-            async with self._heard(tenant, found.id, self._ends.hint):
-                found = await self._ends.wait(found.id, timeout) or await runs.get(self.db, tenant, run)
+        async with AsyncExitStack() as stack:
+            if timeout > 0 and is_id(run):  # listening first, so that one look is enough
+                await stack.enter_async_context(self._heard(tenant, run.lower(), self._ends.hint))
+            hints = self._ends.hints
+            found = await runs.get(self.db, tenant, run)
+            if timeout > 0 and not found.status.ended:
+                found = await self._ends.wait(found.id, timeout, hints) or await runs.get(self.db, tenant, run)
         return await runs.explained(self.db, found)
 
     async def events(self, tenant: str, run: str, after: str = "") -> AsyncIterator[RunEvent]:

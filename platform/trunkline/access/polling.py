@@ -26,6 +26,7 @@ class Polling(Generic[K, V]):
     def __init__(self, look: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], *, every: float) -> None:
         self._look, self._every = look, every
         self._waiting: dict[K, set[asyncio.Future[V | Exception]]] = {}
+        self.hints = 0  # so far
         self._hinted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.closed = False
@@ -40,10 +41,14 @@ class Polling(Generic[K, V]):
 
     def hint(self) -> None:
         """Something may be there now."""
+        self.hints += 1
         self._hinted.set()
 
-    async def wait(self, key: K, timeout: float) -> V | None:  # noqa: ASYNC109
+    async def wait(self, key: K, timeout: float, looked_at: int = -1) -> V | None:  # noqa: ASYNC109
         """What is there for ``key``, as soon as it is; ``None`` after ``timeout`` seconds, and when this is closed.
+
+        Whoever has looked in vain says how many ``hints`` there had been before: then nobody looks again for it alone
+        until there is another.
 
         Raises:
             Exception: whatever ``look`` raises for this key alone; it is logged.
@@ -52,7 +57,8 @@ class Polling(Generic[K, V]):
             return None
         future: asyncio.Future[V | Exception] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, set()).add(future)
-        self._hinted.set()
+        if looked_at != self.hints:
+            self._hinted.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._poll(), name="polling")
         try:
@@ -73,13 +79,13 @@ class Polling(Generic[K, V]):
 
     async def _poll(self) -> None:
         while self._waiting:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hinted.wait(), self._every)
             self._hinted.clear()
             for key, value in (await self._found(list(self._waiting))).items():
                 for future in self._waiting.pop(key, ()):
                     if not future.done():
                         future.set_result(value)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._hinted.wait(), self._every)
 
     async def _found(self, keys: Sequence[K]) -> Mapping[K, V | Exception]:
         """What is there by now. One of the keys may be at fault when the look fails: it is sought by halves."""

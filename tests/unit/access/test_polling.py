@@ -42,6 +42,39 @@ async def test_many_wait_in_one_query_and_a_hint_looks_at_once() -> None:
     assert table.asked[-1] == ["a", "b"]
 
 
+async def test_for_whoever_has_looked_nobody_looks_again_until_there_is_a_hint() -> None:
+    table = Table()
+    polling = Polling(table.look, every=3600)
+    polling.hint()  # before it looked
+    looked_at = polling.hints
+    waiting = asyncio.create_task(polling.wait("a", 60, looked_at))
+    await asyncio.wait_for(table.looked.wait(), 5)  # once, for a hint that nobody had been there to hear
+    table.looked.clear()
+    other = asyncio.create_task(polling.wait("b", 60, polling.hints))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not table.looked.is_set()
+    table.rows = {"a": 1, "b": 2}
+    polling.hint()
+    assert await asyncio.wait_for(asyncio.gather(waiting, other), 5) == [1, 2]
+    assert table.asked == [["a"], ["a", "b"]]
+
+
+async def test_a_hint_that_others_took_while_it_looked_is_not_missed() -> None:
+    table = Table()
+    polling = Polling(table.look, every=3600)
+    other = asyncio.create_task(polling.wait("b", 60))
+    await asyncio.wait_for(table.looked.wait(), 5)
+    table.looked.clear()
+    looked_at = polling.hints
+    polling.hint()  # while whoever is to wait for "a" looks, in vain
+    await asyncio.wait_for(table.looked.wait(), 5)
+    assert table.asked == [["b"], ["b"]]
+    table.rows = {"a": 1}
+    assert await asyncio.wait_for(polling.wait("a", 60, looked_at), 5) == 1
+    other.cancel()
+
+
 async def test_a_wait_ends_by_itself_and_leaves_nothing() -> None:
     table = Table()
     polling = Polling(table.look, every=0.01)
