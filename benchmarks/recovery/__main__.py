@@ -1,7 +1,9 @@
 """From SIGKILL of an agent worker to the next journal entry of each run that it held: ``make recovery``.
 
-Default settings, embedded servers, two agent workers, one tool worker, one supervisor. The killed worker starts again
-before the next round. Each round also counts how often an instance was taken: more than once would be a herd.
+Embedded servers, two agent workers, one tool worker, one supervisor; default settings, but that the same runs may be
+taken over more often than ``TRUNKLINE_TAKEOVERS`` without progress: they would be parked at the third kill. The killed
+worker starts again before the next round. Each round also counts how often an instance was taken: more than once would
+be a herd.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ PARTS = {
 }
 AT_ONCE = 100  # starts under way
 SETTLED = 3.0  # seconds of quiet before a kill
+PATIENCE = 60.0  # seconds
 
 _SCHEDULED = "select count(*) from journal where type = 'StepScheduled' and body->>'kind' = 'tool'"
 _HELD = "select id::text, epoch from instances where owner = %s"
@@ -67,8 +70,9 @@ async def rows(db: Database, sql: str, *parameters: Any) -> list[tuple[Any, ...]
 
 
 async def until(check: Callable[[], Awaitable[bool]], every: float = 0.1) -> None:
-    while not await check():  # noqa: ASYNC110 - other processes have no events of ours
-        await asyncio.sleep(every)
+    async with asyncio.timeout(PATIENCE):
+        while not await check():  # noqa: ASYNC110 - other processes have no events of ours
+            await asyncio.sleep(every)
 
 
 async def kill_one(db: Database) -> Round:
@@ -100,7 +104,7 @@ async def kill_one(db: Database) -> Round:
 
 async def measure(runs: int, rounds: int) -> list[Round]:
     async with servers() as stack:
-        environment = stack.environment(metrics_port=0, log_level="error")
+        environment = stack.environment(metrics_port=0, log_level="error", takeovers=1000)
         async with Children(environment, lambda *_: None, patience=3.0) as children:
             for name, arguments in PARTS.items():
                 children.add(name, *arguments)
