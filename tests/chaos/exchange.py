@@ -241,7 +241,8 @@ class Exchange:
                 while not (found := await check()):  # noqa: ASYNC110 - other processes have no events of ours
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise AssertionError(f"{what} did not come true; {await self.counts()}\n{self.logs()}") from None
+            parked = await self.ask("select id::text, parked_reason, parked_detail from runs where status = 'parked'")
+            raise AssertionError(f"{what} did not come true; {await self.counts()} {parked}\n{self.logs()}") from None
         return found
 
     def effects(self) -> list[Begun]:

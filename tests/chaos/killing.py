@@ -22,7 +22,7 @@ async def a_worker_is_killed(kind: str) -> None:
 
 async def nats_is_wiped() -> None:
     """NATS dies and forgets everything. What was accepted is in Postgres."""
-    async with exchange(ALL) as running, orders_come(running, at_once=AT_ONCE) as load:
+    async with exchange(ALL) as running, orders_come(running, at_once=AT_ONCE, unknown=True) as load:
         running.wipe()
         await asyncio.to_thread(running.revive, "nats")
         await _in_the_middle(load)
