@@ -17,6 +17,7 @@ from trunkline.domain.errors import BadJson, NotAMessage
 from trunkline.domain.status import Effect
 
 FRESH_SECONDS = 60.0
+BEGIN_WITHIN = 5.0  # seconds from an unsafe step's permit to its begin
 NOT_HAPPENED = "NotHappened"  # a probe's answer, or that of a worker which was let begin and did not
 
 

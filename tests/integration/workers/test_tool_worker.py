@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from trunkline.authoring.app import App
 from trunkline.authoring.tool_context import ToolContext
+from trunkline.bus import stored
 from trunkline.bus.connection import CoreMessage
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import derived_id
@@ -326,11 +327,26 @@ async def test_without_an_answer_nothing_is_executed_and_the_same_execution_asks
     await serving(service.serve, shop.app)
     item = await owner.call(shop.transfer, 5)
     first = await owner.asked()
-    second = await owner.asked()  # handed back, and delivered again
+    second = await owner.asked()
     assert shop.calls == []
     assert first.execution == second.execution
     owner.permit = lambda _: PermitAnswer(answer="go")
     assert (await owner.outcome(item)).execution == first.execution
+    assert len(shop.calls) == 1
+
+
+async def test_an_answer_that_is_lost_together_with_the_item_is_asked_for_again(
+    shop: Shop, owner: Owner, serving: Serving
+) -> None:
+    owner.permit = lambda _: None  # it may have said "go"
+    await serving(service.serve, shop.app)
+    item = await owner.call(shop.transfer, 5)
+    first = await owner.asked()
+    await stored.purge(owner.bus, "WORK", owner.bus.subjects.tool("default", "shop", "transfer"), up_to=2**32)
+    assert await owner.work_left() == 0
+    owner.permit = lambda _: PermitAnswer(answer="go")
+    outcome = await owner.outcome(item)
+    assert (outcome.value, outcome.execution) == ("moved", first.execution)
     assert len(shop.calls) == 1
 
 

@@ -16,7 +16,7 @@ from trunkline.domain.errors import NotAMessage, Unavailable, UnknownRun
 from trunkline.domain.ids import is_id
 from trunkline.domain.journal import StepStarted
 from trunkline.domain.status import Effect, RunStatus
-from trunkline.domain.work import PermitAnswer, PermitRequest
+from trunkline.domain.work import BEGIN_WITHIN, PermitAnswer, PermitRequest
 from trunkline.engine.replay import OpenStep
 from trunkline.observe import faults
 from trunkline.store import leases, runs
@@ -29,7 +29,6 @@ from trunkline_workers.agent.live import Live, Permit
 from trunkline_workers.agent.registry import Registry
 from trunkline_workers.agent.turn import Turn
 
-BEGIN_WITHIN = 5.0  # seconds from an unsafe step's permit to its begin
 FORWARD_TIMEOUT = 1.5  # seconds
 
 _NO_REQUEST = dumps(PermitAnswer(answer="refused", reason="not a permit request"))
