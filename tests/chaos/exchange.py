@@ -52,7 +52,7 @@ class Exchange:
     guard: subprocess.Popen[bytes]  # leads the group of all processes, and ends it when this process is gone
     settings: dict[str, Any] = field(default_factory=dict)  # of all processes, beside those of the servers
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    repeated: Counter[str] = field(default_factory=Counter)  # tries in vain to "publish" and to "post"
+    repeated: Counter[str] = field(default_factory=Counter)  # tries in vain to "publish" or "post"; posts that "failed"
 
     # --- processes --------------------------------------------------------------------------------------------------
 
@@ -202,6 +202,7 @@ class Exchange:
         except httpx2.HTTPError:
             return False
         failed = "urn:trunkline:fault-injected" in answer.text  # it was told to: as if it were away
+        self.repeated["failed"] += failed
         assert failed or answer.status_code < 400 or answer.status_code == 503, answer.text
         return answer.status_code == 202
 

@@ -151,9 +151,12 @@ class Sweep:
             posting.cancel()
 
     def _revive(self) -> None:
-        """What there is one of comes back when it has died."""
+        """What there is one of comes back when it has died. A gateway that fails whoever asks is replaced."""
+        if self.running.repeated["failed"] >= ENOUGH_FAILED:
+            self.running.repeated["failed"] = 0
+            self.running.kill("gateway")
         for name in ("gateway", "supervisor"):
-            if self.running.processes[name].poll() is not None:
+            if name not in self.running.processes or self.running.processes[name].poll() is not None:
                 self.running.start(name)
 
     async def _recover(self, names: Sequence[str]) -> None:
@@ -174,6 +177,7 @@ class Sweep:
 
 
 MANY_BATCHES, MOST_BATCHES = 10, 40
+ENOUGH_FAILED = 10  # requests
 
 
 @asynccontextmanager
