@@ -13,7 +13,7 @@ from chaos.roster import PATIENT_LEASE, nobody_died
 NAMES = ["gateway", "supervisor", "agents.1", "agents.2", "tools.1", "llm.1"]
 NOBODY = "00000000-0000-7000-8000-000000000000"
 ROUNDS = 2
-MOST_DELIVERIES = 7  # of what nobody can say "go" to
+MOST_DELIVERIES = 5  # of what nobody can say "go" to
 
 _WAKE = {"tenant": "default", "agent": "orders", "instance": NOBODY}
 _ITEM = {
@@ -39,8 +39,8 @@ STORED = {
     "tl.default.inbox.orders": _WAKE,
     "tl.default.inbox.tally": {**_WAKE, "agent": "nobody"},
     "tl.default.work.tool.chaos.fetch": _ITEM,
-    "tl.default.work.tool.chaos.ship": {**_ITEM, "name": "ship", "effect": "unsafe"},
-    "tl.default.work.llm.default": {**_ITEM, "kind": "llm", "name": "openai/scripted"},
+    "tl.default.work.tool.chaos.ship": {**_ITEM, "name": "ship", "effect": "unsafe", "step": "tool:ship#1"},
+    "tl.default.work.llm.default": {**_ITEM, "kind": "llm", "name": "openai/scripted", "step": "llm:1"},
     "tl.default.reply.{worker}": _OUTCOME,
     "tl.default.reply.nobody": _OUTCOME,
 }

@@ -22,7 +22,7 @@ from trunkline.bus.consume import Delivery
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import new_id
 from trunkline.domain.status import Effect
-from trunkline.domain.work import BEGIN_WITHIN, FRESH_SECONDS, NOT_HAPPENED, PermitAnswer
+from trunkline.domain.work import FRESH_SECONDS, NOT_HAPPENED
 from trunkline.observe import logs, metrics
 from trunkline.observe.faults import reach
 from trunkline.settings import Settings
@@ -218,7 +218,8 @@ class Pipeline:
         if not (item.needs_permit or again or execution.age > FRESH_SECONDS):
             execution.id = new_id()
             return
-        asked_at, answer = await self._answered(execution)
+        said = await self._permits.ask(item)
+        execution.id, answer = said.execution, said.answer
         if answer is None:
             raise self._hand_back(execution, "no permission could be had", blameless=execution.age < _KEPT)
         if answer.answer == "refused":
@@ -228,22 +229,9 @@ class Pipeline:
             raise self._hand_back(execution, answer.reason or "the owner said: later", blameless=True)
         await reach("permit-received")
         within = max(self._settings.ack_wait, PATIENCE) if answer.begin_within is None else answer.begin_within
-        if time.monotonic() - asked_at >= within:  # from then on another execution may be let go
+        if time.monotonic() - said.asked_at >= within:  # from then on another execution may be let go
             raise self._hand_back(execution, "the permit came too late")
         self._permits.used(item)
-
-    async def _answered(self, execution: Execution) -> tuple[float, PermitAnswer | None]:
-        """When the owner was asked (monotonic), and its answer, if there was any. One that is lost may have let an
-        unsafe item begin, which nobody else may then; and NATS may have lost the item as well. So the owner is asked
-        again for as long as it could yet begin.
-        """
-        until = time.monotonic() + BEGIN_WITHIN
-        while True:
-            asked_at = time.monotonic()
-            execution.id, answer = await self._permits.ask(execution.item)
-            if answer is not None or execution.item.effect is not Effect.UNSAFE or time.monotonic() >= until:
-                return asked_at, answer
-            await asyncio.sleep(_FIRST_NAK)
 
     def _begins(self, execution: Execution) -> None:
         """It was let begin, and does so now. If this process was stopped in between, others may have been asked, and be

@@ -27,7 +27,7 @@ from trunkline.bus.subjects import Subjects
 from trunkline.bus.topology import Topology, call_api
 from trunkline.bus.watch import Watch, Wiped
 from trunkline.bus.wire import WireClient
-from trunkline.domain.errors import Unavailable
+from trunkline.domain.errors import NobodyListens, Unavailable
 from trunkline.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -202,14 +202,15 @@ class Bus:
         """Ask whoever listens on ``subject``, and return the first answer.
 
         Raises:
-            Unavailable: nobody listens, there was no answer within ``timeout`` seconds, or there is no server.
+            NobodyListens: nobody heard it.
+            Unavailable: there was no answer within ``timeout`` seconds, or there is no server.
         """
         if not self.connected:
             raise Unavailable(what="NATS", reason="there is no connection just now")
         try:
             answer: Msg = await _for_certain(self.client.request(subject, body, timeout))
         except errors.NoRespondersError:
-            raise Unavailable(what=subject, reason="nobody listens there") from None
+            raise NobodyListens(what=subject) from None
         except errors.TimeoutError:
             raise Unavailable(what=subject, reason=f"no answer within {timeout:g} s") from None
         except errors.Error as error:

@@ -212,6 +212,10 @@ class Unavailable(TrunklineError):
     status = 503
 
 
+class NobodyListens(Unavailable):
+    """Nobody listens on {what} just now. The call was not accepted; try again."""
+
+
 class ServerEnded(TrunklineError):
     """The embedded {name} has ended, and is not started again. Its last words: {said}"""
 

@@ -21,7 +21,7 @@ from nats.aio.msg import Msg
 from pydantic import SecretStr
 
 from trunkline.bus.connection import Bus, CoreMessage
-from trunkline.domain.errors import NotConfigured, Unavailable
+from trunkline.domain.errors import NobodyListens, NotConfigured, Unavailable
 from trunkline.embedded.nats import EmbeddedNats
 from trunkline.embedded.server import ServerProcess
 from trunkline.embedded.stack import Stack
@@ -205,7 +205,7 @@ async def test_a_request_is_answered(bus: Bus) -> None:
     subscription = await bus.subscribe("double", double)
     assert await bus.request("double", b"ab", 5) == b"abab"
     await subscription.unsubscribe()
-    with pytest.raises(Unavailable, match="nobody listens"):
+    with pytest.raises(NobodyListens, match="Nobody listens on"):
         await bus.request("double", b"ab", 5)
 
 
