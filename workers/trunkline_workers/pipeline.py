@@ -228,10 +228,11 @@ class Pipeline:
         if answer.answer == "later":
             raise self._hand_back(execution, answer.reason or "the owner said: later", blameless=True)
         await reach("permit-received")
+        if item.effect is Effect.UNSAFE:  # this execution begins now, or never
+            self._permits.used(item)
         within = max(self._settings.ack_wait, PATIENCE) if answer.begin_within is None else answer.begin_within
         if time.monotonic() - said.asked_at >= within:  # from then on another execution may be let go
-            raise self._hand_back(execution, "the permit came too late")
-        self._permits.used(item)
+            raise self._hand_back(execution, "the permit came too late", permitted=True)
 
     def _begins(self, execution: Execution) -> None:
         """It was let begin, and does so now. If this process was stopped in between, others may have been asked, and be
@@ -240,6 +241,7 @@ class Pipeline:
         if self._absence.since(execution.let_at):
             raise self._hand_back(execution, "this process was away when it was to begin", permitted=True)
         if not execution.item.probe:
+            self._permits.used(execution.item)
             self._log.note(execution.item)
 
     async def _publish(self, execution: Execution, result: Result) -> None:

@@ -405,10 +405,14 @@ async def test_an_item_from_the_future_grows_old_all_the_same(shop: Shop, owner:
     assert second.published_at < time.time() + 60, "from here on it is counted how long it is kept"
 
 
+@pytest.mark.parametrize("late", [False, True])
 async def test_an_unsafe_call_that_was_let_begin_and_did_not_says_so(
-    shop: Shop, owner: Owner, serving: Serving, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, owner: Owner, serving: Serving, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, *, late: bool
 ) -> None:
-    monkeypatch.setattr(Absence, "since", lambda *_: True)
+    if late:
+        owner.permit = lambda _: PermitAnswer(answer="go", begin_within=0.0)
+    else:
+        monkeypatch.setattr(Absence, "since", lambda *_: True)
     await serving(service.serve, shop.app)
     item = await owner.call(shop.transfer, 5)
     asked, told = await owner.asked(), await owner.outcome(item)
@@ -418,15 +422,18 @@ async def test_an_unsafe_call_that_was_let_begin_and_did_not_says_so(
     await eventually(lambda: _none(owner))
     assert shop.calls == []
     assert owner.permits.empty(), "nobody asks again: the owner issues its next attempt"
+    owner.permit = lambda _: PermitAnswer(answer="refused")
+    await owner.publish(item, owner.bus.subjects.tool("default", "shop", "transfer"))
+    assert (await owner.asked()).execution != asked.execution, "that one never begins"
 
 
 async def test_later_means_later(shop: Shop, owner: Owner, serving: Serving) -> None:
-    answers = [PermitAnswer(answer="later"), PermitAnswer(answer="go", begin_within=0.0), PermitAnswer(answer="go")]
+    answers = [PermitAnswer(answer="later"), PermitAnswer(answer="go")]
     owner.permit = lambda _: answers.pop(0)
     await serving(service.serve, shop.app)
     item = await owner.call(shop.transfer, 5)
     assert (await owner.outcome(item)).value == "moved"
-    assert answers == []  # a permit whose time to begin had passed was not used
+    assert answers == []
     assert len(shop.calls) == 1
 
 

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import pytest
 
 from trunkline import App
-from trunkline.domain.work import WorkItem
+from trunkline.domain.codec import dumps
+from trunkline.domain.work import PermitAnswer, PermitRequest, WorkItem
 from trunkline.settings import Settings
 from trunkline_workers.absence import Absence
 from trunkline_workers.execution import Execution, HandBack, Result, Station
@@ -88,7 +89,12 @@ async def test_a_model_that_may_not_be_asked_is_not() -> None:
 
 @pytest.fixture
 async def pipeline() -> Pipeline:
-    bus: Any = SimpleNamespace(subjects=SimpleNamespace(cancel=lambda *_: "c"))
+    async def request(_subject: str, data: bytes, _timeout: float) -> bytes:
+        did.append(f"asked as {PermitRequest.read(data).execution}")
+        return dumps(PermitAnswer(answer="go"))
+
+    subjects = SimpleNamespace(cancel=lambda *_: "c", permit=lambda *_: "p")
+    bus: Any = SimpleNamespace(subjects=subjects, request=request)
     member: Any = SimpleNamespace(worker_id="w", progress=0, held=0)
     return Pipeline(Settings(ack_wait=ACK_WAIT), bus, SimpleNamespace(), member)  # type: ignore[arg-type]
 
@@ -129,3 +135,31 @@ async def test_who_was_stopped_after_being_let_begin_hands_it_back(pipeline: Pip
     else:
         assert await carried_out == Result(1)
     assert did == ([] if seconds else ["did"])
+
+
+async def test_what_did_not_begin_asks_again_as_the_same_execution_and_what_did_never(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away_for = 0.0
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + away_for)
+    for module in ("pipeline", "permits"):
+        monkeypatch.setattr(f"trunkline_workers.{module}.time", clock)
+    pipeline._absence = Absence(ACK_WAIT, clock=clock.monotonic)
+
+    async def carry_out(seconds: float) -> Result:
+        async def perform(one: Execution) -> Result:
+            nonlocal away_for
+            away_for += seconds
+            one.begin()
+            return Result(1)
+
+        pipeline._absence.tick()
+        return await pipeline._carry_out(Station("llm", "m", perform, asyncio.Semaphore(1), 1), execution("llm"))
+
+    for _ in range(2):
+        with pytest.raises(HandBack, match="away"):
+            await carry_out(10.0)
+    for _ in range(2):
+        assert await carry_out(0.0) == Result(1)
+    first, second, third, fourth = did
+    assert first == second == third != fourth
