@@ -50,6 +50,7 @@ def _carried_out_twice(running: Exchange) -> dict[str, int]:
     return {what: times for what, times in (steps + calls).items() if times > 1}
 
 
+@pytest.mark.timeout(300)
 async def test_a_rolling_restart_fails_no_run_and_repeats_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
     await restarted(2, monkeypatch)
 
