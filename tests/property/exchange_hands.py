@@ -15,7 +15,7 @@ from trunkline.domain.codec import dumps
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import derived_id, new_id
 from trunkline.domain.status import Effect
-from trunkline.domain.work import NOT_HAPPENED, Outcome, PermitAnswer, PermitRequest, WorkItem
+from trunkline.domain.work import NOT_BEGUN, Outcome, PermitAnswer, PermitRequest, WorkItem
 
 if TYPE_CHECKING:
     from property.exchange_world import World
@@ -140,7 +140,7 @@ class Hands:
 
     async def _execute(self, job: Job) -> None:
         if job.begin_by and self._world.clock.now() >= job.begin_by:  # only an unsafe one has such a time
-            error = {"type": NOT_HAPPENED, "message": "the permit came too late", "retryable": False}
+            error = {"type": NOT_BEGUN, "message": "the permit came too late", "retryable": False}
             self._tell(job, error=error, probe=True)
             return
         item = job.item

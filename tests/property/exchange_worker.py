@@ -126,7 +126,8 @@ class Worker:
 
     async def on_permit(self, message: Message, *, answered: bool) -> None:
         answer = await self._permits.on_request(CoreMessage(message.subject, message.data))
-        if answered and message.reply is not None and not message.reply.done() and self.fuse.send():
+        waits = answered and message.reply is not None and not message.reply.done()
+        if waits and answer is not None and self.fuse.send():
             message.reply.set_result(answer)
 
     def acknowledge(self, message: Message) -> None:

@@ -1,7 +1,8 @@
-"""Notices that this process was away: stopped, asleep with its machine, blocked, or at the end of a silent line.
+"""Notices that this process was away: stopped, blocked, or at the end of a silent line.
 
 Meanwhile the broker may have given others what lies here, and they may be done with it. No message tells: for the
-broker, what it sent here and never heard of is a first delivery.
+broker, what it sent here and never heard of is a first delivery. (The sleep of a whole machine may not be noticed: the
+monotonic clock stands still meanwhile.)
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Execution:
     item: WorkItem
     args: Any = None
     id: str = ""
-    let_at: float = 0.0  # monotonic; when nobody minded any more that it begins
+    let_at: float = 0.0  # monotonic; as of when nobody minds that it begins
     began_at: float = 0.0  # monotonic; 0 until it begins
     work: asyncio.Task[Result] | None = None
     stopped: Stop | None = None

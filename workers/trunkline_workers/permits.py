@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from trunkline.domain.work import BEGIN_WITHIN, PermitAnswer, PermitRequest, Wor
 
 PATIENCE = 2.0  # seconds for an answer
 _PAUSE = 0.25  # seconds before an answer that may be lost is asked for again
+_LONGEST = 60.0  # seconds for which it is, with the item in hand
 _REMEMBERED = 10_000
 
 Attempt = tuple[str, str, int]
@@ -30,8 +32,16 @@ class Said:
     answer: PermitAnswer | None
 
 
+@dataclass(slots=True)
+class _Asking:
+    """One execution's. ``lost_at`` is when an answer of its was last lost (monotonic), which may have been "go"."""
+
+    execution: str
+    lost_at: float = -math.inf
+
+
 class Permits:
-    """Gives every execution its id, and keeps it until the execution begins or is refused.
+    """Gives every execution its id, and keeps it until the execution begins or never will.
 
     So an answer that was lost on the way is given again when this worker asks again, while an execution that began
     never shares its permit with a later one.
@@ -39,28 +49,24 @@ class Permits:
 
     def __init__(self, bus: Bus, worker: str) -> None:
         self._bus, self._worker = bus, worker
-        self._ids: OrderedDict[Attempt, str] = OrderedDict()
+        self._askings: OrderedDict[Attempt, _Asking] = OrderedDict()
 
     async def ask(self, item: WorkItem) -> Said:
-        """Ask the owner. An answer that is lost may have let an unsafe item begin, which nobody else may then; and NATS
-        may have lost the item as well. So the owner is asked again for as long as it could yet begin, unless nobody
-        can have heard.
+        """Ask the owner. An answer that is lost may have let an unsafe item begin, which nobody else may then: to give
+        the item to others would leave it unknown for ever. So the owner is asked again, up to once after that time to
+        begin is over, until it says something certain.
         """
-        execution = self._id(item)
-        until, heard = time.monotonic() + BEGIN_WITHIN, False
+        asking, since = self._asking(item), time.monotonic()
         while True:
             asked_at = time.monotonic()
-            try:
-                return Said(execution, asked_at, await self._once(item, execution))
-            except NobodyListens:
-                pass
-            except (Unavailable, NotAMessage):
-                heard = True
-            if not heard or item.effect is not Effect.UNSAFE or time.monotonic() >= until:
-                return Said(execution, asked_at, None)
+            answer = await self._once(item, asking)
+            certain = answer is not None and answer.answer != "later"
+            in_doubt = item.effect is Effect.UNSAFE and asked_at < asking.lost_at + BEGIN_WITHIN
+            if certain or not in_doubt or asked_at >= since + _LONGEST:
+                return Said(asking.execution, asked_at, answer)
             await asyncio.sleep(_PAUSE)
 
-    async def _once(self, item: WorkItem, execution: str) -> PermitAnswer:
+    async def _once(self, item: WorkItem, asking: _Asking) -> PermitAnswer | None:
         request = PermitRequest(
             tenant=item.tenant,
             instance=item.instance,
@@ -70,20 +76,28 @@ class Permits:
             attempt=item.attempt,
             epoch=item.epoch,
             worker=self._worker,
-            execution=execution,
+            execution=asking.execution,
         )
         subject = self._bus.subjects.permit(item.tenant, item.agent)
-        return PermitAnswer.read(await self._bus.request(subject, codec.dumps(request), PATIENCE))
+        try:
+            return PermitAnswer.read(await self._bus.request(subject, codec.dumps(request), PATIENCE))
+        except NobodyListens:
+            return None
+        except (Unavailable, NotAMessage):
+            asking.lost_at = time.monotonic()
+            return None
 
     def used(self, item: WorkItem) -> None:
         """The execution begins, or never will: another one of this attempt gets another id."""
-        self._ids.pop(_attempt(item), None)
+        self._askings.pop(_attempt(item), None)
 
-    def _id(self, item: WorkItem) -> str:
-        execution = self._ids.setdefault(_attempt(item), new_id())
-        while len(self._ids) > _REMEMBERED:
-            self._ids.popitem(last=False)
-        return execution
+    def _asking(self, item: WorkItem) -> _Asking:
+        attempt = _attempt(item)
+        asking = self._askings.setdefault(attempt, _Asking(new_id()))
+        self._askings.move_to_end(attempt)
+        while len(self._askings) > _REMEMBERED:
+            self._askings.popitem(last=False)
+        return asking
 
 
 def _attempt(item: WorkItem) -> Attempt:

@@ -22,7 +22,7 @@ from trunkline.bus.consume import Delivery
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import new_id
 from trunkline.domain.status import Effect
-from trunkline.domain.work import FRESH_SECONDS, NOT_HAPPENED
+from trunkline.domain.work import FRESH_SECONDS, NOT_BEGUN
 from trunkline.observe import logs, metrics
 from trunkline.observe.faults import reach
 from trunkline.settings import Settings
@@ -200,24 +200,24 @@ class Pipeline:
 
     async def _carry_out(self, station: Station, execution: Execution) -> Result:
         await reach("item-received")
-        await self._permit(execution)
-        execution.let_at, execution.begins = time.monotonic(), self._begins
+        execution.let_at = await self._permit(execution)
+        execution.begins = self._begins
         result = await perform(station, execution, self._cancellations)
         await reach("executed")
         return result
 
-    async def _permit(self, execution: Execution) -> None:
-        """Pass if nobody need be asked, or the owner said "go" and it is still time."""
+    async def _permit(self, execution: Execution) -> float:
+        """Pass if nobody need be asked, or the owner said "go" and it is still time. Returns as of when (monotonic)."""
         item = execution.item
         if item.probe:
             execution.id = new_id()
-            return
+            return time.monotonic()
         if self._cancellations.called_off(item.run, item.step):
             raise Refused("nobody waits for it any more")
         again = execution.delivery.attempts > 1 or self._absence.casts_doubt_on(execution.received_at)
         if not (item.needs_permit or again or execution.age > FRESH_SECONDS):
             execution.id = new_id()
-            return
+            return time.monotonic()
         said = await self._permits.ask(item)
         execution.id, answer = said.execution, said.answer
         if answer is None:
@@ -231,8 +231,9 @@ class Pipeline:
         if item.effect is Effect.UNSAFE:  # this execution begins now, or never
             self._permits.used(item)
         within = max(self._settings.ack_wait, PATIENCE) if answer.begin_within is None else answer.begin_within
-        if time.monotonic() - said.asked_at >= within:  # from then on another execution may be let go
+        if time.monotonic() - said.asked_at >= within:
             raise self._hand_back(execution, "the permit came too late", permitted=True)
+        return said.asked_at
 
     def _begins(self, execution: Execution) -> None:
         """It was let begin, and does so now. If this process was stopped in between, others may have been asked, and be
@@ -250,8 +251,10 @@ class Pipeline:
         offload_over = min(self._settings.offload_over, self._bus.max_payload - _HEADERS)
         body = await _until_taken(lambda: body_of(self._db, outcome, self._settings.max_payload, offload_over))
         await _until_taken(lambda: self._packing.send(execution.item.reply, body))
-        unknown = (result.error or {}).get("unknown")
-        if not (outcome.probe or unknown):  # of what is unknown a probe can tell more
+        if outcome.probe:
+            return
+        self._permits.used(execution.item)
+        if not (result.error or {}).get("unknown"):  # of that a probe can tell more
             self._finished.remember(execution.attempt, body)
 
     # --- what is not carried out ------------------------------------------------------------------------------------
@@ -270,7 +273,7 @@ class Pipeline:
         """
         delivery = execution.delivery
         if reason.permitted and execution.item.effect is Effect.UNSAFE:
-            error = failure(NOT_HAPPENED, f"it did not begin: {reason}", retryable=False)
+            error = failure(NOT_BEGUN, f"it did not begin: {reason}", retryable=False)
             await self._publish(execution, Result(error=error, probe=True))
             delivery.ack()
             return

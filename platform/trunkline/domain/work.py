@@ -18,7 +18,8 @@ from trunkline.domain.status import Effect
 
 FRESH_SECONDS = 60.0
 BEGIN_WITHIN = 5.0  # seconds from an unsafe step's permit to its begin
-NOT_HAPPENED = "NotHappened"  # a probe's answer, or that of a worker which was let begin and did not
+NOT_HAPPENED = "NotHappened"  # a probe's answer
+NOT_BEGUN = "NotBegun"  # says the execution of an unsafe step that was let begin: it did not, and never will
 
 
 class Message(BaseModel):
@@ -116,7 +117,8 @@ class Outcome(Message):
     error: dict[str, Any] | None = Field(
         default=None,
         description='{"type", "message", "retryable"}; "unknown": true when an unsafe step may have taken effect; '
-        'of the type "NotHappened" when a probe found that it did not, or when it was let begin and did not',
+        'of the type "NotHappened" when a probe found that it did not; of the type "NotBegun", with "probe", when this '
+        "execution was let begin, did not, and never will",
     )
     unsafe: str = Field(default="", description="of a run that was asked: its step whose effect may not repeat")
     usage: dict[str, Any] | None = Field(

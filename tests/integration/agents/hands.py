@@ -25,13 +25,13 @@ class Hands:
     async def item(self) -> WorkItem:
         return await asyncio.wait_for(self.items.get(), 10)
 
-    async def ask(self, item: WorkItem, execution: str, *, attempt: int = 0) -> PermitAnswer:
+    async def ask(self, item: WorkItem, execution: str, *, attempt: int = 0, within: float = 5.0) -> PermitAnswer:
         request = PermitRequest(
             tenant=item.tenant, instance=item.instance, agent=item.agent, run=item.run, step=item.step,
             attempt=attempt or item.attempt, epoch=item.epoch, worker="hands", execution=execution,
         )  # fmt: skip
         bus = self.exchange.bus
-        answer = await bus.request(bus.subjects.permit(item.tenant, item.agent), dumps(request), 5)
+        answer = await bus.request(bus.subjects.permit(item.tenant, item.agent), dumps(request), within)
         return PermitAnswer.model_validate_json(answer)
 
     async def answer(

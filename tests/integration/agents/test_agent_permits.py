@@ -6,15 +6,17 @@ import pytest
 
 from integration.agents.conftest import Exchange, Worker
 from integration.agents.hands import Hands, hands, impatient
+from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import new_id
 from trunkline.domain.status import EnvelopeKind
-from trunkline.domain.work import NOT_HAPPENED, WorkItem
+from trunkline.domain.work import NOT_BEGUN, WorkItem
 from trunkline.store import dead_letters, leases
-from trunkline_workers.agent import watching
+from trunkline_workers.agent import permits, probing, watching
 
 __all__ = ["hands", "impatient"]  # fixtures
 
 RESOLVE = EnvelopeKind.RESOLVE
+DID_NOT: dict[str, object] = {"type": NOT_BEGUN, "message": "it did not begin", "retryable": False}
 
 
 async def test_an_unsafe_step_begins_once_and_its_permit_is_recorded_first(
@@ -65,10 +67,46 @@ async def test_an_unsafe_step_whose_worker_was_let_begin_and_did_not_is_issued_a
     run = await exchange.request("payer", "away", 5)
     first = await hands.item()
     assert (await hands.ask(first, "mine")).answer == "go"
-    error = {"type": NOT_HAPPENED, "message": "it did not begin", "retryable": False}
-    await hands.answer(first.model_copy(update={"probe": True}), error=error, execution="mine")
+    told = first.model_copy(update={"probe": True})
+    await hands.answer(told, error=DID_NOT, execution="a stranger's")
+    await hands.answer(told, error=DID_NOT, execution="mine")
     await is_paid_at_the_second(exchange, hands, run, first, refused="other")
+    assert (await exchange.entries(run)).count("StepRetried") == 1, "nobody else can say that it did not begin"
     assert "RunParked" not in await exchange.entries(run)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_unsafe_step_that_never_begins_is_unknown_in_the_end(
+    exchange: Exchange, worker: Worker, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "MOST_ATTEMPTS", 3)
+    run = await exchange.request("payer", "never", 5)
+    for _ in range(3):
+        item = await hands.item()
+        assert (await hands.ask(item, "mine")).answer == "go"
+        await hands.answer(item.model_copy(update={"probe": True}), error=DID_NOT, execution="mine")
+    parked = await exchange.until(run, "parked")
+    assert "did not: it did not begin" in parked.parked_detail
+    assert hands.items.empty()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_nothing_is_said_about_a_permit_until_it_is_recorded(
+    exchange: Exchange, worker: Worker, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permits, "FORWARD_TIMEOUT", 0.1)
+    run = await exchange.request("payer", "slow", 5)
+    first = await hands.item()
+    async with exchange.db.connection() as connection, connection.transaction():
+        await connection.execute("lock table journal in exclusive mode")
+        with pytest.raises(Unavailable):
+            await hands.ask(first, "mine", within=1.0)
+    late = await hands.ask(first, "mine")
+    assert late.answer == "go"
+    assert late.begin_within is not None
+    assert late.begin_within < 0, "its time to begin is over"
+    await hands.answer(first.model_copy(update={"probe": True}), error=DID_NOT, execution="mine")
+    await is_paid_at_the_second(exchange, hands, run, first, refused="other")
 
 
 @pytest.mark.usefixtures("impatient")

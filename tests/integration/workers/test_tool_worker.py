@@ -19,7 +19,7 @@ from trunkline.bus import stored
 from trunkline.bus.connection import CoreMessage
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import derived_id
-from trunkline.domain.work import NOT_HAPPENED, PermitAnswer, WorkItem
+from trunkline.domain.work import NOT_BEGUN, PermitAnswer, WorkItem
 from trunkline.observe import metrics
 from trunkline.store import dead_letters, payloads, workers
 from trunkline.store.database import Database
@@ -396,7 +396,7 @@ async def test_an_item_from_the_future_grows_old_all_the_same(shop: Shop, owner:
         sent_again.put_nowait(WorkItem.read(message.data))
 
     await owner.bus.subscribe(owner.bus.subjects.tool("default", "shop", "transfer"), hear)
-    owner.permit = lambda _: None
+    owner.permit = lambda _: PARKED
     await serving(service.serve, shop.app, max_deliver=1)
     item = await owner.call(shop.transfer, 5, published_at=time.time() + 1e6)
     first, second, third = [await asyncio.wait_for(sent_again.get(), 20) for _ in range(3)]
@@ -418,7 +418,7 @@ async def test_an_unsafe_call_that_was_let_begin_and_did_not_says_so(
     asked, told = await owner.asked(), await owner.outcome(item)
     assert (told.probe, told.execution, told.value) == (True, asked.execution, None)
     assert told.error is not None
-    assert told.error["type"] == NOT_HAPPENED
+    assert told.error["type"] == NOT_BEGUN
     await eventually(lambda: _none(owner))
     assert shop.calls == []
     assert owner.permits.empty(), "nobody asks again: the owner issues its next attempt"

@@ -15,7 +15,7 @@ from trunkline_workers import permits
 from trunkline_workers.permits import Permits
 
 ID = "00000000-0000-4000-8000-000000000001"
-GO = PermitAnswer(answer="go")
+GO, LATER = PermitAnswer(answer="go"), PermitAnswer(answer="later")
 NOBODY, LOST = NobodyListens(what="permit"), Unavailable(what="permit", reason="no answer")
 
 
@@ -28,7 +28,7 @@ class Line:
         self.asked: list[PermitRequest] = []
         bus: Any = SimpleNamespace(request=self._request, subjects=SimpleNamespace(permit=lambda *_: "permit"))
         self.permits = Permits(bus, "me")
-        monkeypatch.setattr(permits.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(permits, "time", SimpleNamespace(monotonic=lambda: self.now))
         monkeypatch.setattr(permits, "_PAUSE", 0.0)
 
     async def _request(self, _subject: str, data: bytes, _timeout: float) -> bytes:
@@ -55,16 +55,28 @@ async def test_where_nobody_listens_it_is_asked_once(monkeypatch: pytest.MonkeyP
 
 
 async def test_a_lost_answer_is_asked_for_again_by_the_same_execution(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = Line(monkeypatch, LOST, NOBODY, GO)
+    line = Line(monkeypatch, LOST, NOBODY, LATER, GO)
     said = await line.permits.ask(_item(Effect.UNSAFE))
-    assert (said.answer, said.asked_at) == (GO, 2.0)
-    assert [one.execution for one in line.asked] == [said.execution] * 3
+    assert (said.answer, said.asked_at) == (GO, 3.0)
+    assert [one.execution for one in line.asked] == [said.execution] * 4
 
 
-async def test_a_lost_answer_is_asked_for_no_longer_than_it_would_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = Line(monkeypatch, LOST)
+@pytest.mark.parametrize("answer", [NOBODY, LATER])
+async def test_it_is_asked_for_once_more_when_it_would_not_count_any_more(
+    monkeypatch: pytest.MonkeyPatch, answer: PermitAnswer | Exception
+) -> None:
+    line = Line(monkeypatch, LOST, answer)
     said = await line.permits.ask(_item(Effect.UNSAFE))
-    assert (said.answer, len(line.asked)) == (None, BEGIN_WITHIN)
+    assert said.answer == (None if answer is NOBODY else LATER)
+    assert said.asked_at == 1 + BEGIN_WITHIN, 'a "go" that comes then tells that nobody began'
+
+
+async def test_who_is_delivered_the_item_again_remembers_the_lost_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line(monkeypatch, *[LOST] * 61, NOBODY, GO)
+    assert (await line.permits.ask(_item(Effect.UNSAFE))).answer is None
+    assert len(line.asked) == 61, "not for ever, with the item in hand"
+    assert (await line.permits.ask(_item(Effect.UNSAFE))).answer == GO
+    assert len({one.execution for one in line.asked}) == 1
 
 
 @pytest.mark.parametrize("effect", [Effect.PURE, Effect.IDEMPOTENT])
@@ -72,3 +84,13 @@ async def test_what_may_begin_twice_is_asked_for_once(monkeypatch: pytest.Monkey
     line = Line(monkeypatch, LOST)
     said = await line.permits.ask(_item(effect))
     assert (said.answer, len(line.asked)) == (None, 1)
+
+
+async def test_who_asks_is_not_forgotten_for_those_that_came_before_and_ask_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(permits, "_REMEMBERED", 2)
+    line = Line(monkeypatch, LATER)
+    for step in ("first", "second", "first", "third", "first"):
+        await line.permits.ask(_item(Effect.PURE).model_copy(update={"step": step}))
+    assert len({one.execution for one in line.asked if one.step == "first"}) == 1

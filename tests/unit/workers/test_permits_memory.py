@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from trunkline.domain.codec import dumps
-from trunkline.domain.errors import UnknownRun
+from trunkline.domain.errors import NobodyListens, Unavailable, UnknownRun
 from trunkline.domain.work import PermitAnswer, PermitRequest
 from trunkline.store import leases, runs
 from trunkline_workers.absence import Absence
@@ -22,7 +22,8 @@ class Office:
     """A worker "me" that remembers an instance, in which the step that is asked about does not run (any more)."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, epoch: int, owner: str | None) -> None:
-        self.now, self.forwarded = 100.0, 0
+        self.now = 100.0
+        self.owner_says: Literal["go"] | Exception = "go"  # the other one, that is
         self.status: str | None = "waiting"
         self.runs: dict[str, Any] = {}
         activation = SimpleNamespace(runs=self.runs, lease=SimpleNamespace(epoch=epoch))
@@ -47,8 +48,9 @@ class Office:
 
     async def _request(self, subject: str, _data: bytes, _timeout: float) -> bytes:
         assert subject == "other"
-        self.forwarded += 1
-        return dumps(PermitAnswer(answer="go"))
+        if isinstance(self.owner_says, Exception):
+            raise self.owner_says
+        return dumps(PermitAnswer(answer=self.owner_says))
 
     async def _subscribe(self, *_: object) -> None:
         """Nobody else beats."""
@@ -56,13 +58,13 @@ class Office:
     async def beat(self) -> None:
         await self.permits.on_own_heartbeat(SimpleNamespace())  # type: ignore[arg-type]
 
-    async def ask(self, epoch: int, execution: str = "e") -> str:
+    async def ask(self, epoch: int, execution: str = "e") -> str | None:
         request = PermitRequest(
             tenant="default", instance=INSTANCE, agent="orders", run="r", step="tool:a#1", attempt=1, epoch=epoch,
             worker="w", execution=execution,
         )  # fmt: skip
         answer = await self.permits.on_request(SimpleNamespace(data=dumps(request)))  # type: ignore[arg-type]
-        return PermitAnswer.model_validate_json(answer).answer
+        return None if answer is None else PermitAnswer.model_validate_json(answer).answer
 
 
 async def test_the_owner_answers_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +78,17 @@ async def test_a_later_lease_than_its_own_is_asked_in_postgres(
     monkeypatch: pytest.MonkeyPatch, owner: str | None, answer: str
 ) -> None:
     office = Office(monkeypatch, epoch=1, owner=owner)
+    assert await office.ask(epoch=3) == answer
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"), [(NobodyListens(what="o"), "later"), (Unavailable(what="o", reason="no answer"), None)]
+)
+async def test_where_the_owner_may_have_said_go_nobody_else_says_anything(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, answer: str | None
+) -> None:
+    office = Office(monkeypatch, epoch=1, owner="other")
+    office.owner_says = error
     assert await office.ask(epoch=3) == answer
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MOST_PROBES = 3  # an activation; more would be asked in vain
 PROBE_WAIT = 10.0  # seconds, beyond the tool's timeout, in which a probe's answer should come
-MOST_ATTEMPTS = 10  # of a step whose probe says again and again that it did not happen
+MOST_ATTEMPTS = 10  # of a step of which is said again and again that it did not happen, or did not begin
 
 
 def overdue(activation: Activation, live: Live, step: OpenStep) -> None:

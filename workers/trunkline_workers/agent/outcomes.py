@@ -34,6 +34,7 @@ class StepResult:
     usage: dict[str, Any] | None = None
     probe: bool = False
     unsafe: str = ""
+    execution: str = ""
 
     @classmethod
     def of(cls, outcome: Outcome) -> StepResult:
@@ -47,6 +48,7 @@ class StepResult:
             outcome.usage,
             outcome.probe,
             outcome.unsafe,
+            outcome.execution,
         )
 
 

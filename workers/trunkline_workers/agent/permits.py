@@ -12,7 +12,7 @@ from functools import partial
 
 from trunkline.bus.connection import Bus, CoreMessage
 from trunkline.domain.codec import dumps
-from trunkline.domain.errors import NotAMessage, Unavailable, UnknownRun
+from trunkline.domain.errors import NobodyListens, NotAMessage, Unavailable, UnknownRun
 from trunkline.domain.ids import is_id
 from trunkline.domain.journal import StepStarted
 from trunkline.domain.status import Effect, RunStatus
@@ -48,8 +48,10 @@ class Permits:
         if self._registry.empty:
             await self._hearing.forget()
 
-    async def on_request(self, message: CoreMessage) -> bytes:
-        """Answer, or have the owner answer."""
+    async def on_request(self, message: CoreMessage) -> bytes | None:
+        """Answer, or have the owner answer. Nothing is said where "go" may be true, or become true: whoever asks takes
+        "later" for certain, and gives the item to others.
+        """
         try:
             request = PermitRequest.read(message.data)
         except NotAMessage:
@@ -59,7 +61,7 @@ class Permits:
         await faults.reach("permit-asked")
         activation = self._found(request)
         if activation is not None and not self._absence.casts_doubt_on(time.monotonic()):
-            return dumps(await self._decide(activation, request))
+            return _body(await self._decide(activation, request))
         return await self._as_postgres_says(request, message.data)
 
     def _found(self, request: PermitRequest) -> Activation | None:
@@ -67,17 +69,25 @@ class Permits:
         activation = self._registry.find(request.instance)
         return None if activation is None or activation.lease.epoch < request.epoch else activation
 
-    async def _as_postgres_says(self, request: PermitRequest, data: bytes) -> bytes:
+    async def _as_postgres_says(self, request: PermitRequest, data: bytes) -> bytes | None:
         try:
             owner = await leases.owner_of(self._db, request.instance)
             activation = self._found(request)
             if owner == self._worker and activation is not None:
-                return dumps(await self._decide(activation, request))
+                return _body(await self._decide(activation, request))
             if owner is None or owner == self._worker:
                 return dumps(await self._unheld(request))
-            return await self._bus.request(self._bus.subjects.worker_permit(owner), data, FORWARD_TIMEOUT)
         except Unavailable as error:
             return dumps(PermitAnswer(answer="later", reason=str(error)))
+        return await self._as_the_owner_says(owner, data)
+
+    async def _as_the_owner_says(self, owner: str, data: bytes) -> bytes | None:
+        try:
+            return await self._bus.request(self._bus.subjects.worker_permit(owner), data, FORWARD_TIMEOUT)
+        except NobodyListens as error:
+            return dumps(PermitAnswer(answer="later", reason=str(error)))
+        except Unavailable:
+            return None
 
     async def _unheld(self, request: PermitRequest) -> PermitAnswer:
         """Nobody has the instance in memory: its run sleeps, or is parked, or has ended."""
@@ -89,7 +99,7 @@ class Permits:
             return PermitAnswer(answer="refused", reason="its run has ended")
         return PermitAnswer(answer="later", reason="nobody holds the instance just now")
 
-    async def _decide(self, activation: Activation, request: PermitRequest) -> PermitAnswer:
+    async def _decide(self, activation: Activation, request: PermitRequest) -> PermitAnswer | None:
         live = activation.runs.get(request.run)
         if live is not None and live.parked:
             return PermitAnswer(answer="later", reason="the run is parked")
@@ -121,8 +131,8 @@ class Permits:
 
     async def _permit_unsafe(
         self, activation: Activation, live: Live, step: OpenStep, request: PermitRequest
-    ) -> PermitAnswer:
-        """The permit is journalled before the "go"; the same execution gets the same answer."""
+    ) -> PermitAnswer | None:
+        """The permit is journalled before the "go"; the same execution gets the same answer, or none yet."""
         if step.started is None:
             self._record(activation, live, step, request)
         permit, started = live.remote.permits.get(request.step), step.started
@@ -131,9 +141,11 @@ class Permits:
         if permit is not None and permit.recorded is not None:
             await asyncio.wait({permit.recorded}, timeout=FORWARD_TIMEOUT)
             if not permit.recorded.done():
-                return PermitAnswer(answer="later", reason="the permit could not be recorded yet")
+                return None
         await faults.reach("permit-recorded")
-        return PermitAnswer(answer="go", begin_within=started.begin_by - activation.office.clock.real())
+        return PermitAnswer(
+            answer="go", begin_within=min(started.begin_by - activation.office.clock.real(), BEGIN_WITHIN)
+        )
 
     def _record(self, activation: Activation, live: Live, step: OpenStep, request: PermitRequest) -> None:
         assert live.driver is not None
@@ -150,3 +162,7 @@ class Permits:
         live.driver.deliver(entry)
         watching.watch(activation, live, step)
         activation.submit(Turn(entries=[entry], after=[partial(recorded.set_result, None)]))
+
+
+def _body(answer: PermitAnswer | None) -> bytes | None:
+    return None if answer is None else dumps(answer)

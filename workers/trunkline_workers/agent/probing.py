@@ -1,12 +1,13 @@
-"""What a tool's probe found out about an unsafe step that began and was not heard of again."""
+"""What was found out about an unsafe step that was let begin: by its tool's probe, or by whoever did not begin it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trunkline.domain.work import NOT_HAPPENED
+from trunkline.domain.work import NOT_BEGUN, NOT_HAPPENED
 from trunkline.engine.replay import OpenStep
 from trunkline_workers.agent import reissuing
+from trunkline_workers.agent.doubt import MOST_ATTEMPTS
 from trunkline_workers.agent.live import Live
 from trunkline_workers.agent.turn import Turn
 
@@ -14,14 +15,17 @@ if TYPE_CHECKING:
     from trunkline_workers.agent.activation import Activation
     from trunkline_workers.agent.outcomes import StepResult
 
-AGAIN_AFTER = 0.5  # seconds from a probe that could not tell to the next; doubles
+AGAIN_AFTER = 0.5  # seconds from a probe that could not tell to the next, and to the next attempt to begin; doubles
 
 
 def probed(activation: Activation, live: Live, step: OpenStep, result: StepResult, turn: Turn) -> bool:
-    """The probe's answer. Returns whether it told the step's outcome, which is still to be delivered."""
+    """What was found out. Returns whether it told the step's outcome, which is still to be delivered."""
     if step.started is None or result.attempt != step.attempt:
         return False  # it was about an attempt that is over
     error = result.error or {}
+    if error.get("type") == NOT_BEGUN:
+        _not_begun(activation, live, step, result, turn)
+        return False
     if error.get("type") == NOT_HAPPENED:
         if live.parked:
             reissuing.resume(activation, live, turn, by=result.worker)
@@ -34,3 +38,27 @@ def probed(activation: Activation, live: Live, step: OpenStep, result: StepResul
         )
         return False
     return True
+
+
+def _not_begun(activation: Activation, live: Live, step: OpenStep, result: StepResult, turn: Turn) -> None:
+    """Issue it again, each time after a longer while. That is no progress, and after many times somebody must look: the
+    step is unknown at its time. Only the execution that was let begin can say that it did not.
+    """
+    assert step.started is not None
+    if result.execution != step.started.execution:
+        return
+    if step.attempt >= MOST_ATTEMPTS:
+        live.remote.doubts[step.scheduled.key] = f"did not: {result.error and result.error.get('message')}"
+        return
+    if live.parked:
+        reissuing.resume(activation, live, turn, by=result.worker)
+    turn.progress = False
+    reissuing.retry(
+        activation,
+        live,
+        step,
+        turn,
+        reason="not begun",
+        delay=AGAIN_AFTER * 2.0 ** (step.attempt - 1),
+        error=result.error,
+    )
