@@ -13,6 +13,7 @@ import pytest
 
 from chaos.exchange import Exchange, exchange
 from chaos.load import orders_come
+from trunkline.domain.work import BEGIN_WITHIN
 
 NAMES = ["gateway", "supervisor", "agents.1", "agents.2", "tools.1", "llm.1"]
 SECONDS = 3.0  # that a fault lasts
@@ -67,6 +68,27 @@ async def test_it_has_no_connections_left() -> None:
             for one in taken:
                 await one.close()
         await load.goes_on()
+
+
+@pytest.mark.sweep
+async def test_permits_that_it_records_too_late_are_unknown_to_nobody() -> None:
+    """It takes longer to record them than there is time to begin, and several tool workers take the items."""
+    async with exchange([*NAMES, "tools.2"]) as running:
+        async with orders_come(running, at_once=60) as load, _outside(running) as connection:
+            while not await running.ask(_NOT_BEGUN):
+                await running.until(lambda: running.ask(_ABOUT_TO_SHIP), "something unsafe is about to begin")
+                async with connection.transaction():
+                    await connection.execute("lock table journal in exclusive mode")
+                    await asyncio.sleep(BEGIN_WITHIN + 1.0)
+                await load.goes_on()
+        assert await running.ask("select count(*) from journal where type = 'RunParked'") == [(0,)]
+
+
+_NOT_BEGUN = "select 1 from journal where type = 'StepRetried' and body->>'reason' = 'not begun'"
+_ABOUT_TO_SHIP = """
+select 1 from journal s where s.type = 'StepScheduled' and s.body->>'key' like 'tool:ship%' and not exists (
+    select from journal b where b.run = s.run and b.type = 'StepStarted' and b.body->>'key' = s.body->>'key')
+"""
 
 
 @asynccontextmanager
