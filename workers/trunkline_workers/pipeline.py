@@ -22,7 +22,7 @@ from trunkline.bus.consume import Delivery
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import new_id
 from trunkline.domain.status import Effect
-from trunkline.domain.work import FRESH_SECONDS, NOT_BEGUN
+from trunkline.domain.work import FRESH_SECONDS, NOT_BEGUN, WorkItem
 from trunkline.observe import logs, metrics
 from trunkline.observe.faults import reach
 from trunkline.settings import Settings
@@ -200,9 +200,14 @@ class Pipeline:
 
     async def _carry_out(self, station: Station, execution: Execution) -> Result:
         await reach("item-received")
-        execution.let_at = await self._permit(execution)
-        execution.begins = self._begins
-        result = await perform(station, execution, self._cancellations)
+        try:
+            execution.let_at = await self._permit(execution)
+            execution.begins = self._begins
+            result = await perform(station, execution, self._cancellations)
+        except HandBack as reason:
+            if not (reason.permitted and execution.item.effect is Effect.UNSAFE):
+                raise
+            return _not_begun(execution.item, reason)
         await reach("executed")
         return result
 
@@ -268,21 +273,21 @@ class Pipeline:
 
     async def _give_back(self, execution: Execution, reason: HandBack) -> None:
         """After its last delivery the broker would give it up for one that kills its workers, and its step would fail.
-        One that is not to blame is sent anew instead: for a day, or for as long as its owner says "later". An unsafe
-        one that was let begin nobody else may begin before its owner knows that it did not.
+        One that is not to blame is sent anew instead: for a day, or for as long as its owner says "later".
         """
         delivery = execution.delivery
-        if reason.permitted and execution.item.effect is Effect.UNSAFE:
-            error = failure(NOT_BEGUN, f"it did not begin: {reason}", retryable=False)
-            await self._publish(execution, Result(error=error, probe=True))
-            delivery.ack()
-            return
         if reason.blameless and delivery.attempts >= self._settings.max_deliver:
             with suppress(Unavailable):
                 await self._bus.publish(delivery.subject, anew(delivery, execution.item))
                 delivery.ack()
                 return
         delivery.nak(reason.delay)
+
+
+def _not_begun(item: WorkItem, reason: HandBack) -> Result:
+    """For the owner of an unsafe item that was let begin: nobody else may begin it before that is told."""
+    log.info("did not begin", name=item.name, attempt=item.attempt, why=str(reason))
+    return Result(error=failure(NOT_BEGUN, f"it did not begin: {reason}", retryable=False), probe=True)
 
 
 async def _until_taken(send: Callable[[], Awaitable[T]]) -> T:
