@@ -16,8 +16,8 @@ from trunkline.domain.status import Effect
 from trunkline.domain.work import BEGIN_WITHIN, PermitAnswer, PermitRequest, WorkItem
 
 PATIENCE = 2.0  # seconds for an answer
-_PAUSE = 0.25  # seconds before an answer that may be lost is asked for again
-_LONGEST = 60.0  # seconds for which it is, with the item in hand
+_PAUSE, _LONGEST_PAUSE = 0.25, 2.0  # seconds before an answer that may be lost is asked for again
+_LONGEST = 15.0  # seconds for which it is, with the item in hand
 _REMEMBERED = 10_000
 
 Attempt = tuple[str, str, int]
@@ -25,11 +25,14 @@ Attempt = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What was asked, when (monotonic), and the owner's answer: ``None`` when there was none to be had."""
+    """What was asked, when (monotonic), and the owner's answer: ``None`` when there was none to be had. ``lost`` is
+    whether an earlier one was lost, which may have been "go".
+    """
 
     execution: str
     asked_at: float
     answer: PermitAnswer | None
+    lost: bool
 
 
 @dataclass(slots=True)
@@ -50,21 +53,27 @@ class Permits:
     def __init__(self, bus: Bus, worker: str) -> None:
         self._bus, self._worker = bus, worker
         self._askings: OrderedDict[Attempt, _Asking] = OrderedDict()
+        self._closed = False
+
+    def close(self) -> None:
+        """Ask nobody again."""
+        self._closed = True
 
     async def ask(self, item: WorkItem) -> Said:
-        """Ask the owner. An answer that is lost may have let an unsafe item begin, which nobody else may then: to give
-        the item to others would leave it unknown for ever. So the owner is asked again, up to once after that time to
-        begin is over, until it says something certain.
+        """Ask the owner. An answer that is lost may have let an unsafe item begin, which nobody else may then. So the
+        owner is asked again until it says something certain: once beyond the time to begin, if no more answers are
+        lost, and for a while at most.
         """
-        asking, since = self._asking(item), time.monotonic()
+        asking, since, pause = self._asking(item), time.monotonic(), _PAUSE
         while True:
             asked_at = time.monotonic()
             answer = await self._once(item, asking)
             certain = answer is not None and answer.answer != "later"
             in_doubt = item.effect is Effect.UNSAFE and asked_at < asking.lost_at + BEGIN_WITHIN
-            if certain or not in_doubt or asked_at >= since + _LONGEST:
-                return Said(asking.execution, asked_at, answer)
-            await asyncio.sleep(_PAUSE)
+            if certain or not in_doubt or self._closed or asked_at >= since + _LONGEST:
+                return Said(asking.execution, asked_at, answer, asking.lost_at > -math.inf)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _once(self, item: WorkItem, asking: _Asking) -> PermitAnswer | None:
         request = PermitRequest(

@@ -95,6 +95,7 @@ class Pipeline:
 
     async def drain(self, seconds: float) -> None:
         """Hand back what has not begun; give what runs ``seconds`` to finish; stop the rest, and hand it back, too."""
+        self._permits.close()
         begun = {execution.delivery for execution in self._begun.values()}
         for delivery, task in list(self._held.items()):
             if delivery not in begun:
@@ -205,9 +206,14 @@ class Pipeline:
             execution.begins = self._begins
             result = await perform(station, execution, self._cancellations)
         except HandBack as reason:
-            if not (reason.permitted and execution.item.effect is Effect.UNSAFE):
+            if execution.item.effect is not Effect.UNSAFE or not (reason.permitted or reason.doubtful):
                 raise
-            return _not_begun(execution.item, reason)
+            self._permits.used(execution.item)
+            told = _not_begun(execution.item, reason)
+            if reason.permitted:
+                return told
+            await self._publish(execution, told)  # which counts if it had been let begin
+            raise
         await reach("executed")
         return result
 
@@ -226,12 +232,14 @@ class Pipeline:
         said = await self._permits.ask(item)
         execution.id, answer = said.execution, said.answer
         if answer is None:
-            raise self._hand_back(execution, "no permission could be had", blameless=execution.age < _KEPT)
+            blameless = execution.age < _KEPT
+            raise self._hand_back(execution, "no permission could be had", blameless=blameless, doubtful=said.lost)
         if answer.answer == "refused":
             self._permits.used(item)
             raise Refused(answer.reason)
         if answer.answer == "later":
-            raise self._hand_back(execution, answer.reason or "the owner said: later", blameless=True)
+            why = answer.reason or "the owner said: later"
+            raise self._hand_back(execution, why, blameless=True, doubtful=said.lost)
         await reach("permit-received")
         if item.effect is Effect.UNSAFE:  # this execution begins now, or never
             self._permits.used(item)
@@ -265,11 +273,17 @@ class Pipeline:
     # --- what is not carried out ------------------------------------------------------------------------------------
 
     def _hand_back(
-        self, execution: Execution, why: str, *, blameless: bool = False, permitted: bool = False
+        self,
+        execution: Execution,
+        why: str,
+        *,
+        blameless: bool = False,
+        permitted: bool = False,
+        doubtful: bool = False,
     ) -> HandBack:
         """With a delay that grows with the deliveries: their number is limited."""
         delay = min(_FIRST_NAK * 2.0 ** (execution.delivery.attempts - 1), _LONGEST_NAK)
-        return HandBack(why, delay, blameless=blameless, permitted=permitted)
+        return HandBack(why, delay, blameless=blameless, permitted=permitted, doubtful=doubtful)
 
     async def _give_back(self, execution: Execution, reason: HandBack) -> None:
         """After its last delivery the broker would give it up for one that kills its workers, and its step would fail.

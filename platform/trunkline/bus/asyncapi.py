@@ -43,10 +43,10 @@ A worker for tools or models, in any language with a NATS client:
    machine slept (others may have got what was sent to you): a request to `permit.<agent>` with an `execution` id made
    for this execution (a repeat with the same id gets the same answer). `go`: begin within `begin_within` s of the
    asking. `refused`: acknowledge, and do nothing. `later`, or no answer within 2 s: hand the item back (`-NAK`), and
-   never execute it; but of an `unsafe` item ask again with the same id after no answer, until there is one, for that
-   may have been `go`, and nobody else may begin then. When `go` came to you too late to begin an `unsafe` item, and
-   you never will: publish an outcome with `probe`, your `execution` and the error type `NotBegun`, and acknowledge; it
-   is issued again.
+   never execute it. Of an `unsafe` item no answer may have been `go` (unless nobody listens), and nobody else may begin
+   then: ask again with the same id for a while, also after `later`. When you give that up, or `go` came too late:
+   publish an outcome with `probe` set, your `execution` and the error type `NotBegun`, never begin as this execution,
+   and hand the item back, or acknowledge it after a `go`; it is issued again.
 4. **Stay alive**: send `+WPI` to the message's reply subject every second or so while you work; after 3 s of silence
    the item goes to another worker.
 5. **Listen** on `cancel.<run>` while you work: a message names the step that is no longer wanted. Stopping is a

@@ -151,7 +151,10 @@ class PermitRequest(Message):
 
 
 class PermitAnswer(Message):
-    """``go``; ``refused`` is final (acknowledge the item); ``later`` means hand the item back."""
+    """``go``; ``refused`` is final (acknowledge the item); ``later`` means hand the item back.
+
+    No answer at all may have been, or become, ``go``.
+    """
 
     answer: Literal["go", "refused", "later"]
     reason: str = ""

@@ -76,6 +76,18 @@ async def test_an_unsafe_step_whose_worker_was_let_begin_and_did_not_is_issued_a
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_a_run_that_was_parked_meanwhile_goes_on_when_its_worker_says_that_it_did_not_begin(
+    exchange: Exchange, worker: Worker, hands: Hands
+) -> None:
+    run = await exchange.request("payer", "gave up", 5)
+    first = await hands.item()
+    assert (await hands.ask(first, "mine")).answer == "go"
+    await exchange.until(run, "parked")
+    await hands.answer(first.model_copy(update={"probe": True}), error=DID_NOT, execution="mine")
+    await is_paid_at_the_second(exchange, hands, run, first, refused="other")
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_an_unsafe_step_that_never_begins_is_unknown_in_the_end(
     exchange: Exchange, worker: Worker, hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from trunkline.domain.work import NOT_BEGUN, PermitAnswer, WorkItem
 from trunkline.observe import metrics
 from trunkline.store import dead_letters, payloads, workers
 from trunkline.store.database import Database
+from trunkline_workers import permits
 from trunkline_workers.absence import Absence
 from trunkline_workers.tool import service
 
@@ -348,6 +349,20 @@ async def test_an_answer_that_is_lost_together_with_the_item_is_asked_for_again(
     outcome = await owner.outcome(item)
     assert (outcome.value, outcome.execution) == ("moved", first.execution)
     assert len(shop.calls) == 1
+
+
+async def test_who_gives_up_what_it_may_have_been_let_begin_says_that_it_did_not(
+    shop: Shop, owner: Owner, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permits, "_LONGEST", 0.0)
+    owner.permit = lambda _: None
+    await serving(service.serve, shop.app)
+    item = await owner.call(shop.transfer, 5)
+    first, told, second = await owner.asked(), await owner.outcome(item), await owner.asked()
+    assert told.error is not None
+    assert (told.error["type"], told.probe, told.execution) == (NOT_BEGUN, True, first.execution)
+    assert second.execution != first.execution, "that one never begins"
+    assert shop.calls == []
 
 
 PARKED = PermitAnswer(answer="later", reason="the run is parked")

@@ -51,7 +51,14 @@ def _item(effect: Effect) -> WorkItem:
 async def test_where_nobody_listens_it_is_asked_once(monkeypatch: pytest.MonkeyPatch, effect: Effect) -> None:
     line = Line(monkeypatch, NOBODY)
     said = await line.permits.ask(_item(effect))
-    assert (said.answer, len(line.asked)) == (None, 1)
+    assert (said.answer, said.lost, len(line.asked)) == (None, False, 1)
+
+
+async def test_who_ends_asks_nobody_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line(monkeypatch, LOST)
+    line.permits.close()
+    said = await line.permits.ask(_item(Effect.UNSAFE))
+    assert (said.answer, said.lost, len(line.asked)) == (None, True, 1)
 
 
 async def test_a_lost_answer_is_asked_for_again_by_the_same_execution(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,9 +79,10 @@ async def test_it_is_asked_for_once_more_when_it_would_not_count_any_more(
 
 
 async def test_who_is_delivered_the_item_again_remembers_the_lost_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = Line(monkeypatch, *[LOST] * 61, NOBODY, GO)
-    assert (await line.permits.ask(_item(Effect.UNSAFE))).answer is None
-    assert len(line.asked) == 61, "not for ever, with the item in hand"
+    line = Line(monkeypatch, *[LOST] * 16, NOBODY, GO)
+    first = await line.permits.ask(_item(Effect.UNSAFE))
+    assert (first.answer, first.lost) == (None, True)
+    assert len(line.asked) == 16, "not for ever, with the item in hand"
     assert (await line.permits.ask(_item(Effect.UNSAFE))).answer == GO
     assert len({one.execution for one in line.asked}) == 1
 
