@@ -254,7 +254,7 @@ class World:
             self.tenant,
             number,
         )
-        self.model.timed_out.update(run for run, step in rows if step.startswith("wait:"))
+        self.model.timed_out.update(run for run, step in rows if "wait:" in step)  # in any incarnation
         await self._wake(await timers.fire_due(self.db))
 
     async def reconcile(self) -> None:
