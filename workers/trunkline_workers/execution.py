@@ -120,20 +120,12 @@ class HandBack(Exception):
     ``blameless``: that says nothing about the item, because nobody was there to be asked, or because its time has not
     come: its run is parked, or it is being carried out. Its deliveries do not count then.
 
-    ``permitted``: it had been let begin, and did not. ``doubtful``: so it may have been.
+    ``permitted``: it had been let begin, and did not.
     """
 
-    def __init__(
-        self,
-        why: str,
-        delay: float = 0.0,
-        *,
-        blameless: bool = False,
-        permitted: bool = False,
-        doubtful: bool = False,
-    ) -> None:
+    def __init__(self, why: str, delay: float = 0.0, *, blameless: bool = False, permitted: bool = False) -> None:
         super().__init__(why)
-        self.delay, self.blameless, self.permitted, self.doubtful = delay, blameless, permitted, doubtful
+        self.delay, self.blameless, self.permitted = delay, blameless, permitted
 
 
 class Refused(Exception):

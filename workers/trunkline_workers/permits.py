@@ -26,7 +26,7 @@ Attempt = tuple[str, str, int]
 @dataclass(frozen=True, slots=True)
 class Said:
     """What was asked, when (monotonic), and the owner's answer: ``None`` when there was none to be had. ``lost`` is
-    whether an earlier one was lost, which may have been "go".
+    whether one was lost that may have let an unsafe item begin.
     """
 
     execution: str
@@ -69,9 +69,10 @@ class Permits:
             asked_at = time.monotonic()
             answer = await self._once(item, asking)
             certain = answer is not None and answer.answer != "later"
-            in_doubt = item.effect is Effect.UNSAFE and asked_at < asking.lost_at + BEGIN_WITHIN
+            lost = item.effect is Effect.UNSAFE and asking.lost_at > -math.inf
+            in_doubt = lost and asked_at < asking.lost_at + BEGIN_WITHIN
             if certain or not in_doubt or self._closed or asked_at >= since + _LONGEST:
-                return Said(asking.execution, asked_at, answer, asking.lost_at > -math.inf)
+                return Said(asking.execution, asked_at, answer, lost)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 

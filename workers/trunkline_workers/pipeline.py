@@ -37,7 +37,7 @@ from trunkline_workers.intake import anew, args_of, bury, decode
 from trunkline_workers.outcomes import body_of, outcome_of
 from trunkline_workers.packing import Packing
 from trunkline_workers.performing import GRACE, perform
-from trunkline_workers.permits import PATIENCE, Permits
+from trunkline_workers.permits import PATIENCE, Permits, Said
 
 log = logs.get("workers")
 
@@ -206,14 +206,9 @@ class Pipeline:
             execution.begins = self._begins
             result = await perform(station, execution, self._cancellations)
         except HandBack as reason:
-            if execution.item.effect is not Effect.UNSAFE or not (reason.permitted or reason.doubtful):
+            if not (reason.permitted and execution.item.effect is Effect.UNSAFE):
                 raise
-            self._permits.used(execution.item)
-            told = _not_begun(execution.item, reason)
-            if reason.permitted:
-                return told
-            await self._publish(execution, told)  # which counts if it had been let begin
-            raise
+            return _not_begun(execution.item, str(reason))
         await reach("executed")
         return result
 
@@ -231,15 +226,11 @@ class Pipeline:
             return time.monotonic()
         said = await self._permits.ask(item)
         execution.id, answer = said.execution, said.answer
-        if answer is None:
-            blameless = execution.age < _KEPT
-            raise self._hand_back(execution, "no permission could be had", blameless=blameless, doubtful=said.lost)
+        if answer is None or answer.answer == "later":
+            raise await self._given_up(execution, said)
         if answer.answer == "refused":
             self._permits.used(item)
             raise Refused(answer.reason)
-        if answer.answer == "later":
-            why = answer.reason or "the owner said: later"
-            raise self._hand_back(execution, why, blameless=True, doubtful=said.lost)
         await reach("permit-received")
         if item.effect is Effect.UNSAFE:  # this execution begins now, or never
             self._permits.used(item)
@@ -247,6 +238,17 @@ class Pipeline:
         if time.monotonic() - said.asked_at >= within:
             raise self._hand_back(execution, "the permit came too late", permitted=True)
         return said.asked_at
+
+    async def _given_up(self, execution: Execution, said: Said) -> HandBack:
+        """It may not begin now. If it may have been let begin, it never will: that is told, and counts if it was."""
+        if said.answer is None:
+            why, blameless = "no permission could be had", execution.age < _KEPT
+        else:
+            why, blameless = said.answer.reason or "the owner said: later", True
+        if said.lost:
+            self._permits.used(execution.item)
+            await self._publish(execution, _not_begun(execution.item, why))
+        return self._hand_back(execution, why, blameless=blameless)
 
     def _begins(self, execution: Execution) -> None:
         """It was let begin, and does so now. If this process was stopped in between, others may have been asked, and be
@@ -273,17 +275,11 @@ class Pipeline:
     # --- what is not carried out ------------------------------------------------------------------------------------
 
     def _hand_back(
-        self,
-        execution: Execution,
-        why: str,
-        *,
-        blameless: bool = False,
-        permitted: bool = False,
-        doubtful: bool = False,
+        self, execution: Execution, why: str, *, blameless: bool = False, permitted: bool = False
     ) -> HandBack:
         """With a delay that grows with the deliveries: their number is limited."""
         delay = min(_FIRST_NAK * 2.0 ** (execution.delivery.attempts - 1), _LONGEST_NAK)
-        return HandBack(why, delay, blameless=blameless, permitted=permitted, doubtful=doubtful)
+        return HandBack(why, delay, blameless=blameless, permitted=permitted)
 
     async def _give_back(self, execution: Execution, reason: HandBack) -> None:
         """After its last delivery the broker would give it up for one that kills its workers, and its step would fail.
@@ -298,10 +294,10 @@ class Pipeline:
         delivery.nak(reason.delay)
 
 
-def _not_begun(item: WorkItem, reason: HandBack) -> Result:
+def _not_begun(item: WorkItem, why: str) -> Result:
     """For the owner of an unsafe item that was let begin: nobody else may begin it before that is told."""
-    log.info("did not begin", name=item.name, attempt=item.attempt, why=str(reason))
-    return Result(error=failure(NOT_BEGUN, f"it did not begin: {reason}", retryable=False), probe=True)
+    log.info("did not begin", name=item.name, attempt=item.attempt, why=why)
+    return Result(error=failure(NOT_BEGUN, f"it did not begin: {why}", retryable=False), probe=True)
 
 
 async def _until_taken(send: Callable[[], Awaitable[T]]) -> T:

@@ -11,7 +11,7 @@ import pytest
 from integration.agents.conftest import Exchange
 from trunkline.bus.consume import Consumer, Consumption, Delivery
 from trunkline.domain.codec import dumps
-from trunkline.domain.work import Outcome, PermitAnswer, PermitRequest, WorkItem
+from trunkline.domain.work import NOT_BEGUN, Outcome, PermitAnswer, PermitRequest, WorkItem
 from trunkline_workers.agent import permits, watching
 
 
@@ -33,6 +33,10 @@ class Hands:
         bus = self.exchange.bus
         answer = await bus.request(bus.subjects.permit(item.tenant, item.agent), dumps(request), within)
         return PermitAnswer.model_validate_json(answer)
+
+    async def did_not_begin(self, item: WorkItem, execution: str) -> None:
+        error: dict[str, object] = {"type": NOT_BEGUN, "message": "it did not begin", "retryable": False}
+        await self.answer(item.model_copy(update={"probe": True}), error=error, execution=execution)
 
     async def answer(
         self, item: WorkItem, value: object = None, error: dict[str, object] | None = None, execution: str = ""

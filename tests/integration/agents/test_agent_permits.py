@@ -9,14 +9,13 @@ from integration.agents.hands import Hands, hands, impatient
 from trunkline.domain.errors import Unavailable
 from trunkline.domain.ids import new_id
 from trunkline.domain.status import EnvelopeKind
-from trunkline.domain.work import NOT_BEGUN, WorkItem
+from trunkline.domain.work import WorkItem
 from trunkline.store import dead_letters, leases
 from trunkline_workers.agent import permits, probing, watching
 
 __all__ = ["hands", "impatient"]  # fixtures
 
 RESOLVE = EnvelopeKind.RESOLVE
-DID_NOT: dict[str, object] = {"type": NOT_BEGUN, "message": "it did not begin", "retryable": False}
 
 
 async def test_an_unsafe_step_begins_once_and_its_permit_is_recorded_first(
@@ -64,12 +63,9 @@ async def test_an_unsafe_step_that_has_begun_is_not_issued_again_by_the_next_own
 async def test_an_unsafe_step_whose_worker_was_let_begin_and_did_not_is_issued_again(
     exchange: Exchange, worker: Worker, hands: Hands
 ) -> None:
-    run = await exchange.request("payer", "away", 5)
-    first = await hands.item()
-    assert (await hands.ask(first, "mine")).answer == "go"
-    told = first.model_copy(update={"probe": True})
-    await hands.answer(told, error=DID_NOT, execution="a stranger's")
-    await hands.answer(told, error=DID_NOT, execution="mine")
+    run, first = await let_begin(exchange, hands, "away")
+    await hands.did_not_begin(first, "a stranger's")
+    await hands.did_not_begin(first, "mine")
     await is_paid_at_the_second(exchange, hands, run, first, refused="other")
     assert (await exchange.entries(run)).count("StepRetried") == 1, "nobody else can say that it did not begin"
     assert "RunParked" not in await exchange.entries(run)
@@ -79,11 +75,9 @@ async def test_an_unsafe_step_whose_worker_was_let_begin_and_did_not_is_issued_a
 async def test_a_run_that_was_parked_meanwhile_goes_on_when_its_worker_says_that_it_did_not_begin(
     exchange: Exchange, worker: Worker, hands: Hands
 ) -> None:
-    run = await exchange.request("payer", "gave up", 5)
-    first = await hands.item()
-    assert (await hands.ask(first, "mine")).answer == "go"
+    run, first = await let_begin(exchange, hands, "gave up")
     await exchange.until(run, "parked")
-    await hands.answer(first.model_copy(update={"probe": True}), error=DID_NOT, execution="mine")
+    await hands.did_not_begin(first, "mine")
     await is_paid_at_the_second(exchange, hands, run, first, refused="other")
 
 
@@ -96,7 +90,7 @@ async def test_an_unsafe_step_that_never_begins_is_unknown_in_the_end(
     for _ in range(3):
         item = await hands.item()
         assert (await hands.ask(item, "mine")).answer == "go"
-        await hands.answer(item.model_copy(update={"probe": True}), error=DID_NOT, execution="mine")
+        await hands.did_not_begin(item, "mine")
     parked = await exchange.until(run, "parked")
     assert "did not: it did not begin" in parked.parked_detail
     assert hands.items.empty()
@@ -117,7 +111,7 @@ async def test_nothing_is_said_about_a_permit_until_it_is_recorded(
     assert late.answer == "go"
     assert late.begin_within is not None
     assert late.begin_within < 0, "its time to begin is over"
-    await hands.answer(first.model_copy(update={"probe": True}), error=DID_NOT, execution="mine")
+    await hands.did_not_begin(first, "mine")
     await is_paid_at_the_second(exchange, hands, run, first, refused="other")
 
 
@@ -125,9 +119,7 @@ async def test_nothing_is_said_about_a_permit_until_it_is_recorded(
 async def test_silence_after_the_permit_parks_the_run_until_a_late_outcome_comes(
     exchange: Exchange, worker: Worker, hands: Hands
 ) -> None:
-    run = await exchange.request("payer", "silent", 5)
-    item = await hands.item()
-    await hands.ask(item, "mine")
+    run, item = await let_begin(exchange, hands, "silent")
     parked = await exchange.until(run, "parked")
     assert parked.parked_reason == "outcome-unknown"
     assert "hands began it" in parked.parked_detail
@@ -141,9 +133,7 @@ async def test_silence_after_the_permit_parks_the_run_until_a_late_outcome_comes
 async def test_an_unsafe_tool_that_was_cut_off_leaves_the_outcome_unknown(
     exchange: Exchange, worker: Worker, hands: Hands
 ) -> None:
-    run = await exchange.request("payer", "cut", 5)
-    item = await hands.item()
-    await hands.ask(item, "mine")
+    run, item = await let_begin(exchange, hands, "cut")
     error = {"type": "TimedOut", "message": "gave no result within 1 s", "retryable": False, "unknown": True}
     await hands.answer(item, error=error)
     parked = await exchange.until(run, "parked", "failed")
@@ -224,11 +214,17 @@ async def is_paid_at_the_second(exchange: Exchange, hands: Hands, run: str, firs
     assert (await exchange.until(run, "completed")).output == "paid"
 
 
-async def unknown(exchange: Exchange, hands: Hands, key: str) -> tuple[str, WorkItem]:
-    """A run that is parked because nobody knows what became of its unsafe step."""
+async def let_begin(exchange: Exchange, hands: Hands, key: str) -> tuple[str, WorkItem]:
+    """A run of which an execution, "mine", was let begin its unsafe step."""
     run = await exchange.request("payer", key, 5)
     item = await hands.item()
-    await hands.ask(item, "mine")
+    assert (await hands.ask(item, "mine")).answer == "go"
+    return run, item
+
+
+async def unknown(exchange: Exchange, hands: Hands, key: str) -> tuple[str, WorkItem]:
+    """A run that is parked because nobody knows what became of its unsafe step."""
+    run, item = await let_begin(exchange, hands, key)
     error = {"type": "TimedOut", "message": "gave no result", "retryable": False, "unknown": True}
     await hands.answer(item, error=error)
     await exchange.until(run, "parked")

@@ -160,8 +160,7 @@ def _codes(activation: Activation, live: Live) -> str:
 def _go_on(activation: Activation, live: Live, run: FoldedRun, turn: Turn) -> None:
     """Take up the open steps: after a death they are issued again, after a hand-over outcomes are on their way."""
     assert live.driver is not None
-    if live.parked:
-        reissuing.resume(activation, live, turn, by="the code fits the journal again")
+    reissuing.resume(activation, live, turn, by="the code fits the journal again")
     activation.follow(live, turn)
     bonding.take_up(activation, live)
     adrift = _adrift(activation, live, run)

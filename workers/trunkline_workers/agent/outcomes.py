@@ -75,8 +75,7 @@ def settle(activation: Activation, result: StepResult, turn: Turn) -> None:
         if result.attempt >= step.attempt:  # of one before this, somebody has found it out
             live.remote.doubts[result.step] = str(result.error.get("message"))  # it is looked after at its time
         return
-    if live.parked:
-        reissuing.resume(activation, live, turn, by=result.worker or "a late outcome")
+    reissuing.resume(activation, live, turn, by=result.worker or "a late outcome")
     if result.usage is not None:
         live.spend(result.usage)
     if result.error is None:

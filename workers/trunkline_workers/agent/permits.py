@@ -49,8 +49,8 @@ class Permits:
             await self._hearing.forget()
 
     async def on_request(self, message: CoreMessage) -> bytes | None:
-        """Answer, or have the owner answer. Nothing is said where "go" may be true, or become true: whoever asks takes
-        "later" for certain, and gives the item to others.
+        """Answer, or have the owner answer. Nothing is said while "go" is being recorded, or may have been said: after
+        "later" whoever asks gives the item to others.
         """
         try:
             request = PermitRequest.read(message.data)

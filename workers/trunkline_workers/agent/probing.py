@@ -27,8 +27,7 @@ def probed(activation: Activation, live: Live, step: OpenStep, result: StepResul
         _not_begun(activation, live, step, result, turn)
         return False
     if error.get("type") == NOT_HAPPENED:
-        if live.parked:
-            reissuing.resume(activation, live, turn, by=result.worker)
+        reissuing.resume(activation, live, turn, by=result.worker)
         reissuing.retry(activation, live, step, turn, reason="probed")
         return False
     if error:
@@ -50,15 +49,7 @@ def _not_begun(activation: Activation, live: Live, step: OpenStep, result: StepR
     if step.attempt >= MOST_ATTEMPTS:
         live.remote.doubts[step.scheduled.key] = f"did not: {result.error and result.error.get('message')}"
         return
-    if live.parked:
-        reissuing.resume(activation, live, turn, by=result.worker)
+    reissuing.resume(activation, live, turn, by=result.worker)
     turn.progress = False
-    reissuing.retry(
-        activation,
-        live,
-        step,
-        turn,
-        reason="not begun",
-        delay=AGAIN_AFTER * 2.0 ** (step.attempt - 1),
-        error=result.error,
-    )
+    pause = AGAIN_AFTER * 2.0 ** (step.attempt - 1)
+    reissuing.retry(activation, live, step, turn, reason="not begun", delay=pause, error=result.error)

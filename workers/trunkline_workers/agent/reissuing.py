@@ -41,9 +41,11 @@ def retry(
 
 
 def resume(activation: Activation, live: Live, turn: Turn, *, by: str) -> None:
-    """A parked run goes on: what was put off is done, its other open steps are watched again, and it gets the mail that
-    came meanwhile.
+    """If the run is parked, it goes on: what was put off is done, its other open steps are watched again, and it gets
+    the mail that came meanwhile.
     """
+    if not live.parked:
+        return
     assert live.driver is not None
     live.parked, live.status = "", RunStatus.RUNNING
     turn.entries.append(RunResumed(live.run, by=by, at=activation.now(live)))
