@@ -16,11 +16,11 @@ class Envelope:
     ``run`` is the run it starts (request, event) or belongs to (reply, timer, cancel, signal to a run); empty for a
     signal to the instance. ``body`` by kind:
 
-    * request, event: ``{"input": …, "handler": "" | event type, "parent": null | {…}}``; ``"deadline"`` (seconds since
-      the epoch) only where there is one
+    * request, event: ``{"input": …, "handler": "" | event type, "parent": null | {…}}``; ``"deadline"`` and, of a
+      schedule's occurrence, ``"due"`` (seconds since the epoch) only where there is one
     * signal: ``{"name": …, "data": …}``
     * reply: an outcome's JSON (``work.Outcome``)
-    * timer: ``{"step": key}``; the run's deadline has the key ``deadline``
+    * timer: ``{"step": key, "due": …}``, by Postgres's clock; the run's deadline has the key ``deadline``
     * cancel: ``{"reason": …}``
     * resolve: ``{"outcome": "happened" | "failed" | "again", "step": key | "", "value": …, "reason": …, "by": …}``
     """

@@ -111,7 +111,7 @@ def envelope(tenant: str, agent: str, spec: ScheduleSpec, due: float) -> Envelop
         message_id=message_id,
         kind=EnvelopeKind.REQUEST,
         run=RunId(derived_id("schedule-run", instance_id(tenant, agent, key), message_id)),
-        body={"input": tick, "handler": "", "parent": None},
+        body={"input": tick, "handler": "", "parent": None, "due": due},
     )
 
 

@@ -23,7 +23,7 @@ posted as (
     insert into mailbox (tenant, instance, agent, key, message_id, kind, run, body)
     select g.tenant, g.instance, i.agent, i.key,
            'timer:' || g.run || ':' || g.step || ':' || extract(epoch from g.due_at), 'timer', g.run,
-           json_build_object('step', g.step)
+           json_build_object('step', g.step, 'due', extract(epoch from g.due_at))
     from gone g join instances i on i.id = g.instance order by g.due_at
     on conflict do nothing
 )
@@ -32,7 +32,7 @@ select distinct tenant, agent, instance::text from gone
 
 
 async def fire_due(db: Database, limit: int = 1000) -> list[tuple[str, str, str]]:
-    """Post a timer letter (``{"step": …}``) for up to ``limit`` timers that are due.
+    """Post a timer letter (``{"step": …, "due": …}``) for up to ``limit`` timers that are due.
 
     Returns:
         (tenant, agent, instance) of those to be woken.

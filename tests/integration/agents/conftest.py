@@ -18,9 +18,10 @@ from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind
 from trunkline.domain.work import Wake
 from trunkline.settings import Settings
-from trunkline.store import journal, leases, reclaim, runs
+from trunkline.store import journal, leases, reclaim, runs, timers
 from trunkline.store.accept import accept
 from trunkline.store.database import Database
+from trunkline_workers.agent.office import Clock
 from trunkline_workers.agent.service import serve
 
 
@@ -59,6 +60,18 @@ class Exchange:
         await self.bus.publish(self.bus.subjects.inbox("default", agent), dumps(wake))
         await self.eventually(lambda: leases.owner_of(self.db, wake.instance))
 
+    async def until_due(self) -> None:
+        """Wait until a timer is due, and do what the supervisor does then."""
+
+        async def fired() -> bool:
+            due = await timers.fire_due(self.db)
+            for tenant, agent, instance in due:
+                wake = Wake(tenant=tenant, agent=agent, instance=instance)
+                await self.bus.publish(self.bus.subjects.inbox(tenant, agent), dumps(wake))
+            return bool(due)
+
+        await self.eventually(fired)
+
     async def reclaim(self, worker: str) -> None:
         """Free what a worker held that was declared dead."""
         assert await reclaim.reclaim(self.db, worker)
@@ -84,11 +97,13 @@ async def exchange(settings: Settings, eventually: Any) -> AsyncIterator[Exchang
 class Worker:
     """An agent worker that a test starts and stops."""
 
-    def __init__(self, settings: Settings, app: App = app) -> None:
-        self._app, self._settings, self._stop, self._ready = app, settings, asyncio.Event(), asyncio.Event()
+    def __init__(self, settings: Settings, app: App = app, clock: Clock | None = None) -> None:
+        self._app, self._settings, self._clock = app, settings, clock
+        self._stop, self._ready = asyncio.Event(), asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(serve(self._app, self._settings, self._stop, self._ready.set))
+        serving = serve(self._app, self._settings, self._stop, self._ready.set, clock=self._clock)
+        self._task = asyncio.create_task(serving)
         ready = asyncio.create_task(self._ready.wait())
         await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()

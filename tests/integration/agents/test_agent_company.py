@@ -6,8 +6,7 @@ from integration.agents.conftest import Exchange, Worker
 from trunkline.domain.codec import dumps
 from trunkline.domain.events import CloudEvent
 from trunkline.domain.status import EnvelopeKind
-from trunkline.domain.work import Wake
-from trunkline.store import runs, timers
+from trunkline.store import runs
 
 SIGNAL, CANCEL = EnvelopeKind.SIGNAL, EnvelopeKind.CANCEL
 GO = {"name": "go", "data": "on"}
@@ -66,13 +65,6 @@ async def test_a_timer_wins_a_race_and_the_wait_is_called_off(exchange: Exchange
     run = await exchange.request("racing", "one", "well")
     await exchange.until(run, "waiting")
 
-    async def fired() -> bool:
-        for tenant, agent, instance in await timers.fire_due(exchange.db):
-            wake = Wake(tenant=tenant, agent=agent, instance=instance)
-            await exchange.bus.publish(exchange.bus.subjects.inbox(tenant, agent), dumps(wake))
-            return True
-        return False
-
-    await exchange.eventually(fired)
+    await exchange.until_due()
     assert (await exchange.until(run, "completed")).output == "well None"
     assert (await exchange.entries(run)).count("StepCancelled") == 1

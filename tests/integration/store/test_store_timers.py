@@ -43,9 +43,10 @@ async def test_a_due_timer_is_mail_to_its_run(db: Database, appender: Appender) 
     owner, [(lease, letter)] = await making.owned(db)
     due = [TimerSet(letter.run, "sleep#1", 0.0)]
     await appender.append(making.append(lease, owner, [making.started(letter.run)], timers=due))
+    [(due_at,)] = await making.rows(db, "select extract(epoch from due_at)::float8 from timers")
     assert await timers.fire_due(db) == [(making.TENANT, making.AGENT, lease.instance)]
     mail = (await mailbox.pending(db, [lease.instance]))[lease.instance][-1]
-    assert (mail.kind, mail.run, mail.body) == (EnvelopeKind.TIMER, letter.run, {"step": "sleep#1"})
+    assert (mail.kind, mail.run, mail.body) == (EnvelopeKind.TIMER, letter.run, {"step": "sleep#1", "due": due_at})
     assert await timers.fire_due(db) == []
 
 

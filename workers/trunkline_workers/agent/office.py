@@ -54,6 +54,10 @@ class Clock:
         """What handlers are told, in seconds since the epoch."""
         return time.monotonic() + self._offset + self.ahead
 
+    def told(self, real: float) -> float:
+        """What handlers are told of a time of Postgres's."""
+        return real + self.ahead
+
     @staticmethod
     def at(seconds: float) -> datetime:
         return datetime.fromtimestamp(seconds, UTC)
