@@ -95,7 +95,7 @@ async def test_when_the_leader_is_killed_another_takes_over(db: Database, quick:
         await killed.kill()
         since = time.monotonic()
         await eventually(lambda: _leads(db, ids[heir.pid]))
-        assert time.monotonic() - since < 2 * quick.lease + 1  # a second for a busy machine
+        assert time.monotonic() - since < 2 * quick.lease + 5  # which are for a busy machine
         run = await due_timer(db)
         await eventually(lambda: fired(db, run))
         await eventually(lambda: _buried(db, ids[killed.pid]))
