@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psycopg
+from psycopg_pool import PoolTimeout
 
 from trunkline.domain.errors import TrunklineError, Unavailable
 
@@ -37,4 +38,6 @@ def reason(error: BaseException) -> str:
     nothing.
     """
     text = " ".join(str(error).split())
+    if isinstance(error, PoolTimeout):
+        text += ": it does not answer, or all connections of this process are in use (TRUNKLINE_DATABASE_POOL)"
     return text[:300].rstrip(".?! ") or type(error).__name__

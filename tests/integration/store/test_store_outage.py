@@ -14,7 +14,7 @@ from losing import Losing
 from trunkline.domain.errors import Fenced, Unavailable
 from trunkline.domain.status import RunStatus
 from trunkline.embedded.postgres import EmbeddedPostgres
-from trunkline.store import journal, leases, migrate
+from trunkline.store import database, journal, leases, migrate
 from trunkline.store.accept import accept
 from trunkline.store.append import Appender, RunChange, TimerSet
 from trunkline.store.database import Database, Unreachable
@@ -212,6 +212,17 @@ async def test_closing_while_the_server_is_away_fails_what_waits(
     await asyncio.wait_for(appender.close(), 5)
     with pytest.raises(Unavailable):
         await waiting
+
+
+async def test_who_gets_no_connection_is_told_of_both_that_it_may_be(
+    mortal: EmbeddedPostgres, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = await opened(mortal.url, size=1)
+    monkeypatch.setattr(database, "PATIENCE", 0.1)
+    async with db.connection():
+        with pytest.raises(Unreachable, match=r"does not answer, or all .* in use \(TRUNKLINE_DATABASE_POOL\)\. Try"):
+            await db.ping()
+    await db.ping()
 
 
 async def test_an_absent_server_is_named_and_waited_for(
