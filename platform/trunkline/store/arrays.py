@@ -6,6 +6,7 @@ Each class is a list that says which array it is. ``None`` stands for null in te
 from __future__ import annotations
 
 import struct
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
@@ -95,8 +96,8 @@ class _ArrayDumper(Dumper):
     format = Format.BINARY
     element = 0
 
-    def elements(self, items: list[Any]) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def elements(self, items: list[Any]) -> bytes: ...
 
     def dump(self, obj: Array) -> Buffer | None:
         try:

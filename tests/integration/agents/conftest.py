@@ -12,15 +12,14 @@ import pytest
 from integration.agents.agent_app import app
 from trunkline import App
 from trunkline.bus.connection import Bus
-from trunkline.domain.codec import dumps
 from trunkline.domain.ids import instance_id, new_id
 from trunkline.domain.mail import Envelope
 from trunkline.domain.status import EnvelopeKind
-from trunkline.domain.work import Wake
 from trunkline.settings import Settings
 from trunkline.store import journal, leases, reclaim, runs, timers
 from trunkline.store.accept import accept
 from trunkline.store.database import Database
+from trunkline.supervisor.wakes import wake
 from trunkline_workers.agent.office import Clock
 from trunkline_workers.agent.service import serve
 
@@ -39,8 +38,7 @@ class Exchange:
         run = run or (new_id() if kind is EnvelopeKind.REQUEST else "")
         letter = Envelope("default", agent, key, f"test:{new_id()}", kind, body, run=run)
         await accept(self.db, [letter])
-        wake = Wake(tenant="default", agent=agent, instance=letter.instance)
-        await self.bus.publish(self.bus.subjects.inbox("default", agent), dumps(wake))
+        await wake(self.bus, [("default", agent, letter.instance)])
         return run
 
     async def request(self, agent: str, key: str, value: Any) -> str:
@@ -56,18 +54,16 @@ class Exchange:
 
     async def until_held(self, agent: str, key: str) -> None:
         """Wake the instance, and wait until somebody holds it."""
-        wake = Wake(tenant="default", agent=agent, instance=self.instance(agent, key))
-        await self.bus.publish(self.bus.subjects.inbox("default", agent), dumps(wake))
-        await self.eventually(lambda: leases.owner_of(self.db, wake.instance))
+        instance = self.instance(agent, key)
+        await wake(self.bus, [("default", agent, instance)])
+        await self.eventually(lambda: leases.owner_of(self.db, instance))
 
     async def until_due(self) -> None:
         """Wait until a timer is due, and do what the supervisor does then."""
 
         async def fired() -> bool:
             due = await timers.fire_due(self.db)
-            for tenant, agent, instance in due:
-                wake = Wake(tenant=tenant, agent=agent, instance=instance)
-                await self.bus.publish(self.bus.subjects.inbox(tenant, agent), dumps(wake))
+            await wake(self.bus, due)
             return bool(due)
 
         await self.eventually(fired)

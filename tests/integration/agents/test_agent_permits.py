@@ -65,8 +65,7 @@ async def test_an_unsafe_step_whose_worker_was_let_begin_and_did_not_is_issued_a
 ) -> None:
     run, first = await let_begin(exchange, hands, "away")
     await hands.did_not_begin(first, "a stranger's")
-    await hands.did_not_begin(first, "mine")
-    await is_paid_at_the_second(exchange, hands, run, first, refused="other")
+    await goes_on_without_it(exchange, hands, run, first)
     assert (await exchange.entries(run)).count("StepRetried") == 1, "nobody else can say that it did not begin"
     assert "RunParked" not in await exchange.entries(run)
 
@@ -77,8 +76,7 @@ async def test_a_run_that_was_parked_meanwhile_goes_on_when_its_worker_says_that
 ) -> None:
     run, first = await let_begin(exchange, hands, "gave up")
     await exchange.until(run, "parked")
-    await hands.did_not_begin(first, "mine")
-    await is_paid_at_the_second(exchange, hands, run, first, refused="other")
+    await goes_on_without_it(exchange, hands, run, first)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -111,8 +109,7 @@ async def test_nothing_is_said_about_a_permit_until_it_is_recorded(
     assert late.answer == "go"
     assert late.begin_within is not None
     assert late.begin_within < 0, "its time to begin is over"
-    await hands.did_not_begin(first, "mine")
-    await is_paid_at_the_second(exchange, hands, run, first, refused="other")
+    await goes_on_without_it(exchange, hands, run, first)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -212,6 +209,12 @@ async def is_paid_at_the_second(exchange: Exchange, hands: Hands, run: str, firs
     assert (await hands.ask(second, "anew")).answer == "go"
     await hands.answer(second, "paid")
     assert (await exchange.until(run, "completed")).output == "paid"
+
+
+async def goes_on_without_it(exchange: Exchange, hands: Hands, run: str, first: WorkItem) -> None:
+    """Whoever was let begin says that it did not."""
+    await hands.did_not_begin(first, "mine")
+    await is_paid_at_the_second(exchange, hands, run, first, refused="other")
 
 
 async def let_begin(exchange: Exchange, hands: Hands, key: str) -> tuple[str, WorkItem]:

@@ -45,7 +45,7 @@ async def tell(run: Any, number: int) -> None:
     """An overrun machine may not answer in time. Said again it is the same signal."""
     while True:
         with suppress(Unavailable):
-            await run.signal(Reading, number, idempotency_key=f"{number}")
+            await run.signal(Reading, number, idempotency_key=str(number))
             return
 
 

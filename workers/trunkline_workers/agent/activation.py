@@ -269,9 +269,11 @@ class Activation(Driving):
         """The journal version that the last entry of ``turn`` will have."""
         return self.head + len(turn.entries)
 
-    def now(self, live: Live) -> float:
-        """The time of the next delivery: Postgres's clock as known here, and never before the run's last delivery."""
-        return max(self.office.clock.now(), live.last_at)
+    def now(self, live: Live, due: float = 0.0) -> float:
+        """The time of the next delivery: Postgres's clock as known here, which may be behind. So it is never before the
+        run's last delivery, nor before what was ``due``.
+        """
+        return max(self.office.clock.now(), live.last_at, due)
 
     # --- commits ----------------------------------------------------------------------------------------------------
 

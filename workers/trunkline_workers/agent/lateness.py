@@ -70,8 +70,8 @@ def _cancel(activation: Activation, live: Live, turn: Turn) -> None:
     deadline = live.started.deadline
     if deadline is not None:
         live.late = True
-        at = max(activation.now(live), deadline)
-        activation.deliver(live, CancelRequested(live.run, reason=deadlines.passed(deadline), at=at), turn)
+        reason, at = deadlines.passed(deadline), activation.now(live, deadline)
+        activation.deliver(live, CancelRequested(live.run, reason=reason, at=at), turn)
 
 
 def _set(activation: Activation, run: str, deadline: float, turn: Turn) -> None:

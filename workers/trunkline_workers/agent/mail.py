@@ -124,8 +124,8 @@ def timer(activation: Activation, letter: Mail, turn: Turn) -> None:
     step = live.driver.open_steps.get(letter.body["step"]) if live and live.driver else None
     if live is None or step is None:
         return
-    due = activation.office.clock.told(letter.body.get("due", 0.0))  # this worker's idea of the time may be behind
-    at, key = max(activation.now(live), due), step.scheduled.key
+    due = activation.office.clock.told(letter.body.get("due", 0.0))
+    at, key = activation.now(live, due), step.scheduled.key
     commands.expire(live, live.settled(key), turn)
     if step.scheduled.kind == StepKind.SLEEP:
         activation.deliver(live, StepCompleted(live.run, key=key, value=None, at=at), turn)
